@@ -1,0 +1,132 @@
+//! The one outer loop: every sampler gets progress, cancel, checkpoints and resume from it.
+
+use crate::{Counts, Error, Flow, Result, Run, Runtime, Sampler, Sink};
+use serde::{Deserialize, Serialize};
+
+/// A run between two steps, as it is written to disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Steps done.
+    pub step: u64,
+    /// Evaluations so far.
+    pub counts: Counts,
+    /// The sampler's state; `None` if it cannot be saved and must run again from its first step.
+    pub state: Option<Vec<u8>>,
+}
+
+/// Sink that also watches the loop: shows progress, writes checkpoints.
+pub trait Observer: Sink {
+    /// Called after each step. `save` makes a checkpoint of this very moment; it costs a copy of
+    /// the state, so it is called only when one is due.
+    ///
+    /// # Errors
+    /// An error ends the run.
+    fn after_step(
+        &mut self,
+        step: u64,
+        counts: &Counts,
+        save: &mut dyn FnMut() -> Result<Checkpoint>,
+    ) -> Result {
+        let _ = (step, counts, save);
+        Ok(())
+    }
+
+    /// Called when the run was cancelled between two steps, with its last state.
+    ///
+    /// # Errors
+    /// An error ends the run.
+    fn cancelled(&mut self, checkpoint: Checkpoint) -> Result {
+        let _ = checkpoint;
+        Ok(())
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// False if it was cancelled.
+    pub complete: bool,
+    /// Steps done.
+    pub steps: u64,
+}
+
+/// Runs `sampler` for `n` draws, from its beginning or from a checkpoint. Random streams are those
+/// of (seed, "sampler", step), so a resumed run gives the bits of an uninterrupted one.
+///
+/// A checkpoint without state starts again from the first step: the caller must have dropped what
+/// the earlier attempt emitted.
+///
+/// # Errors
+/// What the sampler, its target or the observer return.
+pub fn drive(
+    sampler: &dyn Sampler,
+    runtime: &mut Runtime,
+    n: usize,
+    from: Option<&Checkpoint>,
+    observer: &mut dyn Observer,
+) -> Result<Outcome> {
+    let cancel = runtime.cancel();
+    let (mut run, mut step) = match from {
+        Some(Checkpoint {
+            step,
+            counts,
+            state: Some(state),
+        }) => {
+            let run = runtime.enter("sampler", 0, |cx| {
+                sampler.resume(&mut cx.at("init", 0), state)
+            })?;
+            runtime.set_counts(counts.clone());
+            (run, *step)
+        }
+        _ => {
+            runtime.set_counts(Counts::default());
+            (
+                runtime.enter("sampler", 0, |cx| sampler.start(&mut cx.at("init", 0), n))?,
+                0,
+            )
+        }
+    };
+    let save = |run: &dyn Run, step: u64, counts: &Counts| -> Result<Checkpoint> {
+        Ok(Checkpoint {
+            step,
+            counts: counts.clone(),
+            state: run.save()?,
+        })
+    };
+    loop {
+        if cancel.requested() {
+            observer.cancelled(save(run.as_ref(), step, runtime.counts())?)?;
+            return Ok(Outcome {
+                complete: false,
+                steps: step,
+            });
+        }
+        let outcome = runtime.enter("sampler", 0, |cx| {
+            run.step(&mut cx.at_step(step), observer_sink(observer))
+        });
+        let flow = match outcome {
+            // The state is in mid-step: what holds is the last checkpoint.
+            Err(Error::Cancelled) => {
+                return Ok(Outcome {
+                    complete: false,
+                    steps: step,
+                });
+            }
+            other => other?,
+        };
+        step += 1;
+        observer.after_step(step, runtime.counts(), &mut || {
+            save(run.as_ref(), step, runtime.counts())
+        })?;
+        if flow == Flow::Done {
+            return Ok(Outcome {
+                complete: true,
+                steps: step,
+            });
+        }
+    }
+}
+
+fn observer_sink(observer: &mut dyn Observer) -> &mut dyn Sink {
+    observer
+}

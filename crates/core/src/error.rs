@@ -1,0 +1,424 @@
+//! Errors with the numbers inside, and the status codes they have across the C boundary.
+
+use std::path::PathBuf;
+
+/// Shorthand for results of this crate.
+pub type Result<T = ()> = std::result::Result<T, Error>;
+
+/// Status codes as they cross the C boundary (`rg_status`). The values never change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(i32)]
+#[non_exhaustive]
+pub enum Status {
+    /// Success.
+    Ok = 0,
+    /// A pointer that must not be NULL is NULL.
+    Null = 1,
+    /// An argument is out of its range.
+    Arg = 2,
+    /// A dimension, length or stride does not fit.
+    Dim = 3,
+    /// A string is not valid UTF-8.
+    Utf8 = 4,
+    /// A setting or a data file is wrong.
+    Config = 5,
+    /// No component, key or file of that name.
+    NotFound = 6,
+    /// The component lacks the ability that was asked for.
+    Unsupported = 7,
+    /// The caller's buffer is too small.
+    Buffer = 8,
+    /// Versions of the binary interface do not fit.
+    Abi = 9,
+    /// A plugin could not be loaded or broke its contract.
+    Plugin = 10,
+    /// A callback or plugin function returned an error of its own.
+    Callback = 11,
+    /// A number is not finite where it must be, or a method broke down numerically.
+    Numeric = 12,
+    /// The run was cancelled.
+    Cancelled = 13,
+    /// A component was called on a thread it may not be called on.
+    Thread = 14,
+    /// Reading or writing failed.
+    Io = 15,
+    /// Memory could not be had.
+    Memory = 16,
+    /// A panic was caught at a boundary.
+    Panic = 17,
+    /// The object was left in an unknown state by an earlier panic.
+    Poisoned = 18,
+    /// The result is of a run that did not finish.
+    Incomplete = 19,
+    /// The object is in use.
+    Busy = 20,
+}
+
+impl Status {
+    /// Every status, in order of its code.
+    pub const ALL: [Self; 21] = [
+        Self::Ok,
+        Self::Null,
+        Self::Arg,
+        Self::Dim,
+        Self::Utf8,
+        Self::Config,
+        Self::NotFound,
+        Self::Unsupported,
+        Self::Buffer,
+        Self::Abi,
+        Self::Plugin,
+        Self::Callback,
+        Self::Numeric,
+        Self::Cancelled,
+        Self::Thread,
+        Self::Io,
+        Self::Memory,
+        Self::Panic,
+        Self::Poisoned,
+        Self::Incomplete,
+        Self::Busy,
+    ];
+
+    /// The name of the constant in C, for example `RG_ERR_DIM`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "RG_OK",
+            Self::Null => "RG_ERR_NULL",
+            Self::Arg => "RG_ERR_ARG",
+            Self::Dim => "RG_ERR_DIM",
+            Self::Utf8 => "RG_ERR_UTF8",
+            Self::Config => "RG_ERR_CONFIG",
+            Self::NotFound => "RG_ERR_NOT_FOUND",
+            Self::Unsupported => "RG_ERR_UNSUPPORTED",
+            Self::Buffer => "RG_ERR_BUFFER",
+            Self::Abi => "RG_ERR_ABI",
+            Self::Plugin => "RG_ERR_PLUGIN",
+            Self::Callback => "RG_ERR_CALLBACK",
+            Self::Numeric => "RG_ERR_NUMERIC",
+            Self::Cancelled => "RG_ERR_CANCELLED",
+            Self::Thread => "RG_ERR_THREAD",
+            Self::Io => "RG_ERR_IO",
+            Self::Memory => "RG_ERR_MEMORY",
+            Self::Panic => "RG_ERR_PANIC",
+            Self::Poisoned => "RG_ERR_POISONED",
+            Self::Incomplete => "RG_ERR_INCOMPLETE",
+            Self::Busy => "RG_ERR_BUSY",
+        }
+    }
+
+    /// The status of that code, if there is one.
+    #[must_use]
+    pub fn from_code(code: i32) -> Option<Self> {
+        usize::try_from(code)
+            .ok()
+            .and_then(|i| Self::ALL.get(i).copied())
+    }
+}
+
+/// Everything that can go wrong, with the numbers a person needs to mend it.
+///
+/// Outcomes that are no failures (a divergence, a low effective sample size) are not errors: they
+/// are reported through [`Sink::flag`](crate::Sink::flag).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A pointer that must not be NULL is NULL.
+    #[error("`{argument}` is NULL")]
+    Null {
+        /// Name of the argument.
+        argument: String,
+    },
+    /// An argument of a call is out of range.
+    #[error("{component}: `{argument}` is {given}, but must be {allowed}")]
+    Argument {
+        /// The component or function.
+        component: String,
+        /// The argument.
+        argument: String,
+        /// What was given.
+        given: String,
+        /// What would be right.
+        allowed: String,
+    },
+    /// An array has the wrong shape.
+    #[error("{component}: {what} has {found}, expected {expected}")]
+    Shape {
+        /// The component that was called.
+        component: String,
+        /// The array.
+        what: String,
+        /// The shape it must have.
+        expected: String,
+        /// The shape it has.
+        found: String,
+    },
+    /// A string is not valid UTF-8.
+    #[error("{what} is not valid UTF-8 (first bad byte at {offset})")]
+    Utf8 {
+        /// The string.
+        what: String,
+        /// Byte offset of the first bad byte.
+        offset: usize,
+    },
+    /// A setting is wrong.
+    #[error("{component}: `{key}` is {given}, but must be {allowed}")]
+    Setting {
+        /// The component, for example `sampler hmc`.
+        component: String,
+        /// The key, dotted when nested.
+        key: String,
+        /// What was given.
+        given: String,
+        /// What would be right.
+        allowed: String,
+    },
+    /// The settings of a component could not be read.
+    #[error("{component}: {message}{}", if key.is_empty() { String::new() } else { format!(" (at `{key}`)") })]
+    Settings {
+        /// The component.
+        component: String,
+        /// Dotted path to the key, empty when unknown.
+        key: String,
+        /// What the reader said.
+        message: String,
+    },
+    /// A data file has a mistake.
+    #[error("{}{}{}: {message}", file.display(), line.map(|l| format!(":{l}")).unwrap_or_default(), column.map(|c| format!(":{c}")).unwrap_or_default())]
+    Data {
+        /// The file.
+        file: PathBuf,
+        /// Line, from 1.
+        line: Option<u64>,
+        /// Column (field), from 1.
+        column: Option<u64>,
+        /// What is wrong and what would be right.
+        message: String,
+    },
+    /// No component of that name.
+    #[error("no {kind} is called `{found}`{}", nearest.as_ref().map(|n| format!("; did you mean `{n}`?")).unwrap_or_default())]
+    UnknownKind {
+        /// What was looked for: target, process, score, sampler.
+        kind: &'static str,
+        /// The name that was given.
+        found: String,
+        /// The nearest known name.
+        nearest: Option<String>,
+    },
+    /// A component lacks an ability that another needs.
+    #[error("{component} needs {needed}, which {holder} does not have; {advice}")]
+    Missing {
+        /// Who needs it.
+        component: String,
+        /// The ability.
+        needed: String,
+        /// Who lacks it.
+        holder: String,
+        /// What to do.
+        advice: String,
+    },
+    /// The caller's buffer is too small.
+    #[error("`{argument}` holds {given} elements, {needed} are needed")]
+    Buffer {
+        /// The buffer.
+        argument: String,
+        /// Its size.
+        given: usize,
+        /// The size needed.
+        needed: usize,
+    },
+    /// Versions do not fit.
+    #[error("{what} is version {found}, this library has {expected}")]
+    Version {
+        /// What has a version.
+        what: String,
+        /// The version found.
+        found: String,
+        /// The version wanted.
+        expected: String,
+    },
+    /// A plugin could not be loaded or broke its contract.
+    #[error("plugin {}: {message}", file.display())]
+    Plugin {
+        /// The shared library.
+        file: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// A callback returned an error.
+    #[error("{component} returned status {code}{}", if text.is_empty() { String::new() } else { format!(": {text}") })]
+    Callback {
+        /// The component.
+        component: String,
+        /// Its status code.
+        code: i32,
+        /// Its words.
+        text: String,
+    },
+    /// A number is not finite where it must be.
+    #[error("{component}: {what} is not finite{} ({count} of {total} evaluated points failed); {advice}", match (row, step) { (Some(r), Some(s)) => format!(" first at row {r} in step {s}"), (Some(r), None) => format!(" first at row {r}"), _ => String::new() })]
+    NonFinite {
+        /// The component.
+        component: String,
+        /// The quantity.
+        what: String,
+        /// Row of the first failure.
+        row: Option<usize>,
+        /// Step of the first failure.
+        step: Option<u64>,
+        /// Failed points so far.
+        count: u64,
+        /// Points evaluated so far.
+        total: u64,
+        /// What to try.
+        advice: String,
+    },
+    /// A method broke down.
+    #[error("{component}: {message}; {advice}")]
+    Breakdown {
+        /// The component.
+        component: String,
+        /// What happened.
+        message: String,
+        /// What to try.
+        advice: String,
+    },
+    /// The run was cancelled.
+    #[error("cancelled")]
+    Cancelled,
+    /// A component was called on a thread it may not be called on.
+    #[error("{component} may only be called on the thread that started the run")]
+    WrongThread {
+        /// The component.
+        component: String,
+    },
+    /// Reading or writing failed.
+    #[error("{action} {}", path.display())]
+    Io {
+        /// What was tried, for example `cannot write`.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The operating system's error.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Memory could not be had, or a size does not fit into the address space.
+    #[error("{what} would need {bytes} bytes; {advice}")]
+    Memory {
+        /// What it was for.
+        what: String,
+        /// How much, saturating.
+        bytes: u128,
+        /// What to try.
+        advice: String,
+    },
+    /// A panic was caught.
+    #[error("internal error (panic): {message}")]
+    Panic {
+        /// The panic's text.
+        message: String,
+    },
+    /// The object was left in an unknown state by an earlier panic.
+    #[error("{what} is unusable after an earlier internal error")]
+    Poisoned {
+        /// The object.
+        what: String,
+    },
+    /// The run did not finish.
+    #[error("the run did not finish: {what}")]
+    Incomplete {
+        /// What is missing.
+        what: String,
+    },
+    /// The object is in use.
+    #[error("{what} is in use by another call")]
+    Busy {
+        /// The object.
+        what: String,
+    },
+    /// A saved state cannot be read.
+    #[error("{component}: the saved state cannot be read: {message}")]
+    State {
+        /// The sampler.
+        component: String,
+        /// Why.
+        message: String,
+    },
+}
+
+impl Error {
+    /// The status code that stands for this error across the C boundary.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        match self {
+            Self::Null { .. } => Status::Null,
+            Self::Argument { .. } => Status::Arg,
+            Self::Shape { .. } => Status::Dim,
+            Self::Utf8 { .. } => Status::Utf8,
+            Self::Setting { .. } | Self::Settings { .. } | Self::Data { .. } => Status::Config,
+            Self::UnknownKind { .. } => Status::NotFound,
+            Self::Missing { .. } => Status::Unsupported,
+            Self::Buffer { .. } => Status::Buffer,
+            Self::Version { .. } => Status::Abi,
+            Self::Plugin { .. } => Status::Plugin,
+            Self::Callback { .. } => Status::Callback,
+            Self::NonFinite { .. } | Self::Breakdown { .. } => Status::Numeric,
+            Self::Cancelled => Status::Cancelled,
+            Self::WrongThread { .. } => Status::Thread,
+            Self::Io { .. } | Self::State { .. } => Status::Io,
+            Self::Memory { .. } => Status::Memory,
+            Self::Panic { .. } => Status::Panic,
+            Self::Poisoned { .. } => Status::Poisoned,
+            Self::Incomplete { .. } => Status::Incomplete,
+            Self::Busy { .. } => Status::Busy,
+        }
+    }
+
+    /// A setting of `component` is wrong: `key` was `given`, and must be `allowed`.
+    pub fn setting(
+        component: impl Into<String>,
+        key: impl Into<String>,
+        given: impl std::fmt::Display,
+        allowed: impl Into<String>,
+    ) -> Self {
+        Self::Setting {
+            component: component.into(),
+            key: key.into(),
+            given: given.to_string(),
+            allowed: allowed.into(),
+        }
+    }
+
+    /// An array `what` of `component` has a shape other than the one expected.
+    pub fn shape(
+        component: impl Into<String>,
+        what: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        Self::Shape {
+            component: component.into(),
+            what: what.into(),
+            expected: expected.into(),
+            found: found.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Status;
+
+    #[test]
+    fn codes_are_their_places_and_unknown_ones_are_refused() {
+        for (i, s) in Status::ALL.iter().enumerate() {
+            let code = i32::try_from(i).unwrap();
+            assert_eq!(*s as i32, code);
+            assert_eq!(Status::from_code(code), Some(*s));
+        }
+        assert_eq!(Status::from_code(21), None);
+        assert_eq!(Status::from_code(-1), None);
+    }
+}
