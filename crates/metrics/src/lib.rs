@@ -10,9 +10,6 @@
 //! each function says when. All sums run in a fixed order on the calling thread, so the same input gives the
 //! same bits.
 
-// Views are passed by value, as everywhere with ndarray; being small is the point of them.
-#![allow(clippy::needless_pass_by_value)]
-
 pub mod chains;
 pub mod ess;
 pub mod mcse;
