@@ -12,7 +12,7 @@ use super::tree::{Entry, Node, Table, Value};
 /// `node` should have passed [`super::validate`].
 #[must_use]
 pub fn fill_defaults(node: &Node, schema: &Json, root: &Json) -> Node {
-    Filler { root }.fill(node, schema, 0)
+    Filler { root }.fill(node, schema, &mut Vec::new())
 }
 
 struct Filler<'s> {
@@ -20,16 +20,19 @@ struct Filler<'s> {
 }
 
 impl<'s> Filler<'s> {
-    fn fill(&self, node: &Node, schema: &'s Json, hops: usize) -> Node {
-        // Circular references are reported by `validate`.
-        let Some(schema) = schema.as_object().filter(|_| hops < 64) else {
+    fn fill(&self, node: &Node, schema: &'s Json, followed: &mut Vec<&'s Json>) -> Node {
+        let Some(schema) = schema.as_object() else {
             return node.clone();
         };
         let mut node = node.clone();
-        if let Some(target) = schema.get("$ref").and_then(Json::as_str) {
-            if let Some(target) = follow(target, self.root) {
-                node = self.fill(&node, target, hops + 1);
-            }
+        let target = schema.get("$ref").and_then(Json::as_str);
+        if let Some(target) = target.and_then(|t| follow(t, self.root))
+            // Circular references are reported by `validate`.
+            && !followed.iter().any(|f| std::ptr::eq(*f, target))
+        {
+            followed.push(target);
+            node = self.fill(&node, target, followed);
+            followed.pop();
         }
         for part in schema
             .get("allOf")
@@ -37,12 +40,12 @@ impl<'s> Filler<'s> {
             .into_iter()
             .flatten()
         {
-            node = self.fill(&node, part, hops + 1);
+            node = self.fill(&node, part, followed);
         }
         if let Some(list) = branches(schema) {
             let checker = Checker { root: self.root };
             if let Some(fits) = checker.fitting(&node, &list) {
-                node = self.fill(&node, fits, hops + 1);
+                node = self.fill(&node, fits, followed);
             }
         }
         let value = match node.value {
@@ -63,20 +66,16 @@ impl<'s> Filler<'s> {
         let items = items.into_iter().enumerate();
         items
             .map(|(index, item)| match of(index) {
-                Some(schema) => self.fill(&item, schema, 0),
+                Some(schema) => self.fill(&item, schema, &mut Vec::new()),
                 None => item,
             })
             .collect()
     }
 
     fn fill_table(&self, mut table: Table, schema: &'s Map<String, Json>) -> Table {
-        let none = Map::new();
-        let properties = schema
-            .get("properties")
-            .and_then(Json::as_object)
-            .unwrap_or(&none);
+        let properties = schema.get("properties").and_then(Json::as_object);
         let mut known = Vec::new();
-        for (key, property) in properties {
+        for (key, property) in properties.into_iter().flatten() {
             let written = table.remove(key);
             let entry = written.or_else(|| {
                 let node = Node::from_json(property.get("default")?)?;
@@ -87,25 +86,20 @@ impl<'s> Filler<'s> {
                 })
             });
             known.extend(entry.map(|e| Entry {
-                node: self.fill(&e.node, self.property(schema, key), 0),
+                node: self.fill(&e.node, property, &mut Vec::new()),
                 ..e
             }));
         }
         let other = schema.get("additionalProperties");
         for entry in table.entries_mut() {
             if let Some(other) = other {
-                entry.node = self.fill(&entry.node, other, 0);
+                entry.node = self.fill(&entry.node, other, &mut Vec::new());
             }
         }
         for entry in known {
             table.insert(entry);
         }
         table
-    }
-
-    fn property(&self, schema: &'s Map<String, Json>, key: &str) -> &'s Json {
-        let found = schema.get("properties").and_then(|p| p.get(key));
-        found.unwrap_or(&Json::Null)
     }
 }
 

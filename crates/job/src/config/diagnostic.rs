@@ -174,7 +174,7 @@ impl ConfigError {
 
 /// Sorts by place (problems without one first) and drops exact repetitions.
 pub(super) fn sort(diagnostics: &mut Vec<Diagnostic>) {
-    diagnostics.sort_by(|a, b| a.span.cmp(&b.span));
+    diagnostics.sort_by_key(|d| d.span);
     diagnostics.dedup();
 }
 
@@ -223,7 +223,7 @@ help: the keys are `steps`, `rho`"
         let (sources, span) = sources();
         let none = Diagnostic::new(None, "nothing to do").help("write a job");
         assert_eq!(
-            render(&sources, &[none.clone()], false),
+            render(&sources, std::slice::from_ref(&none), false),
             "error: nothing to do\nhelp: write a job"
         );
         let whole = Diagnostic::new(Some(Span::whole(span.source)), "missing table `target`");

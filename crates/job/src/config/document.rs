@@ -4,9 +4,10 @@ use std::path::Path;
 
 use super::diagnostic::{ConfigError, Diagnostic};
 use super::overrides::apply_override;
+use super::parse::parse;
 use super::path::parse_path;
 use super::source::{Source, SourceId, Sources, Span, read_source};
-use super::tree::{Node, parse};
+use super::tree::Node;
 
 /// A parsed job file with its `--set` arguments applied.
 #[derive(Clone, Debug)]
@@ -151,7 +152,7 @@ inner.width = 2
 
     #[test]
     fn an_error_is_a_std_error() {
-        let error = Document::parse("job.toml", "a = ").unwrap_err();
+        let error = Document::parse("job.toml", "a b").unwrap_err();
         let boxed: Box<dyn std::error::Error + Send + Sync> = Box::new(error);
         assert!(
             boxed

@@ -13,10 +13,13 @@
 //! Each [`Node`] knows the text it came from ([`Span`]), a job file or one `--set` argument;
 //! [`Sources`] holds these texts and [`ConfigError`] shows them.
 
+mod checks;
 mod defaults;
 mod diagnostic;
 mod document;
+mod kind;
 mod overrides;
+mod parse;
 mod path;
 mod schema;
 mod source;
@@ -26,14 +29,18 @@ mod write;
 
 #[cfg(test)]
 mod broken_inputs;
+#[cfg(test)]
+mod hostile_inputs;
 
 pub use defaults::fill_defaults;
 pub use diagnostic::{ConfigError, Diagnostic, DiagnosticRecord, render};
 pub use document::{Document, locate};
+pub use kind::{component_kind, unknown_kind};
 pub use overrides::apply_override;
+pub use parse::{MAX_DEPTH, parse};
 pub use path::{PathError, Segment, parse_path};
-pub use schema::{component_kind, unknown_kind, validate, validate_component};
+pub use schema::{validate, validate_component};
 pub use source::{MAX_FILE_BYTES, Source, SourceId, Sources, Span, read_source};
-pub use tree::{Entry, MAX_DEPTH, Node, Table, Value, parse};
+pub use tree::{Entry, Node, Table, Value};
 pub use words::nearest;
 pub use write::to_toml_text;

@@ -1,9 +1,10 @@
 //! `--set path=value` arguments.
 
 use super::diagnostic::Diagnostic;
+use super::parse::parse_value;
 use super::path::{Segment, parse_path};
 use super::source::{Source, SourceId, Sources, Span};
-use super::tree::{Entry, Node, Table, Value, parse_value};
+use super::tree::{Entry, Node, Table, Value};
 use super::words::value_words;
 
 const FLAG: &str = "--set ";

@@ -2,16 +2,10 @@
 
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
 use toml::value::Datetime;
 
-use super::diagnostic::{Diagnostic, sort};
 use super::path::{Segment, parse_path};
-use super::source::{SourceId, Sources, Span};
-
-/// Deepest nesting of tables and arrays that is read.
-pub const MAX_DEPTH: usize = 64;
+use super::source::Span;
 
 /// A value and its place. A table's place is its header, or all of an inline table.
 #[derive(Clone, Debug)]
@@ -44,7 +38,7 @@ pub enum Value {
 /// Entries of a table in the order of the text; keys are unique.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
-    entries: Vec<Entry>,
+    pub(super) entries: Vec<Entry>,
 }
 
 /// A key with its value.
@@ -260,210 +254,18 @@ impl Node {
     }
 }
 
-/// Parses the text of `id` as a TOML document.
-///
-/// # Errors
-/// All syntax errors, repeated keys, numbers that do not fit `i64` or `f64`, and nesting beyond
-/// [`MAX_DEPTH`], each with its place.
-pub fn parse(sources: &Sources, id: SourceId) -> Result<Node, Vec<Diagnostic>> {
-    let text = sources.get(id).map_or("", |s| s.text());
-    let (table, errors) = DeTable::parse_recoverable(text);
-    let whole = Span::whole(id);
-    let mut problems = Problems {
-        id,
-        offset: 0,
-        text,
-        found: Vec::new(),
-    };
-    for error in &errors {
-        problems.syntax(error);
-    }
-    let value = Value::Table(problems.table(table.into_inner(), 1));
-    problems.finish(Node {
-        span: Some(whole),
-        value,
-    })
-}
-
-/// Parses one TOML value that stands in the text of `id` from byte `offset` to the end.
-pub(super) fn parse_value(
-    text: &str,
-    id: SourceId,
-    offset: usize,
-) -> Result<Node, Vec<Diagnostic>> {
-    let (value, errors) = DeValue::parse_recoverable(&text[offset..]);
-    let mut problems = Problems {
-        id,
-        offset,
-        text,
-        found: Vec::new(),
-    };
-    for error in &errors {
-        problems.syntax(error);
-    }
-    let node = problems.node(value, 1);
-    problems.finish(node)
-}
-
-struct Problems<'t> {
-    id: SourceId,
-    offset: usize,
-    text: &'t str,
-    found: Vec<Diagnostic>,
-}
-
-impl Problems<'_> {
-    fn finish(mut self, node: Node) -> Result<Node, Vec<Diagnostic>> {
-        if self.found.is_empty() {
-            return Ok(node);
-        }
-        sort(&mut self.found);
-        // One slip of the pen makes several errors in its line; the first one says it.
-        let mut last_line = None;
-        let text = self.text;
-        self.found.retain(|d| {
-            let start = d.span.map_or(0, |s| s.start).min(text.len());
-            let line = text.as_bytes()[..start]
-                .iter()
-                .filter(|b| **b == b'\n')
-                .count();
-            last_line.replace(line) != Some(line)
-        });
-        Err(self.found)
-    }
-
-    fn span(&self, range: std::ops::Range<usize>) -> Span {
-        Span::new(self.id, self.offset + range.start..self.offset + range.end)
-    }
-
-    fn syntax(&mut self, error: &toml::de::Error) {
-        let end = self.text.len() - self.offset;
-        let mut range = error.span().unwrap_or(end..end);
-        // An error at the very start must not look like one of the whole text.
-        if range == (0..0) {
-            range.end = usize::from(end > 0);
-        }
-        let message = error.message();
-        let diagnostic = match message {
-            "duplicate key" => Diagnostic::new(Some(self.span(range)), "this key is set twice")
-                .label("set before")
-                .help("keep one of the two"),
-            _ => Diagnostic::new(
-                Some(self.span(range)),
-                format!("this is not valid TOML: {message}"),
-            ),
-        };
-        self.found.push(diagnostic);
-    }
-
-    fn node(&mut self, value: Spanned<DeValue<'_>>, depth: usize) -> Node {
-        let span = self.span(value.span());
-        let value = match value.into_inner() {
-            DeValue::Boolean(v) => Value::Bool(v),
-            DeValue::String(v) => Value::String(v.into_owned()),
-            DeValue::Datetime(v) => Value::Datetime(v),
-            DeValue::Integer(v) => Value::Integer(
-                i64::from_str_radix(v.as_str(), v.radix()).unwrap_or_else(|_| {
-                    let (low, high) = (i64::MIN, i64::MAX);
-                    self.found.push(
-                        Diagnostic::new(Some(span), format!("the whole number {v} is too large"))
-                            .label("does not fit 64 bits")
-                            .help(format!("whole numbers lie between {low} and {high}")),
-                    );
-                    0
-                }),
-            ),
-            DeValue::Float(v) => {
-                let number = v.as_str().parse().unwrap_or(f64::INFINITY);
-                if f64::is_infinite(number) && !v.as_str().contains("inf") {
-                    self.found.push(
-                        Diagnostic::new(Some(span), format!("the number {v} is too large"))
-                            .label("does not fit 64 bits")
-                            .help("write `inf` for infinity"),
-                    );
-                }
-                Value::Float(number)
-            }
-            _ if depth > MAX_DEPTH => {
-                self.found.push(Diagnostic::new(
-                    Some(span),
-                    format!("tables and arrays are nested deeper than {MAX_DEPTH}"),
-                ));
-                Value::Bool(false)
-            }
-            DeValue::Array(v) => {
-                Value::Array(v.into_iter().map(|n| self.node(n, depth + 1)).collect())
-            }
-            DeValue::Table(v) => Value::Table(self.table(v, depth + 1)),
-        };
-        Node {
-            span: Some(span),
-            value,
-        }
-    }
-
-    fn table(&mut self, table: DeTable<'_>, depth: usize) -> Table {
-        let entries = table.into_iter().map(|(key, value)| Entry {
-            key_span: Some(self.span(key.span())),
-            key: key.into_inner().into_owned(),
-            node: self.node(value, depth),
-        });
-        Table {
-            entries: entries.collect(),
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::super::source::Source;
+pub(super) mod tests {
+    use super::super::diagnostic::Diagnostic;
+    use super::super::parse::parse;
+    use super::super::source::{Source, Sources};
     use super::*;
 
-    fn read(text: &str) -> (Sources, Result<Node, Vec<Diagnostic>>) {
+    pub(in super::super) fn read(text: &str) -> (Sources, Result<Node, Vec<Diagnostic>>) {
         let mut sources = Sources::new();
         let id = sources.add(Source::file("job.toml", text));
         let tree = parse(&sources, id);
         (sources, tree)
-    }
-
-    fn shown(text: &str, span: Option<Span>) -> &str {
-        let span = span.unwrap();
-        &text[span.start..span.end]
-    }
-
-    #[test]
-    fn every_value_and_key_knows_its_place() {
-        let text = "\u{feff}seed = 7\r\n[sampler]\r\nkind = 'σ'\r\nschedule.beta.max = 2e1 # c\r\n\
-                    [[target.parts]]\r\nmean = [1, 2.5]\r\n[[target.parts]]\r\n[a.b]\r\nx = {y = 1979-05-27}\r\n";
-        let (_, tree) = read(text);
-        let tree = tree.unwrap();
-        let at = |path: &str| shown(text, tree.at_path(path).unwrap().span);
-        assert_eq!(at("seed"), "7");
-        assert_eq!(at("sampler"), "[sampler]");
-        assert_eq!(at("sampler.kind"), "'σ'");
-        assert_eq!(at("sampler.schedule.beta.max"), "2e1");
-        assert_eq!(at("sampler.schedule"), "schedule");
-        assert_eq!(at("target.parts[0]"), "[[target.parts]]");
-        assert_eq!(at("target.parts[0].mean[1]"), "2.5");
-        assert_eq!(at("a.b"), "[a.b]");
-        assert_eq!(at("a.b.x"), "{y = 1979-05-27}");
-        assert_eq!(at("a.b.x.y"), "1979-05-27");
-        assert_eq!(at("target"), "target");
-        assert_eq!(at("a"), "a");
-        assert!(tree.at_path("target.parts[2]").is_none());
-        assert!(tree.at_path("seed.x").is_none());
-        assert!(tree.at_path("not a path").is_none());
-        assert_eq!(tree.at(&["sampler", "kind"]).unwrap().as_str(), Some("σ"));
-        let entry = tree.as_table().unwrap().entry("sampler").unwrap();
-        assert_eq!(shown(text, entry.key_span), "sampler");
-        let keys: Vec<_> = tree
-            .as_table()
-            .unwrap()
-            .entries()
-            .iter()
-            .map(|e| &e.key)
-            .collect();
-        assert_eq!(keys, ["seed", "sampler", "target", "a"]);
     }
 
     #[test]
@@ -538,52 +340,6 @@ mod tests {
         assert!(s.means[1][0].is_nan());
         tree.remove(&["eta"]);
         assert!(tree.to_settings::<NoUnit>().is_err());
-    }
-
-    #[test]
-    fn unreadable_numbers_and_depth_are_placed() {
-        let (sources, tree) =
-            read("a = 9223372036854775808\nb = 1e400\nc = -9223372036854775808\nd = 0xff\n");
-        let problems = tree.unwrap_err();
-        let places: Vec<_> = problems.iter().map(|d| d.record(&sources)).collect();
-        assert_eq!(places.len(), 2);
-        assert_eq!((places[0].line, places[0].column), (Some(1), Some(5)));
-        assert_eq!(
-            places[0].message,
-            "the whole number 9223372036854775808 is too large"
-        );
-        assert_eq!((places[1].line, places[1].column), (Some(2), Some(5)));
-        let (_, tree) = read("c = -9223372036854775808\nd = 0xff\ne = 0b11\nf = -inf\ng=1_0\n");
-        let tree = tree.unwrap();
-        assert!(matches!(
-            tree.at(&["c"]).unwrap().value,
-            Value::Integer(i64::MIN)
-        ));
-        assert!(matches!(
-            tree.at(&["d"]).unwrap().value,
-            Value::Integer(255)
-        ));
-        assert!(matches!(tree.at(&["e"]).unwrap().value, Value::Integer(3)));
-        assert!(matches!(tree.at(&["g"]).unwrap().value, Value::Integer(10)));
-
-        for text in [
-            format!("a = {}{}", "[".repeat(70), "]".repeat(70)),
-            format!("a = {}{}", "[".repeat(100_000), "]".repeat(100_000)),
-            format!("{} = 1", vec!["a"; 70].join(".")),
-            format!("{} = 1", vec!["a"; 100_000].join(".")),
-        ] {
-            let problems = read(&text).1.unwrap_err();
-            let message = &problems[0].message;
-            assert!(
-                message.contains("deeper than 64") || message.contains("recurs"),
-                "{message}"
-            );
-        }
-        assert!(
-            read(&format!("a = {}{}", "[".repeat(60), "]".repeat(60)))
-                .1
-                .is_ok()
-        );
     }
 
     #[test]
