@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::{
-    ConfigError, Diagnostic, Document, Span, component_kind, fill_defaults, locate, to_toml_text,
-    validate, validate_component,
+    ConfigError, Document, component_kind, fill_defaults, to_toml_text, validate,
+    validate_component,
 };
 
 /// Settings with one key of every kind of constraint.
@@ -259,7 +259,7 @@ fn cases() -> Vec<Case> {
         (sampler("steps = ten"), vec![(4, 9, "`ten` is not a value")]),
         (sampler("steps = 1\nsteps = 2"), vec![(5, 1, "this key is set twice")]),
         (sampler("steps = 1\n[sampler]"), vec![(5, 2, "this key is set twice")]),
-        (sampler("steps = 99999999999999999999"), vec![(4, 9, "the whole number 99999999999999999999 is too large")]),
+        (sampler("steps = 99999999999999999999"), vec![(4, 9, "the whole number 99999999999999999999 does not fit 64 bits")]),
         ("[sampler\nkind = 1\n".to_owned(), vec![(1, 9, "this is not valid TOML: unclosed table, expected `]`")]),
         ("x = \"abc\ny = ]\n".to_owned(), vec![
                 (1, 9, "this is not valid TOML: invalid basic string, expected `\"`"),
@@ -272,7 +272,7 @@ fn cases() -> Vec<Case> {
                 (6, 1, "unknown key `ordr` in `sampler`"),
                 (7, 1, "unknown key `σ` in `sampler`"),
             ]),
-            ]
+    ]
 }
 
 #[test]

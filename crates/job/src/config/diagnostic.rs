@@ -80,7 +80,11 @@ pub struct DiagnosticRecord {
     pub help: Option<String>,
 }
 
+/// Most problems that are shown as text.
+const MAX_SHOWN: usize = 30;
+
 /// Shows diagnostics in the manner of rustc, one blank line between them, no newline at the end.
+/// After 30 only the number of the others is told.
 #[must_use]
 pub fn render(sources: &Sources, diagnostics: &[Diagnostic], colour: bool) -> String {
     let renderer = if colour {
@@ -88,10 +92,16 @@ pub fn render(sources: &Sources, diagnostics: &[Diagnostic], colour: bool) -> St
     } else {
         Renderer::plain()
     };
-    let shown: Vec<String> = diagnostics
+    let mut shown: Vec<String> = diagnostics
         .iter()
+        .take(MAX_SHOWN)
         .map(|d| render_one(sources, d, &renderer))
         .collect();
+    if let Some(more @ 1..) = diagnostics.len().checked_sub(MAX_SHOWN) {
+        let plural = if more == 1 { "" } else { "s" };
+        let rest = Diagnostic::new(None, format!("and {more} more problem{plural}"));
+        shown.push(render_one(sources, &rest, &renderer));
+    }
     shown.join("\n\n")
 }
 

@@ -54,6 +54,15 @@ fn broken_schemas_are_survived() {
     ] {
         assert_eq!(of(nothing), Vec::<String>::new());
     }
+    // Doubling circles would take 2⁶⁴ steps if they were followed.
+    let twice = serde_json::json!([{"$ref": "#/$defs/t"}, {"$ref": "#/$defs/t"}]);
+    for word in ["anyOf", "allOf"] {
+        let schema = serde_json::json!({"$ref": "#/$defs/t", "$defs": {"t": {word: &twice}}});
+        assert_eq!(
+            messages(schema),
+            ["the schema of `sampler` refers to itself"]
+        );
+    }
     let unique = serde_json::json!({"properties": {"z": {"multipleOf": 0.1}, "y": {"uniqueItems": true, "prefixItems": [{"const": 1}], "items": false}}});
     assert_eq!(messages(unique), Vec::<String>::new());
     for odd in [
@@ -72,6 +81,48 @@ fn inside(d: &Diagnostic, job: &ConfigError) {
     let text = job.sources.get(source).unwrap().text();
     assert!(start <= end && end <= text.len(), "{d:?}");
     assert!(text.is_char_boundary(start), "{d:?}");
+}
+
+/// The rendered text and the records name the same line and column.
+fn same_places(error: &ConfigError) {
+    let shown = error.render(false);
+    for record in error.records() {
+        let file = record.file.unwrap();
+        let place = match record.line.zip(record.column) {
+            Some((line, column)) => format!("--> {file}:{line}:{column}\n"),
+            None => format!("--> {file}"),
+        };
+        assert!(shown.contains(&place), "{place:?} not in\n{shown}");
+    }
+}
+
+#[test]
+fn unusual_characters_keep_lines_and_columns() {
+    for (text, line, column) in [
+        ("\u{feff}seed = -1\n", 1, 9),
+        ("draws = 1\r\n\r\nseed = -1", 3, 8),
+        ("x = '''σσ\n\tσ'''\nseed\t=\t-1 # σ", 3, 8),
+        ("seed = 'e\u{301}\u{1f600}' # wide", 1, 8),
+    ] {
+        let error = check(text, &[]).unwrap_err();
+        same_places(&error);
+        let mut records = error.records().into_iter();
+        let record = records.find(|r| r.message.contains("`seed`")).unwrap();
+        assert_eq!((record.line, record.column), (Some(line), Some(column)));
+    }
+}
+
+#[test]
+fn a_flood_of_problems_is_cut_in_the_text_only() {
+    let text = format!(
+        "[sampler]\nkind = 'heun'\n{}",
+        (0..500).map(|i| format!("k{i} = 1\n")).collect::<String>()
+    );
+    let error = check(&text, &[]).unwrap_err();
+    assert_eq!(error.records().len(), 502);
+    let shown = error.render(false);
+    assert_eq!(shown.matches("error: unknown key").count(), 28);
+    assert!(shown.ends_with("error: and 472 more problems"), "{shown}");
 }
 
 /// Truncates and flips the good job everywhere: no panic, and each problem has a place in the text.

@@ -69,15 +69,15 @@ impl Problems<'_> {
         }
         sort(&mut self.found);
         // One slip of the pen makes several errors in its line; the first one says it.
-        let mut last_line = None;
         let text = self.text;
+        let mut last: Option<usize> = None;
         self.found.retain(|d| {
             let start = d.span.map_or(0, |s| s.start).min(text.len());
-            let line = text.as_bytes()[..start]
-                .iter()
-                .filter(|b| **b == b'\n')
-                .count();
-            last_line.replace(line) != Some(line)
+            let new_line = last.is_none_or(|l| text.as_bytes()[l..start].contains(&b'\n'));
+            if new_line {
+                last = Some(start);
+            }
+            new_line
         });
         Err(self.found)
     }
@@ -145,9 +145,12 @@ impl Problems<'_> {
                 i64::from_str_radix(v.as_str(), v.radix()).unwrap_or_else(|_| {
                     let (low, high) = (i64::MIN, i64::MAX);
                     self.found.push(
-                        Diagnostic::new(Some(span), format!("the whole number {v} is too large"))
-                            .label("does not fit 64 bits")
-                            .help(format!("whole numbers lie between {low} and {high}")),
+                        Diagnostic::new(
+                            Some(span),
+                            format!("the whole number {v} does not fit 64 bits"),
+                        )
+                        .label("out of range")
+                        .help(format!("whole numbers lie between {low} and {high}")),
                     );
                     0
                 }),
@@ -248,7 +251,7 @@ mod tests {
         assert_eq!((places[0].line, places[0].column), (Some(1), Some(5)));
         assert_eq!(
             places[0].message,
-            "the whole number 9223372036854775808 is too large"
+            "the whole number 9223372036854775808 does not fit 64 bits"
         );
         assert_eq!((places[1].line, places[1].column), (Some(2), Some(5)));
         let (_, tree) = read("c = -9223372036854775808\nd = 0xff\ne = 0b11\nf = -inf\ng=1_0\n");
