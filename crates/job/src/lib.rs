@@ -1,1 +1,3 @@
-//! placeholder
+//! Jobs in TOML: checked plan, run, run directory, checkpoints, report.
+
+pub mod config;
