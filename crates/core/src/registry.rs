@@ -493,11 +493,13 @@ impl Registry {
     }
 }
 
-/// The candidate most like `name` (Jaro–Winkler above 0.75), for "did you mean".
+/// The candidate most like `name` (Jaro–Winkler above 0.75, case ignored), for "did you mean".
 #[must_use]
-pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let name = name.to_lowercase();
     candidates
-        .map(|c| (strsim::jaro_winkler(name, c), c))
+        .into_iter()
+        .map(|c| (strsim::jaro_winkler(&name, &c.to_lowercase()), c))
         .filter(|(likeness, _)| *likeness > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, c)| c)

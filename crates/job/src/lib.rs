@@ -1,3 +1,31 @@
-//! Jobs in TOML: checked plan, run, run directory, checkpoints, report.
+//! Jobs: TOML and a registry in, a run directory out.
+//!
+//! ```text
+//! job.toml ─config─▶ Document ─Plan::new─▶ Plan ─run─▶ run directory
+//!                                                 ▲        │ manifest, rows, checkpoint
+//!                                                 └─resume─┘
+//! ```
+//!
+//! A run directory holds the resolved job (`job.toml`), what it depends on (`manifest.json`), the
+//! draws (`draws.npy`, `draws.csv`, `cmdstan-1.csv`, …), `report.json`, `timing.json` and, until the
+//! run is complete, `rows.bin` and `checkpoint.bin`.
 
+mod checkpoint;
 pub mod config;
+mod draws;
+mod error;
+mod files;
+mod plan;
+mod report;
+mod run;
+mod rundir;
+mod settings;
+mod store;
+
+pub use error::JobError;
+pub use files::InputFile;
+pub use plan::{Plan, job_schema};
+pub use report::{Coordinate, LogZ, Report, Status, Table, Verdict, Weights};
+pub use run::{Finished, Live, Monitor, Options, Silent, resume, run};
+pub use rundir::{Manifest, read_report};
+pub use settings::{BoundsSettings, ExpectSettings, Format, OutputSettings, RunSettings};

@@ -4,19 +4,7 @@ use serde_json::{Map, Value as Json};
 
 use super::tree::Value;
 
-/// Names less similar than this (Jaro–Winkler) are not offered.
-const SIMILAR: f64 = 0.75;
-
-/// The name closest to `given` (Jaro–Winkler similarity above 0.75, ignoring case).
-pub fn nearest<'n>(given: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
-    let given = given.to_lowercase();
-    names
-        .into_iter()
-        .map(|name| (strsim::jaro_winkler(&given, &name.to_lowercase()), name))
-        .filter(|(similarity, _)| *similarity > SIMILAR)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name)
-}
+pub use retrograde_core::registry::nearest;
 
 /// `` `a`, `b`, `c` ``.
 pub(super) fn listed<'n>(names: impl IntoIterator<Item = &'n str>) -> String {

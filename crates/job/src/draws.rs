@@ -1,0 +1,310 @@
+//! The files of draws in a run directory, for NumPy, for a spreadsheet and for Stan's tools.
+
+use crate::files::write_atomically;
+use crate::plan::Plan;
+use crate::rundir::RunDir;
+use crate::settings::Format;
+use crate::store::{Columns, Extent, write_npy};
+use ndarray::{Array2, ArrayView2, ArrayView3, Axis, ShapeBuilder, s};
+use retrograde_core::{Error, Kind, Outputs, Result, Runtime, Target};
+use std::io::Write;
+
+/// Rows of a block when functions of the draws are computed.
+const ROWS: usize = 4096;
+
+/// All draws of a run on their natural scale, in the order of emission.
+pub(crate) struct DrawSet {
+    /// Coordinates, then outputs.
+    pub(crate) names: Vec<String>,
+    dim: usize,
+    values: Array2<f64>,
+    /// Log weights and statistics, as stored.
+    rest: Array2<f64>,
+    columns: Columns,
+    chains: usize,
+}
+
+impl DrawSet {
+    /// From the rows of a store. Chains that were cut off in mid-draw lose that draw.
+    pub(crate) fn new(
+        plan: &Plan,
+        runtime: &mut Runtime,
+        rows: Array2<f64>,
+        extent: &Extent,
+    ) -> Result<Self> {
+        let target = plan.target.as_ref();
+        let dim = target.dim();
+        let outputs = target.outputs();
+        let mut names: Vec<String> = (0..dim).map(|i| target.coordinate(i)).collect();
+        // A limited target has its natural coordinates as its first outputs.
+        let natural = if plan.bounded.is_some() { dim } else { 0 };
+        let extra = outputs.map_or(0, |o| o.count() - natural);
+        names.extend((0..extra).filter_map(|k| outputs.map(|o| o.name(natural + k))));
+        let columns = extent.columns.clone().unwrap_or(Columns {
+            dim,
+            ..Columns::default()
+        });
+        let n = rows.nrows() - rows.nrows() % extent.chains;
+        let rest = rows.slice(s![..n, rows.ncols().min(dim)..]).to_owned();
+        let values = match outputs {
+            None if rows.ncols() == dim => rows,
+            None => rows.slice(s![..n, ..rows.ncols().min(dim)]).to_owned(),
+            Some(outputs) => {
+                let mut values = Array2::zeros((n, dim + extra));
+                runtime.enter("outputs", 0, |cx| {
+                    evaluate(cx, outputs, rows.view(), natural, &mut values)
+                })?;
+                values
+            }
+        };
+        Ok(Self {
+            names,
+            dim,
+            values,
+            rest,
+            columns,
+            chains: extent.chains,
+        })
+    }
+
+    fn per_chain(&self) -> usize {
+        self.values.nrows() / self.chains
+    }
+
+    /// Values by (chain, draw, column).
+    pub(crate) fn by_chain(&self) -> ArrayView3<'_, f64> {
+        let (c, w) = (self.chains, self.values.ncols());
+        let shape = (c, self.per_chain(), w).strides((w, c * w, 1));
+        let data = self.values.as_slice().unwrap_or(&[]);
+        ArrayView3::from_shape(shape, data)
+            .unwrap_or_else(|_| ArrayView3::from_shape((c, 0, w), &[]).expect("no draws"))
+    }
+
+    pub(crate) fn log_weights(&self) -> Option<ndarray::ArrayView1<'_, f64>> {
+        self.columns.weighted.then(|| self.rest.column(0))
+    }
+
+    fn stats(&self) -> ArrayView2<'_, f64> {
+        self.rest.slice(s![
+            ..,
+            usize::from(self.columns.weighted).min(self.rest.ncols())..
+        ])
+    }
+
+    /// Writes the formats that the job asks for.
+    pub(crate) fn write(&self, dir: &RunDir, plan: &Plan) -> Result {
+        for format in &plan.output.formats {
+            match format {
+                Format::Npy => self.write_npy(dir)?,
+                Format::Csv => {
+                    write_atomically(&dir.file("draws.csv"), |out| self.write_csv(out))?;
+                }
+                Format::Cmdstan => {
+                    for chain in 0..self.chains {
+                        let name = format!("cmdstan-{}.csv", chain + 1);
+                        write_atomically(&dir.file(&name), |out| {
+                            self.write_cmdstan(out, plan, chain)
+                        })?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write_npy(&self, dir: &RunDir) -> Result {
+        let (x, outputs) = self
+            .values
+            .view()
+            .split_at(Axis(1), self.dim.min(self.values.ncols()));
+        let (weights, stats) = (
+            self.rest.slice(s![.., ..self.rest.ncols().min(1)]),
+            self.stats(),
+        );
+        let all = [
+            ("draws.npy", Some(x), false),
+            (
+                "outputs.npy",
+                (outputs.ncols() > 0).then_some(outputs),
+                false,
+            ),
+            (
+                "log_weights.npy",
+                self.columns.weighted.then_some(weights),
+                true,
+            ),
+            ("stats.npy", (stats.ncols() > 0).then_some(stats), false),
+        ];
+        for (name, values, flat) in all {
+            if let Some(values) = values {
+                write_atomically(&dir.file(name), |out| {
+                    write_npy(out, values, self.chains, flat)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `chain,draw,…`, chains and draws from 1, statistics with Stan's trailing `__`.
+    fn write_csv(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        let mut csv = csv::Writer::from_writer(out);
+        let weight = self.columns.weighted.then(|| "log_weight__".to_owned());
+        let stats = self.columns.stats.iter().map(|s| format!("{s}__"));
+        let head = ["chain".to_owned(), "draw".to_owned()];
+        csv.write_record(
+            head.into_iter()
+                .chain(self.names.iter().cloned())
+                .chain(weight)
+                .chain(stats),
+        )?;
+        for c in 0..self.chains {
+            for i in 0..self.per_chain() {
+                let r = i * self.chains + c;
+                csv.write_field((c + 1).to_string())?;
+                csv.write_field((i + 1).to_string())?;
+                for v in self.values.row(r).iter().chain(self.rest.row(r)) {
+                    csv.write_field(format!("{v:?}"))?;
+                }
+                csv.write_record(None::<&[u8]>)?;
+            }
+        }
+        csv.flush()
+    }
+
+    /// CmdStan's layout, which `posterior`, MCMCChains and CmdStanPy read: settings behind `#`, then
+    /// `lp__`, statistics, parameters with `.` before an index.
+    fn write_cmdstan(&self, out: &mut dyn Write, plan: &Plan, chain: usize) -> std::io::Result<()> {
+        let model = plan.component(Kind::Target).replace('-', "_");
+        let n = self.per_chain();
+        for line in [
+            "stan_version_major = 2".into(),
+            "stan_version_minor = 36".into(),
+            "stan_version_patch = 0".into(),
+            format!("model = {model}_model"),
+            "method = sample (Default)".into(),
+            "  sample".into(),
+            format!("    num_samples = {n}"),
+            "    num_warmup = 0".into(),
+            "    save_warmup = 0 (Default)".into(),
+            "    thin = 1 (Default)".into(),
+            "    adapt".into(),
+            "      engaged = 0".into(),
+            "    algorithm = hmc (Default)".into(),
+            "      hmc".into(),
+            "        engine = nuts (Default)".into(),
+            format!("id = {}", chain + 1),
+            "random".into(),
+            format!("  seed = {}", plan.run.seed),
+            format!("sampler = retrograde {}", plan.component(Kind::Sampler)),
+        ] as [String; 19]
+        {
+            writeln!(out, "# {line}")?;
+        }
+        let stats = self.stats();
+        let lp = self.columns.stats.iter().position(|s| s == "lp");
+        let others: Vec<usize> = (0..stats.ncols()).filter(|k| Some(*k) != lp).collect();
+        write!(out, "lp__")?;
+        for k in &others {
+            write!(out, ",{}__", stan_statistic(&self.columns.stats[*k]))?;
+        }
+        if self.columns.weighted {
+            write!(out, ",log_weight__")?;
+        }
+        for name in &self.names {
+            write!(out, ",{}", stan_name(name))?;
+        }
+        writeln!(out)?;
+        for i in 0..n {
+            let r = i * self.chains + chain;
+            match lp {
+                Some(k) => write!(out, "{:?}", stats[(r, k)])?,
+                None => write!(out, "nan")?,
+            }
+            for k in &others {
+                write!(out, ",{:?}", stats[(r, *k)])?;
+            }
+            if self.columns.weighted {
+                write!(out, ",{:?}", self.rest[(r, 0)])?;
+            }
+            for v in self.values.row(r) {
+                write!(out, ",{v:?}")?;
+            }
+            writeln!(out)?;
+        }
+        Ok(())
+    }
+}
+
+fn evaluate(
+    cx: &mut retrograde_core::Cx<'_>,
+    outputs: &dyn Outputs,
+    rows: ArrayView2<'_, f64>,
+    natural: usize,
+    values: &mut Array2<f64>,
+) -> Result {
+    let dim = rows.ncols().min(values.ncols());
+    let dim = if natural > 0 {
+        natural
+    } else {
+        dim.min(values.ncols() - outputs.count())
+    };
+    let n = values.nrows();
+    for first in (0..n).step_by(ROWS) {
+        let last = (first + ROWS).min(n);
+        let x = rows.slice(s![first..last, ..dim]);
+        let mut out = values.slice_mut(s![first..last, ..]);
+        if natural > 0 {
+            outputs.eval(cx, x, out)?;
+        } else {
+            out.slice_mut(s![.., ..dim]).assign(&x);
+            outputs.eval(cx, x, out.slice_mut(s![.., dim..]))?;
+        }
+    }
+    if values.iter().any(|v| v.is_nan()) {
+        cx.log(
+            retrograde_core::Level::Warn,
+            "some outputs of the target are not a number",
+        );
+    }
+    Ok(())
+}
+
+/// The names that Stan's tools know.
+fn stan_statistic(name: &str) -> &str {
+    match name {
+        "step_size" => "stepsize",
+        "n_steps" => "n_leapfrog",
+        "diverging" => "divergent",
+        other => other,
+    }
+}
+
+/// `theta[1,2]` as `theta.1.2`, and nothing that would break a header.
+fn stan_name(name: &str) -> String {
+    let dotted = name.trim_end_matches(']').replace(['[', ','], ".");
+    dotted
+        .chars()
+        .map(|c| {
+            if c.is_alphanumeric() || c == '.' || c == '_' {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect()
+}
+
+/// A target whose outputs fit what is written; checked before a run, not after it.
+pub(crate) fn check_names(target: &dyn Target) -> Result {
+    let mut names: Vec<String> = (0..target.dim()).map(|i| target.coordinate(i)).collect();
+    names.sort();
+    match names.windows(2).find(|w| w[0] == w[1]) {
+        None => Ok(()),
+        Some(w) => Err(Error::Argument {
+            component: "target".into(),
+            argument: "coordinate names".into(),
+            given: format!("`{}` twice", w[0]),
+            allowed: "unique".into(),
+        }),
+    }
+}

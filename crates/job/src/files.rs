@@ -1,0 +1,105 @@
+//! Files that a job reads, with their hashes, and files that it writes, all at once or not at all.
+
+use retrograde_core::registry::Files;
+use retrograde_core::{Error, Result};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// A file that a run depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputFile {
+    /// Its path, absolute where that could be found out.
+    pub path: PathBuf,
+    /// SHA-256 of its content, in hexadecimal.
+    pub sha256: String,
+}
+
+/// SHA-256 in hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect()
+}
+
+/// An input/output error that names the file.
+pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    move |source| Error::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Reads the files of a job relative to its folder, and remembers them.
+#[derive(Debug)]
+pub(crate) struct JobFiles {
+    base: PathBuf,
+    read: Mutex<Vec<InputFile>>,
+}
+
+impl JobFiles {
+    pub(crate) fn new(base: &Path) -> Self {
+        Self {
+            base: base.to_owned(),
+            read: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn into_read(self) -> Vec<InputFile> {
+        self.read
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Files for JobFiles {
+    fn read(&self, path: &Path) -> Result<Vec<u8>> {
+        let path = self.base.join(path);
+        let bytes = std::fs::read(&path).map_err(io_error("cannot read", &path))?;
+        let file = InputFile {
+            sha256: sha256(&bytes),
+            path: path.canonicalize().unwrap_or(path),
+        };
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if !read.contains(&file) {
+            read.push(file);
+        }
+        Ok(bytes)
+    }
+}
+
+/// Writes a file by way of a temporary one beside it, so that a reader sees the old content or the
+/// new, never a part.
+///
+/// # Errors
+/// [`Error::Io`].
+pub(crate) fn write_atomically(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> Result {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    let part = path.with_file_name(name);
+    let done = (|| {
+        let mut out = std::io::BufWriter::new(File::create(&part)?);
+        write(&mut out)?;
+        out.into_inner()
+            .map_err(std::io::IntoInnerError::into_error)?
+            .sync_all()?;
+        std::fs::rename(&part, path)
+    })();
+    done.map_err(|source| {
+        // The disk may be full: what was half-written must not take the room.
+        let _ = std::fs::remove_file(&part);
+        Error::Io {
+            action: "cannot write",
+            path: path.to_owned(),
+            source,
+        }
+    })
+}

@@ -1,0 +1,393 @@
+//! Runs a plan in its directory, from the beginning or from its last checkpoint.
+
+use crate::checkpoint::{Gathered, Saved};
+use crate::config::Document;
+use crate::draws::{DrawSet, check_names};
+use crate::error::JobError;
+use crate::files::InputFile;
+use crate::plan::Plan;
+use crate::report::{Material, Report};
+use crate::rundir::{RunDir, refused};
+use crate::store::{self, Extent, Store};
+use retrograde_core::drive::{Checkpoint, Observer, drive};
+use retrograde_core::{Cancel, Counts, Draws, Flag, Level, Registry, Result, Runtime, Sink};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// A run as it can be watched.
+#[derive(Debug)]
+pub struct Live<'a> {
+    /// Steps done.
+    pub step: u64,
+    /// How much is done, 0 to 1; `None` before the sampler has said so.
+    pub fraction: Option<f64>,
+    /// Numbers that the sampler shows.
+    pub scalars: &'a std::collections::BTreeMap<String, f64>,
+    /// Evaluations so far.
+    pub counts: &'a Counts,
+    /// Draws kept so far.
+    pub rows: u64,
+}
+
+/// Who watches a run.
+pub trait Monitor {
+    /// Called after every step.
+    fn live(&mut self, live: &Live<'_>);
+    /// Called with a line for a person.
+    fn message(&mut self, level: Level, text: &str);
+}
+
+/// Watches nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Monitor for Silent {
+    fn live(&mut self, _: &Live<'_>) {}
+    fn message(&mut self, _: Level, _: &str) {}
+}
+
+/// How a job is run, beside what its text says.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Replaces a run directory that exists.
+    pub force: bool,
+    /// Stops the run.
+    pub cancel: Cancel,
+    /// Threads in place of the job's, when resuming; changes no bits.
+    pub threads: Option<usize>,
+}
+
+/// A run that ended, complete or stopped.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its directory.
+    pub directory: PathBuf,
+    /// Its report.
+    pub report: Report,
+    /// Seconds of sampling, over all sessions of the run.
+    pub seconds: f64,
+    /// Threads.
+    pub threads: usize,
+}
+
+/// `timing.json`: what differs between two runs of the same job.
+#[derive(Debug, Serialize)]
+struct Timing {
+    sampling_seconds: f64,
+    threads: usize,
+    seconds_per_gradient: Option<f64>,
+}
+
+/// Runs a job in a new directory. `source` is the job's file, if it came from one; `name` names the
+/// default directory; `base` is the folder that its paths are relative to.
+///
+/// # Errors
+/// [`JobError::Config`] when the directory cannot be used; what the run returns. What was kept by
+/// then stays in the directory.
+pub fn run(
+    document: &Document,
+    plan: &Plan,
+    name: &str,
+    source: Option<InputFile>,
+    base: &Path,
+    options: &Options,
+    monitor: &mut dyn Monitor,
+) -> std::result::Result<Finished, JobError> {
+    check_names(plan.target.as_ref())?;
+    let dir = RunDir::create(document, plan, name, options.force)?;
+    dir.begin(plan, source, base)?;
+    execute(&dir, plan, None, options, monitor)
+}
+
+/// Takes up the run of a directory. A run that is complete is left as it is.
+///
+/// # Errors
+/// [`JobError::Refused`] when the directory is none, is damaged, or something it depends on has
+/// changed, by name; else as [`run`].
+pub fn resume(
+    directory: &Path,
+    registry: &Registry,
+    options: &Options,
+    monitor: &mut dyn Monitor,
+) -> std::result::Result<Finished, JobError> {
+    let dir = RunDir::open(directory)?;
+    let manifest = dir.verified()?;
+    let document = Document::read(&dir.file("job.toml"))?;
+    let plan = Plan::new(&document, registry, &manifest.base)?;
+    if plan.files != manifest.files {
+        return Err(refused(
+            directory,
+            "it would read other files than it began with",
+        ));
+    }
+    let saved = match Saved::read(&dir.file("checkpoint.bin")) {
+        Ok(saved) => saved,
+        Err(e) => return Err(refused(directory, &format!("{e}; run the job anew"))),
+    };
+    if saved.is_none() && dir.file("report.json").is_file() {
+        let report = crate::rundir::read_report(directory)?;
+        monitor.message(Level::Info, "the run is complete already; nothing was done");
+        return Ok(Finished {
+            directory: directory.to_owned(),
+            report,
+            seconds: 0.0,
+            threads: 0,
+        });
+    }
+    match &saved {
+        None => monitor.message(
+            Level::Info,
+            "there is no checkpoint yet: the run begins anew",
+        ),
+        Some(s) if s.checkpoint.state.is_none() => monitor.message(
+            Level::Info,
+            "this sampler cannot save its state: the run begins anew, to the same bits",
+        ),
+        Some(s) => {
+            let text = format!(
+                "going on after step {} with {} draws kept",
+                s.checkpoint.step, s.extent.rows
+            );
+            monitor.message(Level::Info, &text);
+        }
+    }
+    execute(&dir, &plan, saved, options, monitor)
+}
+
+fn execute(
+    dir: &RunDir,
+    plan: &Plan,
+    saved: Option<Saved>,
+    options: &Options,
+    monitor: &mut dyn Monitor,
+) -> std::result::Result<Finished, JobError> {
+    let threads = options.threads.unwrap_or(plan.run.threads);
+    let (send, log) = std::sync::mpsc::channel();
+    let mut runtime = Runtime::new(plan.run.seed, threads)?
+        .with_cancel(options.cancel.clone())
+        .with_log(move |level, text| {
+            let _ = send.send((level, text.to_owned()));
+        });
+    // Without a state the run begins anew, and so do its draws.
+    let saved = saved.filter(|s| s.checkpoint.state.is_some());
+    let extent = saved.as_ref().map(|s| s.extent.clone());
+    let mut recorder = Recorder {
+        dir,
+        store: Store::open(&dir.file("rows.bin"), plan.target.dim(), extent)?,
+        gathered: saved
+            .as_ref()
+            .map(|s| s.gathered.clone())
+            .unwrap_or_default(),
+        monitor,
+        log,
+        fraction: None,
+        every: Duration::from_secs_f64(plan.output.checkpoint_seconds.min(1e9)),
+        started: Instant::now(),
+        before: saved.as_ref().map_or(0.0, |s| s.seconds),
+        last: Instant::now(),
+        rows: saved.as_ref().map_or(0, |s| s.extent.rows),
+        steps: saved.as_ref().map_or(0, |s| s.checkpoint.step),
+    };
+    let from = saved.map(|s| s.checkpoint);
+    let outcome = drive(
+        plan.sampler.as_ref(),
+        &mut runtime,
+        plan.run.draws,
+        from.as_ref(),
+        &mut recorder,
+    );
+    drop(from);
+    recorder.forward_log();
+    let seconds = recorder.seconds();
+    let mut kept = Kept {
+        dir,
+        plan,
+        seconds,
+        steps: recorder.steps,
+        failure: None,
+        complete: false,
+    };
+    let (error, extent) = match outcome {
+        Ok(outcome) => {
+            kept.complete = outcome.complete;
+            (None, recorder.store.sync()?)
+        }
+        Err(e) => {
+            kept.failure = Some(e.to_string());
+            // The disk may be what failed: then only what the last checkpoint has is sure.
+            let extent = recorder.store.sync().or_else(|_| {
+                let saved = Saved::read(&dir.file("checkpoint.bin"))?;
+                Ok::<_, retrograde_core::Error>(saved.map_or_else(Extent::default, |s| s.extent))
+            })?;
+            (Some(e), extent)
+        }
+    };
+    let Recorder {
+        store, gathered, ..
+    } = recorder;
+    drop(store);
+    let written = kept.write(&mut runtime, &gathered, &extent);
+    if let Some(error) = error {
+        // The first error is the one to mend; a second one, of writing, mostly has the same cause.
+        drop(written);
+        return Err(error.into());
+    }
+    let report = written?;
+    if report.complete {
+        // What only a resumed run would need.
+        for name in ["checkpoint.bin", "rows.bin"] {
+            let _ = std::fs::remove_file(dir.file(name));
+        }
+    }
+    Ok(Finished {
+        directory: dir.path().to_owned(),
+        report,
+        seconds,
+        threads: runtime.threads(),
+    })
+}
+
+/// What is written when a run ends, in whatever way.
+struct Kept<'a> {
+    dir: &'a RunDir,
+    plan: &'a Plan,
+    seconds: f64,
+    steps: u64,
+    complete: bool,
+    failure: Option<String>,
+}
+
+impl Kept<'_> {
+    fn write(&self, runtime: &mut Runtime, gathered: &Gathered, extent: &Extent) -> Result<Report> {
+        let counts = runtime.counts().clone();
+        let rows = store::read(&self.dir.file("rows.bin"), extent)?;
+        let set = DrawSet::new(self.plan, runtime, rows, extent)?;
+        let report = Report::new(&Material {
+            plan: self.plan,
+            complete: self.complete,
+            failure: self.failure.as_deref(),
+            steps: self.steps,
+            counts: &counts,
+            gathered,
+            names: &set.names,
+            values: set.by_chain(),
+            log_weights: set.log_weights(),
+        });
+        set.write(self.dir, self.plan)?;
+        let gradients = counts.gradient_evals;
+        let timing = Timing {
+            sampling_seconds: self.seconds,
+            threads: runtime.threads(),
+            seconds_per_gradient: (gradients > 0).then(|| self.seconds / gradients as f64),
+        };
+        self.dir.write_json("timing.json", &timing)?;
+        self.dir.write_json("report.json", &report)?;
+        Ok(report)
+    }
+}
+
+/// Takes what a run emits: rows to the store, the rest to the checkpoint.
+struct Recorder<'a> {
+    dir: &'a RunDir,
+    store: Store,
+    gathered: Gathered,
+    monitor: &'a mut dyn Monitor,
+    log: std::sync::mpsc::Receiver<(Level, String)>,
+    fraction: Option<f64>,
+    every: Duration,
+    started: Instant,
+    before: f64,
+    last: Instant,
+    rows: u64,
+    steps: u64,
+}
+
+impl Recorder<'_> {
+    fn seconds(&self) -> f64 {
+        self.before + self.started.elapsed().as_secs_f64()
+    }
+
+    fn forward_log(&mut self) {
+        while let Ok((level, text)) = self.log.try_recv() {
+            self.monitor.message(level, &text);
+        }
+    }
+
+    fn checkpoint(&mut self, checkpoint: Checkpoint) -> Result {
+        let saved = Saved {
+            checkpoint,
+            extent: self.store.sync()?,
+            gathered: self.gathered.clone(),
+            seconds: self.seconds(),
+        };
+        saved.write(&self.dir.file("checkpoint.bin"))?;
+        self.last = Instant::now();
+        Ok(())
+    }
+}
+
+impl Sink for Recorder<'_> {
+    fn set_chains(&mut self, chains: usize) -> Result {
+        self.store.set_chains(chains);
+        Ok(())
+    }
+
+    fn emit(&mut self, draws: &Draws<'_>) -> Result {
+        self.rows += draws.x.nrows() as u64;
+        self.store.append(draws)
+    }
+
+    fn scalar(&mut self, key: &str, value: f64) {
+        self.gathered.scalars.insert(key.to_owned(), value);
+    }
+
+    fn record(&mut self, table: &str, row: &[(&str, f64)]) {
+        let (_, rows) = self
+            .gathered
+            .tables
+            .entry(table.to_owned())
+            .or_insert_with(|| {
+                (
+                    row.iter().map(|(name, _)| (*name).to_owned()).collect(),
+                    Vec::new(),
+                )
+            });
+        rows.push(row.iter().map(|(_, v)| *v).collect());
+    }
+
+    fn flag(&mut self, flag: Flag) {
+        self.gathered.flags.insert(flag.key.clone(), flag);
+    }
+
+    fn progress(&mut self, fraction: f64) {
+        self.fraction = Some(fraction);
+    }
+}
+
+impl Observer for Recorder<'_> {
+    fn after_step(
+        &mut self,
+        step: u64,
+        counts: &Counts,
+        save: &mut dyn FnMut() -> Result<Checkpoint>,
+    ) -> Result {
+        self.steps = step;
+        self.forward_log();
+        self.monitor.live(&Live {
+            step,
+            fraction: self.fraction,
+            scalars: &self.gathered.scalars,
+            counts,
+            rows: self.rows,
+        });
+        if self.last.elapsed() >= self.every {
+            self.checkpoint(save()?)?;
+        }
+        Ok(())
+    }
+
+    fn cancelled(&mut self, checkpoint: Checkpoint) -> Result {
+        self.checkpoint(checkpoint)
+    }
+}
