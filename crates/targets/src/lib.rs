@@ -2,9 +2,12 @@
 //! they exist.
 
 mod point;
+mod table;
 
 retrograde_core::modules! {
+    logistic_regression,
     standard_normal,
 }
 
+pub use logistic_regression::LogisticRegression;
 pub use standard_normal::StandardNormal;
