@@ -1,1 +1,9 @@
-//! placeholder
+//! Sampling algorithms, one file each: settings, equations, implementation, tests.
+
+mod chains;
+
+retrograde_core::modules! {
+    ula,
+}
+
+pub use ula::Ula;

@@ -1,0 +1,317 @@
+//! Unadjusted Langevin algorithm (ULA).
+//!
+//! Source: Roberts & Tweedie (1996), Bernoulli 2, 341; Durmus & Moulines (2017), arXiv:1507.05021.
+//!
+//! x′ = x + h ∇ℓ(x) + √(2h) z,   z ~ N(0, I)
+//!
+//! Stable where h < 2/L (L: Lipschitz constant of ∇ℓ). There is no correction, so that the law of
+//! the draws is off by O(h): for N(0, s²) the stationary variance is s² / (1 − h/(2s²)).
+//!
+//! Cost: one gradient a move and chain.
+
+use crate::chains::{
+    FAR, Gaussian, Kept, Plan, check_positive, dense, dense_mut, evaluate_starts, matrix,
+    matrix_mut, note_no_evidence, zeros,
+};
+use ndarray::{Array1, Array2};
+use retrograde_core::registry::Parts;
+use retrograde_core::settings::PerCoordinate;
+use retrograde_core::{
+    Algorithm, Build, Cx, Error, Flag, Flow, Result, Sampler, Severity, Sink, Target, Traits,
+    register,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+const NAME: &str = "sampler ula";
+/// Moves of a step: few enough for cancelling and checkpoints, enough to hide the cost of a step.
+const MOVES: u64 = 16;
+
+/// Settings, as written under `[sampler]` with `kind = "ula"`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ula {
+    /// Step size h, > 0, in units of x². Stable only below 2/L, where L bounds the curvature
+    /// (1/s² for a Gaussian of standard deviation s); the bias grows with it. Default 0.1.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub step_size: f64,
+    /// Moves before the first draw, ≥ 0. Default 1000.
+    pub warmup: u64,
+    /// Moves from a draw to the next one, ≥ 1. Default 1.
+    #[schemars(range(min = 1))]
+    pub thin: u64,
+    /// Chains, a divisor of the number of draws, which they share evenly. As many chains as draws
+    /// give independent draws, one a chain. Default 4.
+    #[schemars(range(min = 1))]
+    pub chains: usize,
+    /// Mean of the normal law that chains start from; a number, or one a coordinate. Default 0.
+    pub start_mean: PerCoordinate,
+    /// Standard deviation of that law, ≥ 0; a number, or one a coordinate. Default 1.
+    pub start_sd: PerCoordinate,
+}
+
+impl Default for Ula {
+    fn default() -> Self {
+        Self {
+            step_size: 0.1,
+            warmup: 1000,
+            thin: 1,
+            chains: 4,
+            start_mean: PerCoordinate::All(0.0),
+            start_sd: PerCoordinate::All(1.0),
+        }
+    }
+}
+
+impl Build<dyn Sampler> for Ula {
+    fn build(self, parts: &Parts<'_>) -> Result<Arc<dyn Sampler>> {
+        Ok(Arc::new(Langevin::new(self, parts.require_target(NAME)?)?))
+    }
+}
+
+struct Langevin {
+    settings: Ula,
+    start: Gaussian,
+    target: Arc<dyn Target>,
+    /// Factor of the gradient, h.
+    drift: f64,
+    /// Factor of the noise, √(2h).
+    noise: f64,
+}
+
+impl Langevin {
+    fn new(settings: Ula, target: Arc<dyn Target>) -> Result<Self> {
+        let h = settings.step_size;
+        check_positive(NAME, "step_size", h)?;
+        Plan::new(NAME, settings.chains, settings.chains, settings.warmup, settings.thin)?;
+        let start = Gaussian::new(
+            NAME,
+            target.dim(),
+            ["start_mean", "start_sd"],
+            &settings.start_mean,
+            &settings.start_sd,
+            false,
+        )?;
+        Ok(Self {
+            settings,
+            start,
+            target,
+            drift: h,
+            noise: (2.0 * h).sqrt(),
+        })
+    }
+
+    fn report_diverged(&self, diverged: usize, chains: usize, sink: &mut dyn Sink) -> Result {
+        let advice = format!(
+            "use a `step_size` below {} (it must stay below 2/L, L the largest curvature), or a \
+             sampler that adapts it, such as mala",
+            self.settings.step_size
+        );
+        if 2 * diverged > chains {
+            return Err(Error::Breakdown {
+                component: NAME.into(),
+                message: format!("{diverged} of {chains} chains diverged"),
+                advice,
+            });
+        }
+        sink.flag(Flag::new(
+            Severity::Failure,
+            "diverged",
+            format!("{diverged} of {chains} chains diverged and stay where they were last finite"),
+            advice,
+        ));
+        Ok(())
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct State {
+    plan: Plan,
+    x: Array2<f64>,
+    diverged: Array1<bool>,
+}
+
+impl Algorithm for Langevin {
+    type State = State;
+
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn traits(&self) -> Traits {
+        self.target.traits()
+    }
+
+    fn init(&self, cx: &mut Cx<'_>, n: usize) -> Result<State> {
+        let s = &self.settings;
+        let plan = Plan::new(NAME, n, s.chains, s.warmup, s.thin)?;
+        let mut x = zeros(NAME, s.chains, self.target.dim())?;
+        self.start.draw(&mut cx.at("start", 0), x.view_mut());
+        if self.target.has_density() {
+            let mut l = cx.take(s.chains);
+            let keys = ["start_mean", "start_sd"];
+            evaluate_starts(cx, NAME, keys, &*self.target, x.view(), &mut l, None)?;
+            cx.give(l);
+        }
+        Ok(State {
+            plan,
+            x,
+            diverged: Array1::from_elem(s.chains, false),
+        })
+    }
+
+    fn step(&self, cx: &mut Cx<'_>, state: &mut State, sink: &mut dyn Sink) -> Result<Flow> {
+        let State { plan, x, diverged } = state;
+        let (chains, d) = x.dim();
+        if plan.done == 0 {
+            sink.set_chains(plan.declared_chains())?;
+            note_no_evidence(sink);
+            sink.flag(Flag::new(
+                Severity::Note,
+                "bias",
+                format!(
+                    "The law of the draws is off by an error of the order of the step size, {}",
+                    self.settings.step_size
+                ),
+                "halve `step_size` and compare, or use mala, which has no such error",
+            ));
+        }
+        let mut kept = Kept::<0>::take(cx, plan, MOVES, d);
+        let mut gradient = cx.take(chains * d);
+        for m in 0..plan.moves_now(MOVES) {
+            cx.check_cancelled()?;
+            let out = matrix_mut(&mut gradient, d);
+            cx.eval_target(&*self.target, x.view(), None, Some(out))?;
+            let parts = (x.view_mut(), matrix(&gradient, d), diverged.view_mut());
+            cx.at("noise", m).rows(chains, parts, |cx, _, (x, g, lost)| {
+                let (x, g) = (dense_mut(x), dense(&g));
+                let mut z = cx.take(x.len());
+                cx.fill_normal(matrix_mut(&mut z, d));
+                for (z, (x, g)) in z.iter_mut().zip(x.iter().zip(g)) {
+                    *z = x + self.drift * g + self.noise * *z;
+                }
+                let moved = z.chunks_exact(d).zip(x.chunks_exact_mut(d));
+                for ((new, x), lost) in moved.zip(lost) {
+                    *lost |= !new.iter().all(|v| v.abs() < FAR);
+                    if !*lost {
+                        x.copy_from_slice(new);
+                    }
+                }
+                cx.give(z);
+                Ok(())
+            })?;
+            if plan.count_move() {
+                kept.push(x.view(), []);
+            }
+        }
+        let lost = diverged.iter().filter(|lost| **lost).count();
+        if lost > 0 {
+            self.report_diverged(lost, chains, sink)?;
+        }
+        kept.emit(cx, sink, [])?;
+        cx.give(gradient);
+        sink.progress(plan.fraction());
+        Ok(if plan.is_done() { Flow::Done } else { Flow::More })
+    }
+}
+
+register! {
+    sampler "ula" => Ula, needs GRADIENT,
+        summary "Unadjusted Langevin chains, with a bias of the order of the step size",
+        source "Durmus & Moulines (2017), arXiv:1507.05021";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use retrograde_core::{Collected, PointTarget, Runtime, drive::drive};
+    use retrograde_testkit::mean_se;
+
+    fn normal(d: usize) -> Arc<dyn Target> {
+        Arc::new(PointTarget::new(d, |x, g| {
+            g.iter_mut().zip(x).for_each(|(g, x)| *g = -x);
+            -0.5 * x.iter().map(|v| v * v).sum::<f64>()
+        }))
+    }
+
+    fn settings() -> Ula {
+        Ula {
+            step_size: 0.5,
+            warmup: 60,
+            chains: 20_000,
+            ..Ula::default()
+        }
+    }
+
+    fn run(sampler: &dyn Sampler, d: usize, n: usize) -> Result<Collected> {
+        let mut out = Collected::new(d);
+        drive(sampler, &mut Runtime::new(3, 1)?, n, None, &mut out)?;
+        Ok(out)
+    }
+
+    /// Mean 0 and variance 1/(1 − h/2) of independent stationary chains on N(0, 1), to 4.5 s.e.
+    fn check_law(sampler: &Langevin) -> std::result::Result<(), String> {
+        let out = run(sampler, 1, 20_000).map_err(|e| e.to_string())?;
+        let truth = 1.0 / (1.0 - sampler.settings.step_size / 2.0);
+        let x = out.rows();
+        for (what, (got, se), want) in [
+            ("mean", mean_se(x.iter().copied()), 0.0),
+            ("variance", mean_se(x.iter().map(|v| v * v)), truth),
+        ] {
+            if (got - want).abs() >= 4.5 * se {
+                return Err(format!("{what} {got} ± {se}, expected {want}"));
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_stationary_law_has_its_known_bias_and_no_other() {
+        let right = Langevin::new(settings(), normal(1)).unwrap();
+        check_law(&right).unwrap();
+        let (h, noise) = (right.drift, right.noise);
+        for (what, drift, noise) in [
+            ("drift of the wrong sign", -h, noise),
+            ("drift missing", 0.0, noise),
+            ("drift halved", 0.5 * h, noise),
+            ("noise missing", h, 0.0),
+            ("noise doubled", h, 2.0 * noise),
+            ("noise of variance h", h, h.sqrt()),
+        ] {
+            let mut wrong = Langevin::new(settings(), normal(1)).unwrap();
+            (wrong.drift, wrong.noise) = (drift, noise);
+            assert!(check_law(&wrong).is_err(), "{what} was not noticed");
+        }
+    }
+
+    #[test]
+    fn one_move_by_hand() {
+        let s = Ula {
+            step_size: 0.25,
+            warmup: 0,
+            chains: 1,
+            start_mean: PerCoordinate::All(2.0),
+            start_sd: PerCoordinate::All(0.0),
+            ..Ula::default()
+        };
+        let out = run(&Langevin::new(s, normal(1)).unwrap(), 1, 1).unwrap();
+        let mut z = Array2::zeros((1, 1));
+        Runtime::new(3, 1).unwrap().enter("sampler", 0, |cx| {
+            cx.at_step(0).at("noise", 0).fill_normal(z.view_mut());
+        });
+        assert_eq!(out.rows()[(0, 0)], 2.0 - 0.25 * 2.0 + 0.5f64.sqrt() * z[(0, 0)]);
+    }
+
+    #[test]
+    fn divergence_stops_the_run_with_advice() {
+        let s = Ula {
+            step_size: 3.0,
+            chains: 4,
+            ..Ula::default()
+        };
+        let error = run(&Langevin::new(s, normal(2)).unwrap(), 2, 8).unwrap_err();
+        assert!(matches!(error, Error::Breakdown { .. }), "{error}");
+        assert!(error.to_string().contains("step_size"), "{error}");
+    }
+}

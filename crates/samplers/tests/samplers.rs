@@ -1,0 +1,323 @@
+//! What every sampler must keep: the same bits on any number of threads and after a resume, no
+//! allocation in the step loop, exact counts, settings that are refused by name.
+
+use ndarray::ArrayView2;
+use retrograde_core::drive::{self, Checkpoint, Observer};
+use retrograde_core::registry::{Kind, Need, Parts};
+use retrograde_core::{
+    Build, Cancel, Collected, Counts, Draws, Error, Flag, PointTarget, Registry, Result, Runtime,
+    Sampler, Sink, Target,
+};
+use retrograde_samplers::*;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::Arc;
+
+/// Counts what the calling thread allocates.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: every call is handed to the system's allocator unchanged; the counter is a plain cell.
+#[allow(unsafe_code)]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = ALLOCATIONS.try_with(|c| c.set(c.get() + 1));
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: `pointer` came from `alloc` above, that is from the system's allocator.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let _ = ALLOCATIONS.try_with(|c| c.set(c.get() + 1));
+        // SAFETY: as for `dealloc`, with the caller's contract of `realloc`.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// A skew density in three dimensions: x₀ ~ N(0, 1), x₁ ~ N(x₀²/2, ½²), x₂ ~ N(x₀, 2²).
+fn banana() -> Arc<dyn Target> {
+    Arc::new(PointTarget::new(3, |x, g| {
+        let (a, b) = (x[1] - 0.5 * x[0] * x[0], x[2] - x[0]);
+        g[0] = -x[0] + 4.0 * a * x[0] + 0.25 * b;
+        g[1] = -4.0 * a;
+        g[2] = -0.25 * b;
+        -0.5 * x[0] * x[0] - 2.0 * a * a - 0.125 * b * b
+    }))
+}
+
+/// Builds a sampler of these settings on `target`.
+fn build<S: Build<dyn Sampler>>(settings: S, target: Arc<dyn Target>) -> Result<Arc<dyn Sampler>> {
+    settings.build(&Parts::new(&retrograde_core::registry::Folder::default()).with_target(target))
+}
+
+/// Every sampler, small, with the draws to ask it for: few chains, and more than one block of rows.
+fn all() -> Vec<(&'static str, Arc<dyn Sampler>, usize)> {
+    let ula = |chains, thin| Ula {
+        step_size: 0.02,
+        warmup: 37,
+        thin,
+        chains,
+        ..Ula::default()
+    };
+    let make = |s: Result<Arc<dyn Sampler>>| s.unwrap();
+    vec![
+        ("ula, few chains", make(build(ula(4, 3), banana())), 100),
+        ("ula, independent", make(build(ula(700, 1), banana())), 700),
+    ]
+}
+
+/// Keeps everything and every checkpoint; may ask for the run to stop after a step.
+struct Watch {
+    out: Collected,
+    stop_after: Option<u64>,
+    cancel: Cancel,
+    last: Option<Checkpoint>,
+}
+
+impl Sink for Watch {
+    fn set_chains(&mut self, chains: usize) -> Result {
+        self.out.set_chains(chains)
+    }
+    fn emit(&mut self, draws: &Draws<'_>) -> Result {
+        self.out.emit(draws)
+    }
+    fn scalar(&mut self, key: &str, value: f64) {
+        self.out.scalar(key, value);
+    }
+    fn record(&mut self, table: &str, row: &[(&str, f64)]) {
+        self.out.record(table, row);
+    }
+    fn flag(&mut self, flag: Flag) {
+        self.out.flag(flag);
+    }
+    fn progress(&mut self, _: f64) {}
+}
+
+impl Observer for Watch {
+    fn after_step(
+        &mut self,
+        step: u64,
+        _: &Counts,
+        _: &mut dyn FnMut() -> Result<Checkpoint>,
+    ) -> Result {
+        if Some(step) == self.stop_after {
+            self.cancel.request();
+        }
+        Ok(())
+    }
+    fn cancelled(&mut self, checkpoint: Checkpoint) -> Result {
+        self.last = Some(checkpoint);
+        Ok(())
+    }
+}
+
+/// Runs on `threads` threads, stopping and taking up again after each of the steps `stops`.
+fn run(
+    sampler: &dyn Sampler,
+    d: usize,
+    n: usize,
+    seed: u64,
+    threads: usize,
+    stops: &[u64],
+) -> Result<(Collected, Counts, u64)> {
+    let mut from: Option<Checkpoint> = None;
+    let mut out = Collected::new(d);
+    for stop in stops.iter().map(Some).chain([None]) {
+        let cancel = Cancel::default();
+        let mut runtime = Runtime::new(seed, threads)?.with_cancel(cancel.clone());
+        let mut watch = Watch {
+            out,
+            stop_after: stop.copied(),
+            cancel,
+            last: None,
+        };
+        let outcome = drive::drive(sampler, &mut runtime, n, from.as_ref(), &mut watch)?;
+        out = watch.out;
+        if outcome.complete {
+            return Ok((out, runtime.counts().clone(), outcome.steps));
+        }
+        from = watch.last;
+        assert_eq!(from.as_ref().map(|c| Some(&c.step)), Some(stop));
+    }
+    unreachable!("the last attempt is not stopped")
+}
+
+#[test]
+fn every_run_has_the_same_bits_on_any_threads_and_after_any_stop() {
+    for (name, sampler, n) in all() {
+        let d = 3;
+        let (whole, counts, steps) = run(&*sampler, d, n, 7, 1, &[]).unwrap();
+        assert_eq!(whole.len(), n, "{name}");
+        assert!(whole.rows().iter().all(|v| v.is_finite()), "{name}");
+        for threads in [2, 7] {
+            let (other, c, _) = run(&*sampler, d, n, 7, threads, &[]).unwrap();
+            assert!(other == whole && c == counts, "{name}: {threads} threads");
+        }
+        let stops = [1, steps / 3, steps / 2, steps - 1];
+        let mut stops: Vec<u64> = stops.into_iter().filter(|s| *s > 0 && *s < steps).collect();
+        stops.dedup();
+        assert!(
+            stops.len() >= 2,
+            "{name}: {steps} steps are too few to stop in"
+        );
+        let (other, c, _) = run(&*sampler, d, n, 7, 2, &stops).unwrap();
+        assert!(other == whole && c == counts, "{name}: stops at {stops:?}");
+        let (seed, ..) = run(&*sampler, d, n, 8, 1, &[]).unwrap();
+        assert!(
+            seed.rows() != whole.rows(),
+            "{name}: the seed has no effect"
+        );
+    }
+}
+
+/// Keeps nothing, and notes how much each step allocated.
+struct Nothing {
+    before: u64,
+    steps: Vec<u64>,
+}
+
+impl Sink for Nothing {
+    fn set_chains(&mut self, _: usize) -> Result {
+        Ok(())
+    }
+    fn emit(&mut self, _: &Draws<'_>) -> Result {
+        Ok(())
+    }
+    fn scalar(&mut self, _: &str, _: f64) {}
+    fn record(&mut self, _: &str, _: &[(&str, f64)]) {}
+    fn flag(&mut self, _: Flag) {}
+    fn progress(&mut self, _: f64) {}
+}
+
+impl Observer for Nothing {
+    fn after_step(
+        &mut self,
+        _: u64,
+        _: &Counts,
+        _: &mut dyn FnMut() -> Result<Checkpoint>,
+    ) -> Result {
+        let now = ALLOCATIONS.with(Cell::get);
+        self.steps.push(now - self.before);
+        self.before = ALLOCATIONS.with(Cell::get);
+        Ok(())
+    }
+}
+
+#[test]
+fn no_step_but_the_first_allocates() {
+    for (name, sampler, n) in all() {
+        let mut sink = Nothing {
+            before: 0,
+            steps: Vec::with_capacity(10_000),
+        };
+        let mut runtime = Runtime::new(7, 1).unwrap();
+        drive::drive(&*sampler, &mut runtime, n, None, &mut sink).unwrap();
+        assert!(sink.steps.len() > 2, "{name}");
+        assert!(sink.steps[0] > 0, "{name}: the counter counts");
+        let later = &sink.steps[1..];
+        assert!(
+            later.iter().all(|a| *a == 0),
+            "{name}: allocations a step {later:?}"
+        );
+    }
+}
+
+#[test]
+fn ula_keeps_the_known_bias_in_long_chains() {
+    let settings = Ula {
+        step_size: 0.5,
+        warmup: 100,
+        chains: 64,
+        ..Ula::default()
+    };
+    let normal = Arc::new(PointTarget::new(2, |x, g| {
+        g.iter_mut().zip(x).for_each(|(g, x)| *g = -x);
+        -0.5 * (x[0] * x[0] + x[1] * x[1])
+    }));
+    let sampler = build(settings, normal).unwrap();
+    let (out, counts, _) = run(&*sampler, 2, 64 * 2000, 5, 1, &[]).unwrap();
+    assert_eq!(out.chains(), 64);
+    assert_eq!(
+        (counts.density_evals, counts.gradient_evals),
+        (64, 64 * 2100)
+    );
+    let (variance, se) = chain_mean(&out, |x| x[0] * x[0]);
+    retrograde_testkit::assert_z("variance at h = 0.5", variance, 4.0 / 3.0, se);
+    assert!((variance - 1.0).abs() > 4.5 * se, "the bias is visible");
+}
+
+/// Mean of `f` over all draws, and its standard error from the spread over chains.
+fn chain_mean(out: &Collected, f: impl Fn(&[f64]) -> f64) -> (f64, f64) {
+    let x = out.by_chain();
+    retrograde_testkit::mean_se(x.outer_iter().map(|chain: ArrayView2<'_, f64>| {
+        let sum: f64 = chain.outer_iter().map(|row| f(&row.to_vec())).sum();
+        sum / chain.nrows() as f64
+    }))
+}
+
+#[test]
+fn draws_that_do_not_fit_the_chains_are_refused_with_advice() {
+    for (name, sampler, _) in all().into_iter().filter(|s| s.0.contains("few")) {
+        let error = run(&*sampler, 3, 101, 1, 1, &[]).unwrap_err().to_string();
+        for words in ["`chains` is 4", "101", "100 draws"] {
+            assert!(error.contains(words), "{name}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_start_without_mass_is_refused() {
+    let nowhere: Arc<dyn Target> = Arc::new(PointTarget::new(2, |_, _| f64::NEG_INFINITY));
+    for sampler in [build(Ula::default(), nowhere).unwrap()] {
+        let error = run(&*sampler, 2, 400, 1, 1, &[]).unwrap_err();
+        assert!(
+            matches!(&error, Error::Breakdown { advice, .. } if advice.contains("_sd")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn all_are_registered_with_documented_keys() {
+    let registry = Registry::builtin().unwrap();
+    let names: Vec<&str> = registry.of(Kind::Sampler).map(|c| &*c.name).collect();
+    assert_eq!(names, ["ula"]);
+    for component in registry.of(Kind::Sampler) {
+        assert_eq!(component.needs.gradient, Need::Required);
+        let schema = component.schema.as_value();
+        assert_eq!(schema["additionalProperties"], false, "{}", component.name);
+        for (key, property) in schema["properties"].as_object().unwrap() {
+            let text = property["description"].as_str().unwrap_or("");
+            assert!(
+                text.contains("Default"),
+                "{}: {key}: {text}",
+                component.name
+            );
+        }
+        // An empty table is enough, an unknown key is not.
+        let folder = retrograde_core::registry::Folder::default();
+        let parts = Parts::new(&folder).with_target(banana());
+        let make = |keys: &[(&str, f64)]| {
+            let map = keys.iter().map(|(k, v)| ((*k).to_owned(), *v));
+            let settings =
+                serde::de::value::MapDeserializer::<_, serde::de::value::Error>::new(map);
+            registry.sampler(&component.name, settings, &parts).err()
+        };
+        assert!(make(&[]).is_none(), "{}", component.name);
+        let error = make(&[("step_sise", 0.1)]).unwrap().to_string();
+        assert!(error.contains("step_sise"), "{error}");
+        let error = make(&[("step_size", -0.1)]).unwrap().to_string();
+        assert!(
+            error.contains("`step_size` is -0.1") && error.contains("above 0"),
+            "{error}"
+        );
+    }
+}
