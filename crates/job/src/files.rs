@@ -18,6 +18,25 @@ pub struct InputFile {
     pub sha256: String,
 }
 
+impl InputFile {
+    /// The file at `path` as it is now.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn of(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(io_error("cannot read", path))?;
+        Ok(Self::with(path, &bytes))
+    }
+
+    fn with(path: &Path, bytes: &[u8]) -> Self {
+        let absolute = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        Self {
+            path: absolute,
+            sha256: sha256(bytes),
+        }
+    }
+}
+
 /// SHA-256 in hexadecimal.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes)
@@ -61,10 +80,7 @@ impl Files for JobFiles {
     fn read(&self, path: &Path) -> Result<Vec<u8>> {
         let path = self.base.join(path);
         let bytes = std::fs::read(&path).map_err(io_error("cannot read", &path))?;
-        let file = InputFile {
-            sha256: sha256(&bytes),
-            path: path.canonicalize().unwrap_or(path),
-        };
+        let file = InputFile::with(&path, &bytes);
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if !read.contains(&file) {
             read.push(file);

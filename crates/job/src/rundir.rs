@@ -112,7 +112,7 @@ impl RunDir {
     }
 
     fn lock(path: &Path) -> Result<Self> {
-        let name = path.join("lock");
+        let name = path.join(".lock");
         let lock = File::create(&name).map_err(io_error("cannot write", &name))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self {
@@ -236,7 +236,7 @@ fn clear(path: &Path) -> Result {
             "timing.json",
             "rows.bin",
             "checkpoint.bin",
-            "lock",
+            ".lock",
             "draws.npy",
             "draws.csv",
             "outputs.npy",

@@ -1,0 +1,137 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Draws samples and estimates log Z from densities known up to a constant.
+#[derive(Debug, Parser)]
+#[command(
+    name = "retrograde",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    /// Writes one JSON object to standard output in place of text.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Colour: also NO_COLOR and CLICOLOR_FORCE are obeyed.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub(crate) color: Color,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// When to write in colour.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum Color {
+    /// When writing to a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Color {
+    pub(crate) fn write_global(self) {
+        match self {
+            Color::Auto => {}
+            Color::Always => anstream::ColorChoice::Always.write_global(),
+            Color::Never => anstream::ColorChoice::Never.write_global(),
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs a job, or goes on with one that was stopped.
+    Run(RunArgs),
+    /// Checks a job without running it: settings, files, density and gradient at a few points.
+    Check(CheckArgs),
+    /// Lists the components: targets, processes, scores, samplers.
+    List(ListArgs),
+    /// Describes a component: its keys with ranges and defaults, and where it comes from.
+    Describe(DescribeArgs),
+    /// Writes the JSON Schema of job files, for completion and checks in editors.
+    Schema,
+    /// Shows the report of a run directory.
+    Summary(SummaryArgs),
+    /// Writes a completion script for a shell.
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Changes to a job from the command line.
+#[derive(Debug, Args)]
+pub(crate) struct Changes {
+    /// Sets a key, for example `--set sampler.step_size=0.1`; may be given several times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Sets `seed`.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<String>,
+    /// Sets `draws`.
+    #[arg(long, value_name = "N")]
+    pub(crate) draws: Option<String>,
+    /// Sets `threads`; 0 = all.
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<String>,
+    /// Sets the run directory.
+    #[arg(short = 'o', long = "output", value_name = "DIR")]
+    pub(crate) output: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The job file.
+    #[arg(required_unless_present = "resume")]
+    pub(crate) job: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) changes: Changes,
+    /// Goes on with the run of this directory, to the bits of an uninterrupted one.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["job", "set", "seed", "draws", "output", "force", "quick", "dry_run"])]
+    pub(crate) resume: Option<PathBuf>,
+    /// Replaces the run directory if it exists.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// A trial: at most 400 draws, and no `[expect]`.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Checks the job and shows it with all defaults; runs nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The job file.
+    pub(crate) job: PathBuf,
+    #[command(flatten)]
+    pub(crate) changes: Changes,
+    /// Compares the gradient with differences of the log density.
+    #[arg(long)]
+    pub(crate) gradient: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Only this kind: target, process, score or sampler.
+    pub(crate) kind: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DescribeArgs {
+    /// Name of the component, alone or with its kind before it: `smc`, `sampler smc`.
+    #[arg(num_args = 1..=2, required = true)]
+    pub(crate) name: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SummaryArgs {
+    /// The run directory.
+    pub(crate) directory: PathBuf,
+}

@@ -1,0 +1,120 @@
+//! `retrograde check`.
+
+use crate::args::CheckArgs;
+use crate::outcome::{Exit, Output};
+use crate::run::{folder, read};
+use crate::show::number;
+use retrograde::core::check::{GradientReport, gradient};
+use retrograde::core::{Error, Runtime, Target};
+use retrograde::job::Plan;
+use serde_json::json;
+use std::fmt::Write;
+
+/// Points at which density and gradient are tried, from N(0, I) on the scale that is sampled.
+const POINTS: usize = 8;
+/// Differences are good to about 1e-9; beyond this the gradient is wrong.
+const TOLERANCE: f64 = 1e-5;
+
+struct Tried {
+    finite: usize,
+    gradient: Option<GradientReport>,
+}
+
+fn try_out(target: &dyn Target, seed: u64, with_gradient: bool) -> Result<Tried, Error> {
+    let mut runtime = Runtime::new(seed, 1)?;
+    runtime.enter("check", 0, |cx| {
+        let mut x = vec![0.0; POINTS * target.dim()];
+        let mut view =
+            retrograde::ndarray::ArrayViewMut2::from_shape((POINTS, target.dim()), &mut x)
+                .map_err(|e| Error::Breakdown {
+                    component: "check".into(),
+                    message: e.to_string(),
+                    advice: "report this".into(),
+                })?;
+        cx.fill_normal(view.view_mut());
+        let mut l = [0.0; POINTS];
+        if target.has_density() {
+            cx.eval_target(target, view.view(), Some((&mut l[..]).into()), None)?;
+        }
+        let finite = l.iter().filter(|v| v.is_finite()).count();
+        let both = target.has_density() && target.has_gradient();
+        let gradient = (with_gradient && both)
+            .then(|| gradient(cx, target, view.view()))
+            .transpose()?;
+        Ok(Tried { finite, gradient })
+    })
+}
+
+pub(crate) fn check(args: &CheckArgs, out: &Output) -> Exit {
+    let registry = match retrograde::registry() {
+        Ok(registry) => registry,
+        Err(e) => return out.error(&e.into()),
+    };
+    let plan = read(&args.job, &args.changes)
+        .and_then(|document| Plan::new(&document, &registry, &folder(&args.job)));
+    let plan = match plan {
+        Ok(plan) => plan,
+        Err(e) => return out.error(&e.into()),
+    };
+    let tried = match try_out(plan.target.as_ref(), plan.run.seed, args.gradient) {
+        Ok(tried) => tried,
+        Err(e) => return out.error(&e.into()),
+    };
+    let wrong = tried.gradient.as_ref().is_some_and(|g| g.worst > TOLERANCE);
+    let nowhere = tried.finite == 0;
+    out.result(
+        || {
+            json!({
+                "status": if wrong || nowhere { "failed" } else { "ok" },
+                "dimension": plan.target.dim(),
+                "draws": plan.run.draws,
+                "finite_points": tried.finite,
+                "points": POINTS,
+                "gradient_error": tried.gradient.as_ref().map(|g| g.worst),
+            })
+        },
+        || text(args, &plan, &tried, wrong),
+    );
+    if wrong || nowhere {
+        Exit::Diagnostics
+    } else {
+        Exit::Ok
+    }
+}
+
+fn text(args: &CheckArgs, plan: &Plan, tried: &Tried, wrong: bool) -> String {
+    let mut text = format!("{}: the job is well-formed\n", args.job.display());
+    for (kind, name) in &plan.components {
+        let _ = writeln!(text, "  {} {name}", kind.word());
+    }
+    let _ = writeln!(
+        text,
+        "  dimension {}, {} draws",
+        plan.target.dim(),
+        plan.run.draws
+    );
+    let _ = writeln!(
+        text,
+        "  the log density is finite at {} of {POINTS} points from N(0, 1)",
+        tried.finite
+    );
+    if let Some(g) = &tried.gradient {
+        let _ = writeln!(
+            text,
+            "  gradient against differences of the log density at {} points: largest relative error {:.1e}",
+            g.points, g.worst
+        );
+        if let (true, Some(at)) = (wrong, &g.at) {
+            let _ = writeln!(
+                text,
+                "  the gradient is wrong: coordinate {} is {}, differences say {}",
+                plan.target.coordinate(at.coordinate),
+                number(at.gradient),
+                number(at.difference)
+            );
+        }
+    } else if args.gradient {
+        let _ = writeln!(text, "  the target has no gradient to check");
+    }
+    text
+}

@@ -1,0 +1,256 @@
+//! `list`, `describe`, `schema` and `summary`: what there is, without running anything.
+
+use crate::args::{DescribeArgs, ListArgs, SummaryArgs};
+use crate::outcome::{Exit, Output, print};
+use crate::show;
+use retrograde::core::registry::nearest;
+use retrograde::core::{Component, Kind, Registry};
+use retrograde::job::{Status, job_schema, read_report};
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+pub(crate) fn list(args: &ListArgs, out: &Output) -> Exit {
+    let kind = match args.kind.as_deref() {
+        None => None,
+        Some(word) => match Kind::from_word(word) {
+            Some(kind) => Some(kind),
+            None => {
+                let words = Kind::ALL.map(Kind::word);
+                let near = nearest(word, words).map(|n| format!("; did you mean `{n}`?"));
+                out.plain_error(
+                    &format!(
+                        "no kind of component is called `{word}`{}; there are {}",
+                        near.unwrap_or_default(),
+                        words.join(", ")
+                    ),
+                    "RG_ERR_NOT_FOUND",
+                );
+                return Exit::Usage;
+            }
+        },
+    };
+    with_registry(out, |registry| {
+        let chosen: Vec<&Component> = registry
+            .iter()
+            .filter(|c| kind.is_none_or(|k| c.kind() == k))
+            .collect();
+        out.result(
+            || {
+                let all: Vec<Value> = chosen
+                    .iter()
+                    .map(|c| json!({ "kind": c.kind().word(), "name": c.name, "summary": c.summary, "source": c.source }))
+                    .collect();
+                json!({ "components": all })
+            },
+            || {
+                let mut text = String::new();
+                let width = chosen.iter().map(|c| c.name.len()).max().unwrap_or(0);
+                for kind in Kind::ALL {
+                    for (i, c) in chosen.iter().filter(|c| c.kind() == kind).enumerate() {
+                        if i == 0 {
+                            let gap = if text.is_empty() { "" } else { "\n" };
+                            let _ = writeln!(text, "{gap}{}:", kind.word());
+                        }
+                        let _ = writeln!(text, "  {:width$}  {}", c.name, c.summary);
+                    }
+                }
+                text
+            },
+        );
+        Exit::Ok
+    })
+}
+
+pub(crate) fn describe(args: &DescribeArgs, out: &Output) -> Exit {
+    with_registry(out, |registry| {
+        let (kind, name) = match args.name.as_slice() {
+            [kind, name] => (Kind::from_word(kind), name),
+            [name, ..] => (None, name),
+            [] => return Exit::Usage,
+        };
+        let found: Vec<&Component> = registry
+            .iter()
+            .filter(|c| c.name == name.as_str() && kind.is_none_or(|k| c.kind() == k))
+            .collect();
+        if found.is_empty() {
+            let names = registry.iter().map(|c| c.name.as_ref());
+            let near = nearest(name, names).map(|n| format!("; did you mean `{n}`?"));
+            out.plain_error(
+                &format!(
+                    "no component is called `{name}`{}",
+                    near.unwrap_or_else(|| "; see `retrograde list`".into())
+                ),
+                "RG_ERR_NOT_FOUND",
+            );
+            return Exit::Usage;
+        }
+        out.result(
+            || {
+                let all: Vec<Value> = found
+                    .iter()
+                    .map(|c| json!({ "kind": c.kind().word(), "name": c.name, "summary": c.summary, "source": c.source, "schema": c.schema }))
+                    .collect();
+                json!({ "components": all })
+            },
+            || found.iter().map(|c| description(c)).collect::<Vec<_>>().join("\n"),
+        );
+        Exit::Ok
+    })
+}
+
+fn description(c: &Component) -> String {
+    let mut text = format!("{}: {}\nsource: {}\n", c.label(), c.summary, c.source);
+    let schema = c.schema.as_value();
+    let Some(properties) = schema["properties"].as_object().filter(|p| !p.is_empty()) else {
+        text.push_str("\nno keys\n");
+        return text;
+    };
+    let required: Vec<&str> = schema["required"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    for (key, property) in properties {
+        let property = resolve(property, schema);
+        let must = if required.contains(&key.as_str()) {
+            ", required"
+        } else {
+            ""
+        };
+        let default = match &property["default"] {
+            Value::Null => String::new(),
+            v => format!(", default {v}"),
+        };
+        let _ = writeln!(
+            text,
+            "\n  {key}  ({}{}{must}{default})",
+            type_words(&property),
+            range_words(&property)
+        );
+        if let Some(doc) = property["description"].as_str() {
+            for line in wrap(doc, 88) {
+                let _ = writeln!(text, "      {line}");
+            }
+        }
+    }
+    text
+}
+
+/// A property with what its reference points to, its own words first.
+fn resolve(property: &Value, root: &Value) -> Value {
+    let target = property["$ref"]
+        .as_str()
+        .and_then(|r| root.pointer(r.strip_prefix('#')?));
+    let (Some(Value::Object(target)), Value::Object(own)) = (target, property) else {
+        return property.clone();
+    };
+    let mut merged = target.clone();
+    merged.extend(
+        own.iter()
+            .filter(|(k, _)| *k != "$ref")
+            .map(|(k, v)| (k.clone(), v.clone())),
+    );
+    Value::Object(merged)
+}
+
+fn type_words(p: &Value) -> String {
+    let choices = |list: &Vec<Value>| {
+        list.iter()
+            .filter(|v| !v.is_null())
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" | ")
+    };
+    if let Some(list) = p["enum"].as_array() {
+        return choices(list);
+    }
+    if let Some(list) = p["oneOf"].as_array().or(p["anyOf"].as_array()) {
+        return list
+            .iter()
+            .map(|b| match &b["const"] {
+                Value::Null => type_words(b),
+                v => v.to_string(),
+            })
+            .filter(|w| w != "null")
+            .collect::<Vec<_>>()
+            .join(" | ");
+    }
+    match &p["type"] {
+        Value::String(s) => s.clone(),
+        Value::Array(list) => list
+            .iter()
+            .filter_map(Value::as_str)
+            .filter(|t| *t != "null")
+            .collect::<Vec<_>>()
+            .join(" or "),
+        _ => "value".into(),
+    }
+}
+
+fn range_words(p: &Value) -> String {
+    let mut words = String::new();
+    for (key, sign) in [
+        ("minimum", "≥"),
+        ("exclusiveMinimum", ">"),
+        ("maximum", "≤"),
+        ("exclusiveMaximum", "<"),
+    ] {
+        if !p[key].is_null() {
+            let _ = write!(words, " {sign} {}", p[key]);
+        }
+    }
+    words
+}
+
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let last = lines.len() - 1;
+        if !lines[last].is_empty() && lines[last].chars().count() + 1 + word.chars().count() > width
+        {
+            lines.push(word.to_owned());
+        } else {
+            if !lines[last].is_empty() {
+                lines[last].push(' ');
+            }
+            lines[last].push_str(word);
+        }
+    }
+    lines
+}
+
+pub(crate) fn schema() -> Exit {
+    let out = Output { json: true };
+    with_registry(&out, |registry| {
+        print(&format!("{:#}\n", job_schema(registry)));
+        Exit::Ok
+    })
+}
+
+pub(crate) fn summary(args: &SummaryArgs, out: &Output) -> Exit {
+    match read_report(&args.directory) {
+        Err(e) => {
+            out.error(&e);
+            Exit::Usage
+        }
+        Ok(report) => {
+            out.result(
+                || json!({ "report": report }),
+                || show::report(&report, usize::MAX),
+            );
+            if report.complete && report.worst() == Status::Fail {
+                Exit::Diagnostics
+            } else {
+                Exit::Ok
+            }
+        }
+    }
+}
+
+fn with_registry(out: &Output, f: impl FnOnce(&Registry) -> Exit) -> Exit {
+    match retrograde::registry() {
+        Ok(registry) => f(&registry),
+        Err(e) => out.error(&e.into()),
+    }
+}

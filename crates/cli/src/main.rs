@@ -1,0 +1,38 @@
+//! The program `retrograde`: arguments, progress and exit codes over the library's jobs.
+//!
+//! Standard output carries results only; progress and messages go to standard error. Exit codes:
+//! 0 ok, 1 the run failed, 2 wrong usage or job, 3 finished but a diagnostic failed, 130 interrupted.
+
+mod args;
+mod check;
+mod inspect;
+mod outcome;
+mod progress;
+mod run;
+mod show;
+
+use args::{Cli, Command};
+use clap::{CommandFactory, Parser};
+use outcome::Exit;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    cli.color.write_global();
+    let out = outcome::Output { json: cli.json };
+    let exit = match &cli.command {
+        Command::Run(args) => run::run(args, &out),
+        Command::Check(args) => check::check(args, &out),
+        Command::List(args) => inspect::list(args, &out),
+        Command::Describe(args) => inspect::describe(args, &out),
+        Command::Schema => inspect::schema(),
+        Command::Summary(args) => inspect::summary(args, &out),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "retrograde", &mut script);
+            outcome::print(&String::from_utf8_lossy(&script));
+            Exit::Ok
+        }
+    };
+    ExitCode::from(exit as u8)
+}

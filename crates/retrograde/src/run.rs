@@ -1,0 +1,189 @@
+//! A run in memory, for programs that sample.
+
+use ndarray::{Array3, ArrayView2};
+use retrograde_core::drive::drive;
+use retrograde_core::registry::{Folder, Parts};
+use retrograde_core::{
+    Build, Cancel, Collected, Counts, Error, Flag, Result, Runtime, Sampler, Target,
+};
+use retrograde_metrics::{CoordinateSummary, summarise};
+use std::sync::Arc;
+
+/// A run to be: a target, a sampler, how many draws.
+pub struct Run {
+    target: Arc<dyn Target>,
+    sampler: Option<Result<Arc<dyn Sampler>>>,
+    draws: usize,
+    seed: u64,
+    threads: usize,
+    cancel: Cancel,
+}
+
+impl std::fmt::Debug for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run")
+            .field("draws", &self.draws)
+            .field("seed", &self.seed)
+            .field("threads", &self.threads)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Run {
+    /// A run on `target`: 4000 draws, seed 0, all threads.
+    pub fn new(target: impl Target + 'static) -> Self {
+        Self::shared(Arc::new(target))
+    }
+
+    /// A run on a target that others hold as well.
+    #[must_use]
+    pub fn shared(target: Arc<dyn Target>) -> Self {
+        Self {
+            target,
+            sampler: None,
+            draws: 4000,
+            seed: 0,
+            threads: 0,
+            cancel: Cancel::default(),
+        }
+    }
+
+    /// The sampler, by its settings. What is wrong with them is told by [`run`](Run::run).
+    #[must_use]
+    pub fn sampler(mut self, settings: impl Build<dyn Sampler>) -> Self {
+        let files = Folder::default();
+        let parts = Parts::new(&files).with_target(self.target.clone());
+        self.sampler = Some(settings.build(&parts));
+        self
+    }
+
+    /// Draws in all.
+    #[must_use]
+    pub fn draws(mut self, draws: usize) -> Self {
+        self.draws = draws;
+        self
+    }
+
+    /// Seed of every random stream.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Threads; 0 = all. Does not change results.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// A flag that stops the run between two steps.
+    #[must_use]
+    pub fn cancel(mut self, cancel: Cancel) -> Self {
+        self.cancel = cancel;
+        self
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for wrong settings, [`Error::Argument`] without a sampler,
+    /// [`Error::Cancelled`]; what evaluating the target returns.
+    pub fn run(self) -> Result<RunResult> {
+        let sampler = self.sampler.ok_or_else(|| Error::Argument {
+            component: "run".into(),
+            argument: "sampler".into(),
+            given: "missing".into(),
+            allowed: "set with `.sampler(..)`".into(),
+        })??;
+        let mut runtime = Runtime::new(self.seed, self.threads)?.with_cancel(self.cancel);
+        let mut collected = Collected::new(self.target.dim());
+        let outcome = drive(
+            sampler.as_ref(),
+            &mut runtime,
+            self.draws,
+            None,
+            &mut collected,
+        )?;
+        if !outcome.complete {
+            return Err(Error::Cancelled);
+        }
+        Ok(RunResult {
+            counts: runtime.counts().clone(),
+            collected,
+        })
+    }
+}
+
+/// An estimate of log Z.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LogZ {
+    /// The estimate.
+    pub value: f64,
+    /// Its standard error, where the sampler gives one.
+    pub se: Option<f64>,
+}
+
+/// What a run gave.
+#[derive(Debug, Clone)]
+pub struct RunResult {
+    collected: Collected,
+    counts: Counts,
+}
+
+impl RunResult {
+    /// The draws: (chain, draw, dim).
+    #[must_use]
+    pub fn draws(&self) -> Array3<f64> {
+        self.collected.by_chain()
+    }
+
+    /// The draws in the order they came; n × d.
+    #[must_use]
+    pub fn rows(&self) -> ArrayView2<'_, f64> {
+        self.collected.rows()
+    }
+
+    /// Unnormalised log weights of the rows; empty = equal weights.
+    #[must_use]
+    pub fn log_weights(&self) -> &[f64] {
+        &self.collected.log_weights
+    }
+
+    /// log Z, if the sampler estimates it.
+    #[must_use]
+    pub fn log_z(&self) -> Option<LogZ> {
+        let value = *self.collected.scalars.get("log_z")?;
+        let se = self
+            .collected
+            .scalars
+            .get("log_z_se")
+            .copied()
+            .filter(|v| v.is_finite());
+        Some(LogZ { value, se })
+    }
+
+    /// Mean, quantiles, R-hat and effective sample sizes of each coordinate.
+    #[must_use]
+    pub fn summary(&self) -> Vec<CoordinateSummary> {
+        summarise(self.draws().view())
+    }
+
+    /// Evaluations.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Outcomes to know of, in plain words.
+    pub fn flags(&self) -> impl Iterator<Item = &Flag> {
+        self.collected.flags.values()
+    }
+
+    /// All that was emitted: statistics, scalars, tables.
+    #[must_use]
+    pub fn collected(&self) -> &Collected {
+        &self.collected
+    }
+}
