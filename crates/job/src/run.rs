@@ -77,6 +77,15 @@ struct Timing {
     sampling_seconds: f64,
     threads: usize,
     seconds_per_gradient: Option<f64>,
+    /// Most memory that the program had at once, where the system tells (Linux).
+    peak_memory_bytes: Option<u64>,
+}
+
+fn peak_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find(|l| l.starts_with("VmHWM:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib * 1024)
 }
 
 /// Runs a job in a new directory. `source` is the job's file, if it came from one; `name` names the
@@ -280,6 +289,7 @@ impl Kept<'_> {
             sampling_seconds: self.seconds,
             threads: runtime.threads(),
             seconds_per_gradient: (gradients > 0).then(|| self.seconds / gradients as f64),
+            peak_memory_bytes: peak_memory(),
         };
         self.dir.write_json("timing.json", &timing)?;
         self.dir.write_json("report.json", &report)?;

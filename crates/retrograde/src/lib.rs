@@ -56,3 +56,12 @@ pub fn registry() -> Result<Registry> {
     retrograde_samplers::link();
     Registry::builtin()
 }
+
+/// The code blocks of the project's documents, compiled and run.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../../CONTRIBUTING.md")]
+    struct Contributing;
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+}
