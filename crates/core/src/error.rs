@@ -409,7 +409,114 @@ impl Error {
 
 #[cfg(test)]
 mod tests {
-    use super::Status;
+    use super::{Error, Status};
+
+    /// One error of each variant.
+    fn one_of_each() -> Vec<Error> {
+        let t = || String::from("x");
+        vec![
+            Error::Null { argument: t() },
+            Error::Argument {
+                component: t(),
+                argument: t(),
+                given: t(),
+                allowed: t(),
+            },
+            Error::shape("x", "x", "x", "x"),
+            Error::Utf8 {
+                what: t(),
+                offset: 3,
+            },
+            Error::setting("x", "x", 1, "2"),
+            Error::Settings {
+                component: t(),
+                key: t(),
+                message: t(),
+            },
+            Error::Data {
+                file: "f".into(),
+                line: Some(1),
+                column: None,
+                message: t(),
+            },
+            Error::UnknownKind {
+                kind: "target",
+                found: t(),
+                nearest: None,
+            },
+            Error::Missing {
+                component: t(),
+                needed: t(),
+                holder: t(),
+                advice: t(),
+            },
+            Error::Buffer {
+                argument: t(),
+                given: 1,
+                needed: 2,
+            },
+            Error::Version {
+                what: t(),
+                found: t(),
+                expected: t(),
+            },
+            Error::Plugin {
+                file: "f".into(),
+                message: t(),
+            },
+            Error::Callback {
+                component: t(),
+                code: 9,
+                text: t(),
+            },
+            Error::NonFinite {
+                component: t(),
+                what: t(),
+                row: Some(1),
+                step: Some(2),
+                count: 3,
+                total: 4,
+                advice: t(),
+            },
+            Error::Breakdown {
+                component: t(),
+                message: t(),
+                advice: t(),
+            },
+            Error::Cancelled,
+            Error::WrongThread { component: t() },
+            Error::Io {
+                action: "cannot read",
+                path: "f".into(),
+                source: std::io::Error::other("x"),
+            },
+            Error::Memory {
+                what: t(),
+                bytes: 1,
+                advice: t(),
+            },
+            Error::Panic { message: t() },
+            Error::Poisoned { what: t() },
+            Error::Incomplete { what: t() },
+            Error::Busy { what: t() },
+            Error::State {
+                component: t(),
+                message: t(),
+            },
+        ]
+    }
+
+    #[test]
+    fn the_errors_cover_the_status_table_and_say_something() {
+        let errors = one_of_each();
+        for status in Status::ALL.into_iter().filter(|s| *s != Status::Ok) {
+            assert!(errors.iter().any(|e| e.status() == status), "{status:?}");
+        }
+        for e in errors {
+            let text = e.to_string();
+            assert!(!text.is_empty() && !text.ends_with('.'), "{text}");
+        }
+    }
 
     #[test]
     fn codes_are_their_places_and_unknown_ones_are_refused() {

@@ -1,0 +1,6 @@
+//! Tests of the core through its public interface.
+
+mod context;
+mod process;
+mod registry;
+mod resume;
