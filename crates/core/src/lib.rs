@@ -20,7 +20,6 @@ mod error;
 pub mod grid;
 mod memory;
 mod mixture;
-mod mixture_kernels;
 pub mod numeric;
 mod process;
 pub mod registry;
@@ -32,8 +31,6 @@ pub mod settings;
 mod settings_reader;
 mod stream;
 mod target;
-#[cfg(test)]
-mod test_mixture;
 mod traits;
 
 pub use bounded::Bounded;

@@ -6,11 +6,17 @@
 //!
 //! α x + σ z with z ~ N(0, I) has the same weights, the means α mₖ and the covariances α² Cₖ + σ² I.
 
-use crate::mixture_kernels::{self as kernels, Dense, Diagonal, Isotropic, Kernel};
 use crate::numeric::relative_weight;
-use crate::{Cx, Error, Exact, ExactSampler, Result, Target, Truth};
-use ndarray::{Array1, Array2, Array3, ArrayView2, ArrayViewMut1, ArrayViewMut2, Axis};
+use crate::{Cx, Error, Result};
+use ndarray::{Array1, Array2, Array3, ArrayView2, ArrayViewMut1, ArrayViewMut2};
 use std::f64::consts::TAU;
+
+mod kernels;
+mod target;
+#[cfg(test)]
+mod tests;
+
+use kernels::{Dense, Diagonal, Isotropic, Kernel};
 
 /// Covariances of the components of a [`GaussianMixture`].
 #[derive(Debug, Clone, PartialEq)]
@@ -23,7 +29,7 @@ pub enum Covariances {
     Dense(Array3<f64>),
 }
 
-/// Σₖ wₖ N(mₖ, Cₖ), scaled by exp(`log_scale`): a [`Target`] with exact moments and draws, whose
+/// Σₖ wₖ N(mₖ, Cₖ), scaled by exp(`log_scale`): a [`Target`](crate::Target) with exact moments and draws, whose
 /// score at any noise level is exact as well ([`noised`](GaussianMixture::noised)).
 ///
 /// i.i.d. data are the case of zero covariances ([`points`](GaussianMixture::points)), which has
@@ -578,103 +584,6 @@ fn check_covariances(means: &Array2<f64>, covariances: &Covariances) -> Result {
                 }
             }
             Ok(())
-        }
-    }
-}
-
-impl Target for GaussianMixture {
-    fn dim(&self) -> usize {
-        self.means.ncols()
-    }
-
-    fn eval(
-        &self,
-        cx: &mut Cx<'_>,
-        x: ArrayView2<'_, f64>,
-        log_density: Option<ArrayViewMut1<'_, f64>>,
-        gradient: Option<ArrayViewMut2<'_, f64>>,
-    ) -> Result {
-        self.visit(cx, x, log_density, gradient, None)
-    }
-
-    fn has_density(&self) -> bool {
-        self.is_density()
-    }
-
-    fn has_gradient(&self) -> bool {
-        self.is_density()
-    }
-
-    fn mixture(&self) -> Option<&GaussianMixture> {
-        Some(self)
-    }
-
-    fn exact(&self) -> Option<&dyn Exact> {
-        Some(self)
-    }
-}
-
-impl Exact for GaussianMixture {
-    fn truth(&self) -> Truth {
-        Truth {
-            log_z: self.is_density().then_some(self.log_scale),
-            mean: Some(self.mean().to_vec()),
-            variance: Some(self.variance().to_vec()),
-            source: "closed form".into(),
-            ..Truth::default()
-        }
-    }
-
-    fn sampler(&self) -> Option<&dyn ExactSampler> {
-        Some(self)
-    }
-}
-
-impl ExactSampler for GaussianMixture {
-    fn sample(&self, cx: &mut Cx<'_>, mut out: ArrayViewMut2<'_, f64>) -> Result {
-        let (n, d) = out.dim();
-        if d != self.means.ncols() {
-            let expected = format!("{} columns", self.means.ncols());
-            return Err(Error::shape(NAME, "out", expected, format!("{d} columns")));
-        }
-        let mut u = cx.take(n);
-        let mut choice = ArrayViewMut1::from(&mut u[..]);
-        cx.fill_uniform_1(choice.view_mut());
-        cx.fill_normal(out.view_mut());
-        let outcome = cx.rows(n, (choice.view(), out), |_, _, (choice, mut out)| {
-            for (u, mut x) in choice.iter().zip(out.axis_iter_mut(Axis(0))) {
-                let k = self.cumulative.partition_point(|c| c <= u);
-                // The last sum may be 1 − ε.
-                self.place(k.min(self.components() - 1), x.view_mut());
-            }
-            Ok(())
-        });
-        cx.give(u);
-        outcome
-    }
-}
-
-impl GaussianMixture {
-    /// Turns standard normals into a draw of component `k`.
-    fn place(&self, k: usize, mut x: ArrayViewMut1<'_, f64>) {
-        let (d, mean) = (x.len(), self.means.row(k));
-        let root = &self.roots[k * self.roots.len() / self.components()..];
-        match &self.covariances {
-            Covariances::Isotropic(_) => {
-                x.zip_mut_with(&mean, |x, m| *x = m + root[0] * *x);
-            }
-            Covariances::Diagonal(_) => {
-                for j in 0..d {
-                    x[j] = mean[j] + root[j] * x[j];
-                }
-            }
-            Covariances::Dense(_) => {
-                // From the last coordinate up, so that the normals still needed are still there.
-                for i in (0..d).rev() {
-                    let sum: f64 = (0..=i).map(|j| root[i * d + j] * x[j]).sum();
-                    x[i] = mean[i] + sum;
-                }
-            }
         }
     }
 }

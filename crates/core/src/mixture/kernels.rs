@@ -5,8 +5,8 @@
 use ndarray::ArrayView2;
 
 /// Distances of one form of covariance. `factor` is that form's inverse (see
-/// [`GaussianMixture`](crate::GaussianMixture)).
-pub(crate) trait Kernel {
+/// [`GaussianMixture`](super::GaussianMixture)).
+pub(super) trait Kernel {
     /// Numbers that [`squared_distance`](Kernel::squared_distance) keeps for `pull`.
     fn kept(d: usize) -> usize;
 
@@ -24,7 +24,7 @@ pub(crate) trait Kernel {
 }
 
 /// C = v I; the factor is 1/v.
-pub(crate) struct Isotropic;
+pub(super) struct Isotropic;
 
 impl Kernel for Isotropic {
     fn kept(_d: usize) -> usize {
@@ -65,7 +65,7 @@ impl Kernel for Isotropic {
 }
 
 /// C diagonal; the factor holds the inverse variances.
-pub(crate) struct Diagonal;
+pub(super) struct Diagonal;
 
 impl Kernel for Diagonal {
     fn kept(_d: usize) -> usize {
@@ -106,7 +106,7 @@ impl Kernel for Diagonal {
 }
 
 /// C = L Lᵀ; the factor is L⁻¹ (lower triangle, d × d), what is kept is y = L⁻¹ (x − m).
-pub(crate) struct Dense;
+pub(super) struct Dense;
 
 impl Kernel for Dense {
     fn kept(d: usize) -> usize {
@@ -168,7 +168,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 ///
 /// # Errors
 /// The index of the first pivot that is not positive beyond rounding.
-pub(crate) fn cholesky(a: ArrayView2<'_, f64>, l: &mut [f64]) -> Result<(), usize> {
+pub(super) fn cholesky(a: ArrayView2<'_, f64>, l: &mut [f64]) -> Result<(), usize> {
     let d = a.nrows();
     l.fill(0.0);
     for i in 0..d {
@@ -196,7 +196,7 @@ pub(crate) fn cholesky(a: ArrayView2<'_, f64>, l: &mut [f64]) -> Result<(), usiz
 }
 
 /// Writes the inverse of the lower triangular `l` (d × d) into `out`, with a zero upper triangle.
-pub(crate) fn invert_lower(l: &[f64], out: &mut [f64], d: usize) {
+pub(super) fn invert_lower(l: &[f64], out: &mut [f64], d: usize) {
     out.fill(0.0);
     for j in 0..d {
         out[j * d + j] = 1.0 / l[j * d + j];
