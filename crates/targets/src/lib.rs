@@ -4,7 +4,13 @@
 mod point;
 
 retrograde_core::modules! {
+    gaussian,
+    gaussian_mixture,
+    named_mixtures,
     standard_normal,
 }
 
+pub use gaussian::Gaussian;
+pub use gaussian_mixture::Mixture;
+pub use named_mixtures::{Gmm8, Gmm9, Gmm16, Gmm25, Gmm40, Gmm40Means, HardMixture, TwoModes};
 pub use standard_normal::StandardNormal;
