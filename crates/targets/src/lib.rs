@@ -14,6 +14,7 @@ retrograde_core::modules! {
     rings,
     standard_normal,
     two_moons,
+    wells,
 }
 
 pub use banana::Banana;
@@ -24,3 +25,4 @@ pub use named_mixtures::{Gmm8, Gmm9, Gmm16, Gmm25, Gmm40, Gmm40Means, HardMixtur
 pub use rings::{Rings, RingsMin};
 pub use standard_normal::StandardNormal;
 pub use two_moons::TwoMoons;
+pub use wells::{DoubleWell, ManyWell, MultiWell};
