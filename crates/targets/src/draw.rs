@@ -42,3 +42,35 @@ pub(crate) fn check_columns(dim: usize, out: &ArrayViewMut2<'_, f64>) -> Result 
         columns(out.ncols()),
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::each_draw;
+    use ndarray::{Array2, s};
+    use rand_distr::{Distribution, StandardNormal};
+    use retrograde_core::Runtime;
+
+    #[test]
+    fn draws_depend_on_neither_threads_nor_n_nor_layout() {
+        let draw = |threads: usize, n: usize, wide: usize| {
+            let mut all = Array2::zeros((n, 2 * wide));
+            let out = all.slice_mut(s![.., ..;wide]);
+            let mut rt = Runtime::new(3, threads).unwrap();
+            rt.enter("test", 0, |cx| {
+                each_draw(cx, 2, out, |rng, x| {
+                    x.fill_with(|| StandardNormal.sample(rng));
+                })
+            })
+            .unwrap();
+            all.slice(s![.., ..;wide]).to_owned()
+        };
+        let x = draw(1, 1500, 1);
+        assert_eq!(x, draw(2, 1500, 1));
+        assert_eq!(x, draw(2, 1500, 3));
+        assert_eq!(x.slice(s![..700, ..]), draw(2, 700, 1));
+        let mut rows: Vec<u64> = x.column(0).iter().map(|v| v.to_bits()).collect();
+        rows.sort_unstable();
+        rows.dedup();
+        assert_eq!(rows.len(), 1500, "a stream was used twice");
+    }
+}

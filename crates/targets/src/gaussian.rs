@@ -17,20 +17,20 @@ use std::sync::Arc;
 #[serde(deny_unknown_fields)]
 pub struct Gaussian {
     /// Dimension d, 1 to 10⁶. May be left out where a list tells it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub dim: Option<usize>,
     /// Mean, one number for all coordinates or one for each; 0 by default.
     #[serde(default = "zero")]
     pub mean: PerCoordinate,
     /// Standard deviations, > 0, one number for all coordinates or one for each.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sd: Option<PerCoordinate>,
     /// Variances, > 0, one number for all coordinates or one for each.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variance: Option<PerCoordinate>,
     /// Covariance matrix as a list of d rows, symmetric and positive definite.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub covariance: Option<Vec<Vec<f64>>>,
     /// log Z of the density as it is evaluated; 0 by default, which is normalised.
     #[serde(default)]

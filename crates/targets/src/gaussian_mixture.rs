@@ -16,19 +16,19 @@ use std::sync::Arc;
 #[serde(deny_unknown_fields)]
 pub struct Mixture {
     /// Weights of the K components, > 0, of any sum: they are divided by it. All equal by default.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<Vec<f64>>,
     /// Means: K lists of d numbers.
     #[schemars(length(min = 1))]
     pub means: Vec<Vec<f64>>,
     /// Standard deviations of round components, > 0: one number for all components or one for each.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sd: Option<PerCoordinate>,
     /// Variances of the coordinates, > 0: K lists of d numbers.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variances: Option<Vec<Vec<f64>>>,
     /// Covariance matrices, symmetric and positive definite: K lists of d rows.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub covariances: Option<Vec<Vec<Vec<f64>>>>,
     /// log Z of the density as it is evaluated; 0 by default, which is normalised.
     #[serde(default)]

@@ -134,7 +134,7 @@ fn equal(component: &str, means: Array2<f64>, variance: f64) -> Result<Arc<dyn T
     Ok(Arc::new(GaussianMixture::isotropic(ones, means, variances)?))
 }
 
-/// Which means [`Gmm40`] has.
+/// Which means the mixture of forty has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Gmm40Means {
@@ -206,8 +206,8 @@ impl Build<dyn Target> for TwoModes {
     }
 }
 
-/// Settings, as written under `[target]` with `kind = "hard-mixture"`: six components in two
-/// dimensions, narrow across or strongly correlated. There are none.
+/// `[target]` with `kind = "hard-mixture"`, which has no settings: six components in the plane,
+/// narrow across or strongly correlated.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HardMixture {}

@@ -132,8 +132,11 @@ impl Moons {
                 let lo = (RADIUS - 9.0 * b).max(0.0);
                 let hi = (RADIUS + 9.0 * b).min(edge);
                 integrate(lo, hi, count(hi - lo, a.min(b)), |x0| {
+                    // Where the line crosses the ring.
+                    let at = |r: f64| (r * r - x0 * x0).max(0.0).sqrt();
+                    let (lo, hi) = (at((RADIUS - 9.0 * a).max(0.0)), at(edge));
                     let line = |x1: f64| f(x0, x1) * self.ring(x0.hypot(x1));
-                    self.strips(x0) * integrate(0.0, edge, count(edge, a.min(0.5)), line)
+                    self.strips(x0) * integrate(lo, hi, count(hi - lo, a.min(0.5)), line)
                 })
             } else {
                 let lo = (RADIUS - 9.0 * a).max(0.0);
