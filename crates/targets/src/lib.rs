@@ -8,9 +8,13 @@ mod table;
 retrograde_core::modules! {
     log_gaussian_cox,
     logistic_regression,
+    phi4_chain,
+    phi4_lattice,
     standard_normal,
 }
 
 pub use log_gaussian_cox::LogGaussianCox;
 pub use logistic_regression::LogisticRegression;
+pub use phi4_chain::Phi4Chain;
+pub use phi4_lattice::Phi4Lattice;
 pub use standard_normal::StandardNormal;
