@@ -6,6 +6,8 @@ mod point;
 mod table;
 
 retrograde_core::modules! {
+    brownian,
+    eight_schools,
     log_gaussian_cox,
     logistic_regression,
     phi4_chain,
@@ -13,6 +15,8 @@ retrograde_core::modules! {
     standard_normal,
 }
 
+pub use brownian::Brownian;
+pub use eight_schools::{EightSchools, EightSchoolsPrior};
 pub use log_gaussian_cox::LogGaussianCox;
 pub use logistic_regression::LogisticRegression;
 pub use phi4_chain::Phi4Chain;
