@@ -80,7 +80,15 @@ fn all() -> Vec<(&'static str, Arc<dyn Sampler>, usize)> {
         leapfrog: 5,
         ..Hmc::default()
     };
+    let smc = |kernel, frozen, resample_threshold| Smc {
+        kernel,
+        frozen,
+        resample_threshold,
+        moves: 3,
+        ..Smc::default()
+    };
     let make = |s: Result<Arc<dyn Sampler>>| s.unwrap();
+    let (m, h) = (Kernel::Mala, Kernel::Hmc);
     vec![
         ("mala, few chains", make(build(mala(4, 3), banana())), 100),
         (
@@ -90,6 +98,9 @@ fn all() -> Vec<(&'static str, Arc<dyn Sampler>, usize)> {
         ),
         ("hmc, few chains", make(build(hmc(4, 3), banana())), 100),
         ("hmc, independent", make(build(hmc(700, 1), banana())), 700),
+        ("smc, mala", make(build(smc(m, false, 1.0), banana())), 700),
+        ("smc, hmc", make(build(smc(h, false, 0.5), banana())), 700),
+        ("smc, frozen", make(build(smc(m, true, 0.7), banana())), 700),
         ("ula, few chains", make(build(ula(4, 3), banana())), 100),
         ("ula, independent", make(build(ula(700, 1), banana())), 700),
     ]
@@ -388,7 +399,8 @@ fn a_start_without_mass_is_refused() {
     for sampler in [
         build(Ula::default(), nowhere.clone()).unwrap(),
         build(Mala::default(), nowhere.clone()).unwrap(),
-        build(Hmc::default(), nowhere).unwrap(),
+        build(Hmc::default(), nowhere.clone()).unwrap(),
+        build(Smc::default(), nowhere).unwrap(),
     ] {
         let error = run(&*sampler, 2, 400, 1, 1, &[]).unwrap_err();
         assert!(
@@ -402,7 +414,7 @@ fn a_start_without_mass_is_refused() {
 fn all_are_registered_with_documented_keys() {
     let registry = Registry::builtin().unwrap();
     let names: Vec<&str> = registry.of(Kind::Sampler).map(|c| &*c.name).collect();
-    assert_eq!(names, ["hmc", "mala", "ula"]);
+    assert_eq!(names, ["hmc", "mala", "smc", "ula"]);
     for component in registry.of(Kind::Sampler) {
         assert_eq!(component.needs.gradient, Need::Required);
         let schema = component.schema.as_value();
