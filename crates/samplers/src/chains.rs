@@ -201,6 +201,8 @@ pub(crate) fn zeros(component: &str, n: usize, d: usize) -> Result<Array2<f64>> 
 pub(crate) struct Gaussian {
     pub(crate) mean: Vec<f64>,
     pub(crate) sd: Vec<f64>,
+    /// 1/s².
+    pub(crate) precision: Vec<f64>,
     /// Σ (ln s + ½ ln 2π).
     pub(crate) log_normaliser: f64,
 }
@@ -224,6 +226,7 @@ impl Gaussian {
         let sd = sd.expand(d, component, keys[1], allowed, says)?;
         Ok(Self {
             mean: mean.expand(d, component, keys[0], f64::is_finite, "a finite number")?,
+            precision: sd.iter().map(|s| 1.0 / (s * s)).collect(),
             log_normaliser: sd.iter().map(|s| s.ln() + 0.5 * TAU.ln()).sum(),
             sd,
         })

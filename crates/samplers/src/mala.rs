@@ -121,6 +121,8 @@ impl Move<'_> {
         let mut y = cx.take(n * d);
         let mut gradient = cx.take(n * d);
         let mut log_density = cx.take(n);
+        let mut inverse = cx.take(d);
+        inverse.iter_mut().zip(scale).for_each(|(i, s)| *i = 1.0 / s);
         // `acceptance` carries ½‖z‖² = −log q(y|x) up to a constant from one pass to the other.
         let parts = (
             walkers.x.view(),
@@ -175,10 +177,10 @@ impl Move<'_> {
                     let mut squares = 0.0;
                     for j in 0..d {
                         let s = scale[j];
-                        let z = ((x[j] - y[j]) / s - h * s * path.slope(j, y[j], gy[j])) / noise;
+                        let z = (x[j] - y[j]) * inverse[j] - h * s * path.slope(j, y[j], gy[j]);
                         squares += z * z;
                     }
-                    let q = a[i] - 0.5 * squares;
+                    let q = a[i] - squares / (4.0 * h);
                     let rho = path.value(y, ly[i]) - path.value(x, l[i]);
                     match self.fault {
                         Fault::None => (rho + q).min(0.0).exp(),
@@ -196,6 +198,7 @@ impl Move<'_> {
             cx.give(uniform);
             Ok(())
         })?;
+        cx.give(inverse);
         cx.give(log_density);
         cx.give(gradient);
         cx.give(y);

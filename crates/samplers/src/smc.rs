@@ -573,7 +573,16 @@ impl Particles {
         let Walkers { x, log_density, .. } = &state.particles;
         let n = x.nrows();
         let families = report.spread.families;
-        if !standard_error(report.spread).1 || families < FEW_FAMILIES.max(0.01 * n as f64) {
+        if !standard_error(report.spread).1 {
+            sink.flag(Flag::new(
+                Severity::Note,
+                "log_z_se",
+                "The standard error of log Z is an upper bound: after so many resamplings the \
+                 families of particles no longer tell it more closely",
+                "lower `alpha` or `resample_threshold` for fewer resamplings, or compare seeds",
+            ));
+        }
+        if families < FEW_FAMILIES.max(0.01 * n as f64) {
             sink.flag(Flag::new(
                 Severity::Warning,
                 "few_families",
@@ -629,8 +638,8 @@ const WIDER: f64 = 1.5;
 /// Standard error of log Ẑ, and whether it holds. Where the correction for resampling takes nearly
 /// all away, what is left is noise: then the uncorrected variance stands, an upper bound.
 fn standard_error(spread: Spread) -> (f64, bool) {
-    if spread.variance > 0.05 * spread.uncorrected {
-        (spread.variance.sqrt(), true)
+    if spread.variance > 0.05 * spread.uncorrected || spread.uncorrected < f64::EPSILON {
+        (spread.variance.max(0.0).sqrt(), true)
     } else {
         (spread.uncorrected.max(0.0).sqrt(), false)
     }

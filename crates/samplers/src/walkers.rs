@@ -88,8 +88,7 @@ impl Path<'_> {
     pub(crate) fn slope(&self, j: usize, x: f64, g: f64) -> f64 {
         match self.base {
             Some(base) => {
-                let s = base.sd[j];
-                self.beta * g + (1.0 - self.beta) * (base.mean[j] - x) / (s * s)
+                self.beta * g + (1.0 - self.beta) * (base.mean[j] - x) * base.precision[j]
             }
             None => g,
         }
@@ -101,9 +100,8 @@ impl Gaussian {
     #[inline]
     pub(crate) fn log_density(&self, x: &[f64]) -> f64 {
         let mut sum = 0.0;
-        for (x, (m, s)) in x.iter().zip(self.mean.iter().zip(&self.sd)) {
-            let z = (x - m) / s;
-            sum += z * z;
+        for (x, (m, p)) in x.iter().zip(self.mean.iter().zip(&self.precision)) {
+            sum += (x - m) * (x - m) * p;
         }
         -0.5 * sum - self.log_normaliser
     }

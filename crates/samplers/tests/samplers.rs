@@ -11,7 +11,8 @@ use retrograde_core::{
 use retrograde_samplers::*;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// Counts what the calling thread allocates.
 struct Counting;
@@ -60,6 +61,10 @@ fn build<S: Build<dyn Sampler>>(settings: S, target: Arc<dyn Target>) -> Result<
 
 /// Every sampler, small, with the draws to ask it for: few chains, and more than one block of rows.
 fn all() -> Vec<(&'static str, Arc<dyn Sampler>, usize)> {
+    all_on(&banana())
+}
+
+fn all_on(target: &Arc<dyn Target>) -> Vec<(&'static str, Arc<dyn Sampler>, usize)> {
     let ula = |chains, thin| Ula {
         step_size: 0.02,
         warmup: 37,
@@ -90,19 +95,51 @@ fn all() -> Vec<(&'static str, Arc<dyn Sampler>, usize)> {
     let make = |s: Result<Arc<dyn Sampler>>| s.unwrap();
     let (m, h) = (Kernel::Mala, Kernel::Hmc);
     vec![
-        ("mala, few chains", make(build(mala(4, 3), banana())), 100),
+        (
+            "mala, few chains",
+            make(build(mala(4, 3), target.clone())),
+            100,
+        ),
         (
             "mala, independent",
-            make(build(mala(700, 1), banana())),
+            make(build(mala(700, 1), target.clone())),
             700,
         ),
-        ("hmc, few chains", make(build(hmc(4, 3), banana())), 100),
-        ("hmc, independent", make(build(hmc(700, 1), banana())), 700),
-        ("smc, mala", make(build(smc(m, false, 1.0), banana())), 700),
-        ("smc, hmc", make(build(smc(h, false, 0.5), banana())), 700),
-        ("smc, frozen", make(build(smc(m, true, 0.7), banana())), 700),
-        ("ula, few chains", make(build(ula(4, 3), banana())), 100),
-        ("ula, independent", make(build(ula(700, 1), banana())), 700),
+        (
+            "hmc, few chains",
+            make(build(hmc(4, 3), target.clone())),
+            100,
+        ),
+        (
+            "hmc, independent",
+            make(build(hmc(700, 1), target.clone())),
+            700,
+        ),
+        (
+            "smc, mala",
+            make(build(smc(m, false, 1.0), target.clone())),
+            700,
+        ),
+        (
+            "smc, hmc",
+            make(build(smc(h, false, 0.5), target.clone())),
+            700,
+        ),
+        (
+            "smc, frozen",
+            make(build(smc(m, true, 0.7), target.clone())),
+            700,
+        ),
+        (
+            "ula, few chains",
+            make(build(ula(4, 3), target.clone())),
+            100,
+        ),
+        (
+            "ula, independent",
+            make(build(ula(700, 1), target.clone())),
+            700,
+        ),
     ]
 }
 
@@ -138,8 +175,9 @@ impl Observer for Watch {
         &mut self,
         step: u64,
         _: &Counts,
-        _: &mut dyn FnMut() -> Result<Checkpoint>,
+        save: &mut dyn FnMut() -> Result<Checkpoint>,
     ) -> Result {
+        self.last = Some(save()?);
         if Some(step) == self.stop_after {
             self.cancel.request();
         }
@@ -207,6 +245,43 @@ fn every_run_has_the_same_bits_on_any_threads_and_after_any_stop() {
             seed.rows() != whole.rows(),
             "{name}: the seed has no effect"
         );
+    }
+}
+
+#[test]
+fn a_run_cancelled_inside_a_step_goes_on_from_its_last_checkpoint() {
+    let evaluations = Arc::new(AtomicU64::new(0));
+    let cancel = Arc::new(Mutex::new(Cancel::default()));
+    let (count, flag) = (evaluations.clone(), cancel.clone());
+    // The density of `banana`, which asks the run to stop when the count reaches 0.
+    let stopping: Arc<dyn Target> = Arc::new(PointTarget::new(3, move |x, g| {
+        if count.fetch_sub(1, Ordering::Relaxed) == 1 {
+            flag.lock().unwrap().request();
+        }
+        let (l, gradient) = retrograde_testkit::eval(&*banana(), x);
+        g.copy_from_slice(&gradient);
+        l
+    }));
+    for (name, sampler, n) in all_on(&stopping) {
+        evaluations.store(u64::MAX / 2, Ordering::Relaxed);
+        let (whole, counts, steps) = run(&*sampler, 3, n, 7, 1, &[]).unwrap();
+        // Not at the end of a step: those are at whole numbers of moves.
+        evaluations.store(counts.rows / 2 + 1, Ordering::Relaxed);
+        let mut runtime = Runtime::new(7, 1).unwrap();
+        *cancel.lock().unwrap() = runtime.cancel();
+        let mut watch = Watch {
+            out: Collected::new(3),
+            stop_after: None,
+            cancel: Cancel::default(),
+            last: None,
+        };
+        let outcome = drive::drive(&*sampler, &mut runtime, n, None, &mut watch).unwrap();
+        assert!(!outcome.complete && outcome.steps < steps, "{name}");
+        let from = watch.last.take().unwrap();
+        assert_eq!(from.step, outcome.steps, "{name}");
+        let mut runtime = Runtime::new(7, 1).unwrap();
+        drive::drive(&*sampler, &mut runtime, n, Some(&from), &mut watch).unwrap();
+        assert!(watch.out == whole && *runtime.counts() == counts, "{name}");
     }
 }
 

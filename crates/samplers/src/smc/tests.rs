@@ -345,6 +345,22 @@ fn few_families_are_flagged() {
         moves: 1,
         ..base(1.0)
     };
-    let (out, _) = run(&Particles::new(s, gmm9()).unwrap(), 2, 40, 1);
-    assert!(out.flags["few_families"].text.contains("resampling"));
+    let (out, _) = run(&Particles::new(s, multi_well()).unwrap(), 5, 60, 1);
+    let families = out.tables["ladder"].1.last().unwrap()[6];
+    assert!(families < FEW_FAMILIES, "{families}");
+    assert!(out.flags["few_families"].text.contains(&format!("from {families} of")));
+}
+
+#[test]
+fn a_base_that_is_the_target_gives_the_evidence_exactly() {
+    let normal: Arc<dyn Target> = Arc::new(PointTarget::new(1, |x, g| {
+        g[0] = -x[0];
+        3.0 - 0.5 * x[0] * x[0]
+    }));
+    let (out, _) = run(&Particles::new(base(1.0), normal).unwrap(), 1, 500, 1);
+    let truth = 3.0 + 0.5 * std::f64::consts::TAU.ln();
+    assert!((out.scalars["log_z"] - truth).abs() < 1e-12);
+    assert!(out.scalars["log_z_se"] < 1e-7);
+    assert_eq!(out.tables["ladder"].1.len(), 1);
+    assert!(out.flags.keys().eq(["adaptive"]), "{:?}", out.flags);
 }
