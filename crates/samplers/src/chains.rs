@@ -1,9 +1,10 @@
 //! What the Markov chain samplers share: starts, the count of moves, the kept draws of a step.
 
-use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2};
+use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut1, ArrayViewMut2};
 use retrograde_core::settings::PerCoordinate;
 use retrograde_core::{Cx, Draws, Error, Flag, Result, Severity, Sink, Target};
 use serde::{Deserialize, Serialize};
+use std::f64::consts::TAU;
 
 /// A coordinate beyond this has left every range where a density has mass. Far below the largest
 /// number, so that targets may still take powers of it.
@@ -200,6 +201,10 @@ pub(crate) fn zeros(component: &str, n: usize, d: usize) -> Result<Array2<f64>> 
 pub(crate) struct Gaussian {
     pub(crate) mean: Vec<f64>,
     pub(crate) sd: Vec<f64>,
+    /// 1/s².
+    pub(crate) precision: Vec<f64>,
+    /// Σ (ln s + ½ ln 2π).
+    pub(crate) log_normaliser: f64,
 }
 
 impl Gaussian {
@@ -217,15 +222,13 @@ impl Gaussian {
         } else {
             "a number ≥ 0"
         };
+        let allowed = |s: f64| s.is_finite() && (s > 0.0 || s == 0.0 && !proper);
+        let sd = sd.expand(d, component, keys[1], allowed, says)?;
         Ok(Self {
             mean: mean.expand(d, component, keys[0], f64::is_finite, "a finite number")?,
-            sd: sd.expand(
-                d,
-                component,
-                keys[1],
-                |s| s.is_finite() && (s > 0.0 || s == 0.0 && !proper),
-                says,
-            )?,
+            precision: sd.iter().map(|s| 1.0 / (s * s)).collect(),
+            log_normaliser: sd.iter().map(|s| s.ln() + 0.5 * TAU.ln()).sum(),
+            sd,
         })
     }
 
@@ -250,10 +253,10 @@ pub(crate) fn evaluate_starts(
     keys: [&str; 2],
     target: &dyn Target,
     x: ArrayView2<'_, f64>,
-    log_density: &mut [f64],
+    mut log_density: ArrayViewMut1<'_, f64>,
     gradient: Option<ArrayViewMut2<'_, f64>>,
 ) -> Result {
-    cx.eval_target(target, x, Some(log_density.into()), gradient)?;
+    cx.eval_target(target, x, Some(log_density.view_mut()), gradient)?;
     if log_density.iter().all(|l| *l == f64::NEG_INFINITY) {
         return Err(Error::Breakdown {
             component: component.into(),

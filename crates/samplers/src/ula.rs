@@ -24,6 +24,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
+/// Keys that place the start.
+const START: [&str; 2] = ["start_mean", "start_sd"];
 const NAME: &str = "sampler ula";
 /// Moves of a step: few enough for cancelling and checkpoints, enough to hide the cost of a step.
 const MOVES: u64 = 16;
@@ -88,7 +90,7 @@ impl Langevin {
         let start = Gaussian::new(
             NAME,
             target.dim(),
-            ["start_mean", "start_sd"],
+            START,
             &settings.start_mean,
             &settings.start_sd,
             false,
@@ -150,8 +152,8 @@ impl Algorithm for Langevin {
         self.start.draw(&mut cx.at("start", 0), x.view_mut());
         if self.target.has_density() {
             let mut l = cx.take(s.chains);
-            let keys = ["start_mean", "start_sd"];
-            evaluate_starts(cx, NAME, keys, &*self.target, x.view(), &mut l, None)?;
+            let out = (&mut l[..]).into();
+            evaluate_starts(cx, NAME, START, &*self.target, x.view(), out, None)?;
             cx.give(l);
         }
         Ok(State {

@@ -11,7 +11,8 @@ use retrograde_core::{
 use retrograde_samplers::*;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// Counts what the calling thread allocates.
 struct Counting;
@@ -60,6 +61,10 @@ fn build<S: Build<dyn Sampler>>(settings: S, target: Arc<dyn Target>) -> Result<
 
 /// Every sampler, small, with the draws to ask it for: few chains, and more than one block of rows.
 fn all() -> Vec<(&'static str, Arc<dyn Sampler>, usize)> {
+    all_on(&banana())
+}
+
+fn all_on(target: &Arc<dyn Target>) -> Vec<(&'static str, Arc<dyn Sampler>, usize)> {
     let ula = |chains, thin| Ula {
         step_size: 0.02,
         warmup: 37,
@@ -67,10 +72,74 @@ fn all() -> Vec<(&'static str, Arc<dyn Sampler>, usize)> {
         chains,
         ..Ula::default()
     };
+    let mala = |chains, thin| Mala {
+        warmup: 37,
+        thin,
+        chains,
+        ..Mala::default()
+    };
+    let hmc = |chains, thin| Hmc {
+        warmup: 37,
+        thin,
+        chains,
+        leapfrog: 5,
+        ..Hmc::default()
+    };
+    let smc = |kernel, frozen, resample_threshold| Smc {
+        kernel,
+        frozen,
+        resample_threshold,
+        moves: 3,
+        ..Smc::default()
+    };
     let make = |s: Result<Arc<dyn Sampler>>| s.unwrap();
+    let (m, h) = (Kernel::Mala, Kernel::Hmc);
     vec![
-        ("ula, few chains", make(build(ula(4, 3), banana())), 100),
-        ("ula, independent", make(build(ula(700, 1), banana())), 700),
+        (
+            "mala, few chains",
+            make(build(mala(4, 3), target.clone())),
+            100,
+        ),
+        (
+            "mala, independent",
+            make(build(mala(700, 1), target.clone())),
+            700,
+        ),
+        (
+            "hmc, few chains",
+            make(build(hmc(4, 3), target.clone())),
+            100,
+        ),
+        (
+            "hmc, independent",
+            make(build(hmc(700, 1), target.clone())),
+            700,
+        ),
+        (
+            "smc, mala",
+            make(build(smc(m, false, 1.0), target.clone())),
+            700,
+        ),
+        (
+            "smc, hmc",
+            make(build(smc(h, false, 0.5), target.clone())),
+            700,
+        ),
+        (
+            "smc, frozen",
+            make(build(smc(m, true, 0.7), target.clone())),
+            700,
+        ),
+        (
+            "ula, few chains",
+            make(build(ula(4, 3), target.clone())),
+            100,
+        ),
+        (
+            "ula, independent",
+            make(build(ula(700, 1), target.clone())),
+            700,
+        ),
     ]
 }
 
@@ -106,8 +175,9 @@ impl Observer for Watch {
         &mut self,
         step: u64,
         _: &Counts,
-        _: &mut dyn FnMut() -> Result<Checkpoint>,
+        save: &mut dyn FnMut() -> Result<Checkpoint>,
     ) -> Result {
+        self.last = Some(save()?);
         if Some(step) == self.stop_after {
             self.cancel.request();
         }
@@ -178,8 +248,47 @@ fn every_run_has_the_same_bits_on_any_threads_and_after_any_stop() {
     }
 }
 
-/// Keeps nothing, and notes how much each step allocated.
+#[test]
+fn a_run_cancelled_inside_a_step_goes_on_from_its_last_checkpoint() {
+    let evaluations = Arc::new(AtomicU64::new(0));
+    let cancel = Arc::new(Mutex::new(Cancel::default()));
+    let (count, flag) = (evaluations.clone(), cancel.clone());
+    // The density of `banana`, which asks the run to stop when the count reaches 0.
+    let stopping: Arc<dyn Target> = Arc::new(PointTarget::new(3, move |x, g| {
+        if count.fetch_sub(1, Ordering::Relaxed) == 1 {
+            flag.lock().unwrap().request();
+        }
+        let (l, gradient) = retrograde_testkit::eval(&*banana(), x);
+        g.copy_from_slice(&gradient);
+        l
+    }));
+    for (name, sampler, n) in all_on(&stopping) {
+        evaluations.store(u64::MAX / 2, Ordering::Relaxed);
+        let (whole, counts, steps) = run(&*sampler, 3, n, 7, 1, &[]).unwrap();
+        // Not at the end of a step: those are at whole numbers of moves.
+        evaluations.store(counts.rows / 2 + 1, Ordering::Relaxed);
+        let mut runtime = Runtime::new(7, 1).unwrap();
+        *cancel.lock().unwrap() = runtime.cancel();
+        let mut watch = Watch {
+            out: Collected::new(3),
+            stop_after: None,
+            cancel: Cancel::default(),
+            last: None,
+        };
+        let outcome = drive::drive(&*sampler, &mut runtime, n, None, &mut watch).unwrap();
+        assert!(!outcome.complete && outcome.steps < steps, "{name}");
+        let from = watch.last.take().unwrap();
+        assert_eq!(from.step, outcome.steps, "{name}");
+        let mut runtime = Runtime::new(7, 1).unwrap();
+        drive::drive(&*sampler, &mut runtime, n, Some(&from), &mut watch).unwrap();
+        assert!(watch.out == whole && *runtime.counts() == counts, "{name}");
+    }
+}
+
+/// Keeps nothing, and notes how much each step allocated. Steps that found something to say, which
+/// takes text, are left out, but not the first.
 struct Nothing {
+    flagged: bool,
     before: u64,
     steps: Vec<u64>,
 }
@@ -193,7 +302,9 @@ impl Sink for Nothing {
     }
     fn scalar(&mut self, _: &str, _: f64) {}
     fn record(&mut self, _: &str, _: &[(&str, f64)]) {}
-    fn flag(&mut self, _: Flag) {}
+    fn flag(&mut self, _: Flag) {
+        self.flagged = true;
+    }
     fn progress(&mut self, _: f64) {}
 }
 
@@ -205,7 +316,9 @@ impl Observer for Nothing {
         _: &mut dyn FnMut() -> Result<Checkpoint>,
     ) -> Result {
         let now = ALLOCATIONS.with(Cell::get);
-        self.steps.push(now - self.before);
+        if !std::mem::take(&mut self.flagged) || self.steps.is_empty() {
+            self.steps.push(now - self.before);
+        }
         self.before = ALLOCATIONS.with(Cell::get);
         Ok(())
     }
@@ -215,6 +328,7 @@ impl Observer for Nothing {
 fn no_step_but_the_first_allocates() {
     for (name, sampler, n) in all() {
         let mut sink = Nothing {
+            flagged: false,
             before: 0,
             steps: Vec::with_capacity(10_000),
         };
@@ -263,6 +377,87 @@ fn chain_mean(out: &Collected, f: impl Fn(&[f64]) -> f64) -> (f64, f64) {
     }))
 }
 
+/// A function of one point.
+type Function = fn(&[f64]) -> f64;
+
+/// Moments of [`banana`], in closed form.
+const MOMENTS: [(&str, f64, Function); 6] = [
+    ("E x0", 0.0, |x| x[0]),
+    ("E x0²", 1.0, |x| x[0] * x[0]),
+    ("E x1", 0.5, |x| x[1]),
+    ("Var x1", 0.75, |x| (x[1] - 0.5).powi(2)),
+    ("Var x2", 5.0, |x| x[2] * x[2]),
+    ("Cov x0, x2", 1.0, |x| x[0] * x[2]),
+];
+
+#[test]
+fn mala_and_hmc_have_the_moments_of_a_skew_density() {
+    let (chains, draws) = (64, 10_000);
+    let mala = Mala {
+        thin: 10,
+        chains,
+        ..Mala::default()
+    };
+    // The density is stiff in its tails: larger steps would enter them too seldom.
+    let hmc = Hmc {
+        chains,
+        target_acceptance: 0.95,
+        leapfrog: 20,
+        ..Hmc::default()
+    };
+    for (name, sampler, aim, per_move) in [
+        ("mala", build(mala, banana()).unwrap(), 0.65, 1),
+        ("hmc", build(hmc, banana()).unwrap(), 0.95, 20),
+    ] {
+        let (out, counts, _) = run(&*sampler, 3, chains * draws, 5, 1, &[]).unwrap();
+        for (what, truth, f) in MOMENTS {
+            let (got, se) = chain_mean(&out, f);
+            println!("{name}: {what} {got:.4} ± {se:.4}, true {truth}");
+            retrograde_testkit::assert_z(&format!("{name}: {what}"), got, truth, se);
+        }
+        let thin = if name == "mala" { 10 } else { 1 };
+        let moves = chains as u64 * (1000 + thin * draws as u64);
+        assert_eq!(counts.density_evals, chains as u64 + moves, "{name}");
+        assert_eq!(
+            counts.gradient_evals,
+            chains as u64 + per_move * moves,
+            "{name}"
+        );
+        let accept = out.stat("accept_stat").unwrap().mean().unwrap();
+        assert!((accept - aim).abs() < 0.06, "{name}: acceptance {accept}");
+        let steps = out.stat("step_size").unwrap();
+        assert!(
+            name == "hmc" || steps.iter().all(|s| *s == steps[(0, 0)]),
+            "frozen"
+        );
+        // `lp` belongs to the draw it stands beside.
+        for (x, lp) in out.rows().outer_iter().zip(&out.stats["lp"]).take(200) {
+            let (l, _) = retrograde_testkit::eval(&*banana(), &x.to_vec());
+            assert_eq!(l, *lp);
+        }
+    }
+}
+
+#[test]
+fn divergences_are_counted_and_flagged() {
+    let settings = Hmc {
+        step_size: 3.0,
+        adapt: false,
+        adapt_mass: false,
+        warmup: 0,
+        ..Hmc::default()
+    };
+    let (out, ..) = run(&*build(settings, banana()).unwrap(), 3, 400, 1, 1, &[]).unwrap();
+    let diverging = out.stats["diverging"].iter().sum::<f64>();
+    assert!(diverging > 0.0 && out.scalars["divergences"] == diverging);
+    assert!(
+        out.flags["divergences"]
+            .advice
+            .contains("target_acceptance")
+    );
+    assert!(out.rows().iter().all(|v| v.is_finite()));
+}
+
 #[test]
 fn draws_that_do_not_fit_the_chains_are_refused_with_advice() {
     for (name, sampler, _) in all().into_iter().filter(|s| s.0.contains("few")) {
@@ -276,7 +471,12 @@ fn draws_that_do_not_fit_the_chains_are_refused_with_advice() {
 #[test]
 fn a_start_without_mass_is_refused() {
     let nowhere: Arc<dyn Target> = Arc::new(PointTarget::new(2, |_, _| f64::NEG_INFINITY));
-    for sampler in [build(Ula::default(), nowhere).unwrap()] {
+    for sampler in [
+        build(Ula::default(), nowhere.clone()).unwrap(),
+        build(Mala::default(), nowhere.clone()).unwrap(),
+        build(Hmc::default(), nowhere.clone()).unwrap(),
+        build(Smc::default(), nowhere).unwrap(),
+    ] {
         let error = run(&*sampler, 2, 400, 1, 1, &[]).unwrap_err();
         assert!(
             matches!(&error, Error::Breakdown { advice, .. } if advice.contains("_sd")),
@@ -289,7 +489,7 @@ fn a_start_without_mass_is_refused() {
 fn all_are_registered_with_documented_keys() {
     let registry = Registry::builtin().unwrap();
     let names: Vec<&str> = registry.of(Kind::Sampler).map(|c| &*c.name).collect();
-    assert_eq!(names, ["ula"]);
+    assert_eq!(names, ["hmc", "mala", "smc", "ula"]);
     for component in registry.of(Kind::Sampler) {
         assert_eq!(component.needs.gradient, Need::Required);
         let schema = component.schema.as_value();

@@ -1,0 +1,168 @@
+//! Systematic resampling, and what the families of particles tell of the error of Ẑ.
+
+use crate::walkers::Walkers;
+use ndarray::Array1;
+use serde::{Deserialize, Serialize};
+
+/// Counts of the offspring of systematic resampling (Kitagawa 1996): particle i gets the points
+/// (u + k)/n, k = 0 … n − 1, that fall into its part of the line of cumulated weights. E oᵢ = n wᵢ.
+///
+/// `weights` need not sum to 1, but to more than 0; `u` is uniform on (0, 1).
+pub(crate) fn offspring(u: f64, weights: &[f64], counts: &mut [f64]) {
+    let n = weights.len() as f64;
+    let total: f64 = weights.iter().sum();
+    let (mut sum, mut before) = (0.0, 0.0);
+    for (w, count) in weights.iter().zip(counts) {
+        sum += w;
+        // Rounding must not lose the last point where u is nearly 1.
+        let upto = if sum >= total {
+            n
+        } else {
+            (n * (sum / total) - u).ceil().clamp(before, n)
+        };
+        *count = upto - before;
+        before = upto;
+    }
+}
+
+/// Families of particles: descendants of the same first particle.
+///
+/// They give the variance of Ẑ from a single run. If families did not interact, Ẑ/Z would be a mean
+/// of independent family shares F_e, of variance Σ F_e² − 1/N. Resampling makes them compete: the
+/// noise of the offspring counts adds to the F_e² but not to Ẑ, so that Σᵢ Var(oᵢ)/N² of each
+/// resampling comes off. With multinomial counts, Var(oᵢ) = N wᵢ, this is the estimator of Lee &
+/// Whiteley (2018, arXiv:1509.00394, §3) to first order in 1/N (see also Chan & Lai 2013); the counts of systematic
+/// resampling have Var(oᵢ) = f(1 − f), f the fractional part of N wᵢ.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Families {
+    /// First ancestor of each particle.
+    first: Vec<u32>,
+    /// Σ Var(oᵢ)/N² of the resamplings so far.
+    noise: f64,
+}
+
+/// What the families say.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spread {
+    /// Families with weight.
+    pub(crate) families: f64,
+    /// Relative variance of Ẑ.
+    pub(crate) variance: f64,
+    /// Σ F_e² − 1/N, from which that came by subtraction.
+    pub(crate) uncorrected: f64,
+}
+
+impl Families {
+    pub(crate) fn new(n: usize) -> Self {
+        let first = (0..n).map(|i| u32::try_from(i).unwrap_or(u32::MAX));
+        Self {
+            first: first.collect(),
+            noise: 0.0,
+        }
+    }
+
+    /// Begins again.
+    pub(crate) fn reset(&mut self) {
+        self.noise = 0.0;
+        for (i, f) in (0..).zip(&mut self.first) {
+            *f = i;
+        }
+    }
+
+    /// What the families say at `weights` that sum to 1; `shares` is room for n numbers.
+    pub(crate) fn spread(&self, weights: &[f64], shares: &mut [f64]) -> Spread {
+        shares.fill(0.0);
+        for (w, f) in weights.iter().zip(&self.first) {
+            shares[*f as usize] += w;
+        }
+        let uncorrected = shares.iter().map(|s| s * s).sum::<f64>() - 1.0 / weights.len() as f64;
+        Spread {
+            families: shares.iter().filter(|s| **s > 0.0).count() as f64,
+            variance: uncorrected - self.noise,
+            uncorrected,
+        }
+    }
+
+    /// Puts copies in the places of particles without offspring; the others stay where they are.
+    pub(crate) fn copy(&mut self, weights: &[f64], counts: &[f64], particles: &mut Walkers) {
+        let n = counts.len() as f64;
+        for w in weights {
+            let f = (n * w).fract();
+            self.noise += f * (1.0 - f) / (n * n);
+        }
+        let d = particles.x.ncols();
+        let Walkers {
+            x,
+            log_density,
+            gradient,
+        } = particles;
+        let (Some(x), Some(g)) = (x.as_slice_mut(), gradient.as_slice_mut()) else {
+            unreachable!("particles are dense");
+        };
+        let mut free = (0..counts.len()).filter(|j| counts[*j] == 0.0);
+        for (i, count) in counts.iter().enumerate() {
+            let mut more = *count;
+            while more > 1.0 {
+                // As many places are free as there are copies: the counts sum to n.
+                let Some(j) = free.next() else { return };
+                x.copy_within(i * d..(i + 1) * d, j * d);
+                g.copy_within(i * d..(i + 1) * d, j * d);
+                log_density[j] = log_density[i];
+                self.first[j] = self.first[i];
+                more -= 1.0;
+            }
+        }
+    }
+}
+
+/// Mean and standard deviation of each coordinate under `weights` that sum to 1, the latter into
+/// `sd`; `mean` is room for d numbers.
+pub(crate) fn standard_deviations(
+    x: &ndarray::Array2<f64>,
+    weights: &Array1<f64>,
+    mean: &mut [f64],
+    sd: &mut [f64],
+) {
+    mean.fill(0.0);
+    sd.fill(0.0);
+    for (row, w) in x.outer_iter().zip(weights) {
+        mean.iter_mut().zip(row).for_each(|(m, v)| *m += w * v);
+    }
+    for (row, w) in x.outer_iter().zip(weights) {
+        for (s, (v, m)) in sd.iter_mut().zip(row.iter().zip(&*mean)) {
+            *s += w * (v - m) * (v - m);
+        }
+    }
+    sd.iter_mut().for_each(|s| *s = s.sqrt());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offspring_sum_to_n_and_have_the_right_mean() {
+        let weights = [0.0, 0.4, 1e-18, 0.25, 0.0, 0.35, 0.0];
+        let mut mean = [0.0; 7];
+        let m = 10_000;
+        for k in 0..m {
+            let mut counts = [f64::NAN; 7];
+            offspring((f64::from(k) + 0.5) / f64::from(m), &weights, &mut counts);
+            assert_eq!(counts.iter().sum::<f64>(), 7.0);
+            for (i, c) in counts.iter().enumerate() {
+                assert!((c - 7.0 * weights[i]).abs() < 1.0 && (weights[i] > 0.0 || *c == 0.0));
+                mean[i] += c / f64::from(m);
+            }
+        }
+        for (m, w) in mean.iter().zip(weights) {
+            assert!((m - 7.0 * w).abs() < 2e-4);
+        }
+        // The ends of the unit interval neither lose a point nor wake the dead.
+        for u in [f64::EPSILON, 1.0 - f64::EPSILON] {
+            let mut counts = [0.0; 7];
+            offspring(u, &weights, &mut counts);
+            assert_eq!(counts.iter().sum::<f64>(), 7.0);
+            assert_eq!((counts[0], counts[6]), (0.0, 0.0));
+        }
+    }
+}

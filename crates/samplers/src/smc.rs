@@ -1,0 +1,674 @@
+//! Tempered sequential Monte Carlo (SMC sampler) with adaptive temperatures.
+//!
+//! Source: Del Moral, Doucet & Jasra (2006), J. R. Stat. Soc. B 68, 411; temperatures as in Zhou,
+//! Johansen & Aston (2016), arXiv:1303.3123; standard error as in Lee & Whiteley (2018),
+//! arXiv:1509.00394.
+//!
+//! π_β ∝ N(m, s²)^{1−β} ρ^β,   0 = β₀ < … < β_K = 1
+//!
+//! ln wᵢ += δ Δᵢ,   Δ = ln ρ − ln N(m, s²),   δ = β_{k+1} − β_k
+//!
+//! ln Ẑ += ln Σ Wᵢ e^{δΔᵢ},   then resampling, then moves that keep π_{β_{k+1}}
+//!
+//! δ is the largest for which (ΣW e^{δΔ})² / ΣW e^{2δΔ} ≥ α (the share of the particles that mass is
+//! left at). A step of the run is one temperature. Particles and draws are the same in number; the
+//! draws have equal weights, for the particles are resampled at β = 1, then moved.
+//!
+//! Cost of K temperatures and M moves of L leapfrog steps (MALA: L = 1): n (1 + K M L) gradients and
+//! n (1 + K M) densities, twice that if `frozen`.
+
+use crate::chains::{Gaussian, check, check_positive, dense};
+use crate::genealogy::{Families, Spread, offspring, standard_deviations};
+use crate::walkers::{Path, Walkers};
+use crate::{hmc, mala};
+use ndarray::{Array1, ArrayViewMut1};
+use retrograde_core::numeric::{relative_weight, softmax_in_place};
+use retrograde_core::registry::Parts;
+use retrograde_core::settings::PerCoordinate;
+use retrograde_core::{
+    Algorithm, Build, Cx, Draws, Error, Flag, Flow, Result, Sampler, Severity, Sink, Target,
+    Traits, register,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+const NAME: &str = "sampler smc";
+/// Keys that place the base.
+const BASE: [&str; 2] = ["base_mean", "base_sd"];
+/// A smaller increment of β is a stall.
+const SMALLEST_INCREMENT: f64 = 1e-15;
+/// Change of the log step size per unit of acceptance off its aim, a move.
+const GAIN: f64 = 2.0;
+/// Spread of the leapfrog step size.
+const JITTER: f64 = 0.15;
+
+/// Kernel that moves the particles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Kernel {
+    /// Metropolis-adjusted Langevin, step size adapted to an acceptance of 0.6.
+    Mala,
+    /// Hamiltonian trajectories, step size adapted to an acceptance of 0.8.
+    Hmc,
+}
+
+/// Scale of the moves in each coordinate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Precondition {
+    /// The same for all coordinates.
+    None,
+    /// The standard deviation of the particles.
+    Diagonal,
+}
+
+/// Settings, as written under `[sampler]` with `kind = "smc"`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Smc {
+    /// Mean of the normal law that particles start from; a number, or one a coordinate. Default 0.
+    pub base_mean: PerCoordinate,
+    /// Standard deviation of that law, > 0; a number, or one a coordinate. It should cover the
+    /// target: modes far outside are lost. Default 1.
+    pub base_sd: PerCoordinate,
+    /// Effective sample size that each temperature keeps, as a fraction α between 0 and 1: 0.5 for
+    /// few temperatures, 0.99 for many. Default 0.9.
+    #[schemars(extend("exclusiveMinimum" = 0.0, "exclusiveMaximum" = 1.0))]
+    pub alpha: f64,
+    /// Particles are resampled when the effective sample size is below this fraction of them, 0 to
+    /// 1; at 1 at each temperature. At the last temperature they always are. Default 1.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub resample_threshold: f64,
+    /// Moves at each temperature, ≥ 1. Default 10.
+    #[schemars(range(min = 1))]
+    pub moves: u32,
+    /// Kind of the moves: "mala" or "hmc". Default "mala".
+    #[serde(rename = "move")]
+    pub kernel: Kernel,
+    /// Leapfrog steps of an "hmc" move, ≥ 1. Default 5.
+    #[schemars(range(min = 1))]
+    pub leapfrog: u32,
+    /// First step size tried, > 0, in units of the scale of the moves (of its square for "mala").
+    /// Adapted across the moves of each temperature. Default 0.1.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub step_size: f64,
+    /// Scale of the moves: "diagonal", the standard deviation of the particles in each coordinate,
+    /// or "none", 1. Default "diagonal".
+    pub precondition: Precondition,
+    /// Whether a second run with fresh random numbers, at the temperatures and step sizes of the
+    /// first, gives the result: its Ẑ is unbiased, at twice the cost. Default false.
+    pub frozen: bool,
+    /// Temperatures after which the run gives up, ≥ 1. Default 1000.
+    #[schemars(range(min = 1))]
+    pub max_temperatures: usize,
+}
+
+impl Default for Smc {
+    fn default() -> Self {
+        Self {
+            base_mean: PerCoordinate::All(0.0),
+            base_sd: PerCoordinate::All(1.0),
+            alpha: 0.9,
+            resample_threshold: 1.0,
+            moves: 10,
+            kernel: Kernel::Mala,
+            leapfrog: 5,
+            step_size: 0.1,
+            precondition: Precondition::Diagonal,
+            frozen: false,
+            max_temperatures: 1000,
+        }
+    }
+}
+
+impl Build<dyn Sampler> for Smc {
+    fn build(self, parts: &Parts<'_>) -> Result<Arc<dyn Sampler>> {
+        Ok(Arc::new(Particles::new(self, parts.require_target(NAME)?)?))
+    }
+}
+
+/// What a test breaks, to see that it is noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(test), allow(dead_code))]
+enum Fault {
+    None,
+    /// The increment of log Ẑ is left out at the first temperature.
+    IncrementOmitted,
+    /// Weights get half the increment.
+    HalfIncrement,
+    /// Offspring do not depend on the weights.
+    UnweightedResampling,
+    /// Moves keep ρ^β, without the base.
+    BaseMissingInMoves,
+    /// The base is not normalised.
+    BaseNotNormalised,
+    /// Moves accept whatever they propose.
+    NoCorrection,
+}
+
+struct Particles {
+    settings: Smc,
+    base: Gaussian,
+    target: Arc<dyn Target>,
+    fault: Fault,
+}
+
+impl Particles {
+    fn new(settings: Smc, target: Arc<dyn Target>) -> Result<Self> {
+        let s = &settings;
+        let inside = s.alpha > 0.0 && s.alpha < 1.0;
+        check(NAME, "alpha", s.alpha, inside, "between 0 and 1")?;
+        let kappa = s.resample_threshold;
+        let inside = (0.0..=1.0).contains(&kappa);
+        check(NAME, "resample_threshold", kappa, inside, "from 0 to 1")?;
+        check(NAME, "moves", s.moves, s.moves > 0, "at least 1")?;
+        check(NAME, "leapfrog", s.leapfrog, s.leapfrog > 0, "at least 1")?;
+        check_positive(NAME, "step_size", s.step_size)?;
+        let most = s.max_temperatures;
+        check(NAME, "max_temperatures", most, most > 0, "at least 1")?;
+        let base = Gaussian::new(NAME, target.dim(), BASE, &s.base_mean, &s.base_sd, true)?;
+        Ok(Self {
+            settings,
+            base,
+            target,
+            fault: Fault::None,
+        })
+    }
+}
+
+/// Temperatures and what moved the particles at them, for the second run.
+#[derive(Serialize, Deserialize, Default)]
+struct Ladder {
+    /// β, step size, then the d scales, of each temperature.
+    rungs: Vec<f64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct State {
+    particles: Walkers,
+    families: Families,
+    /// Weights, which sum to 1.
+    weights: Array1<f64>,
+    beta: f64,
+    log_z: f64,
+    /// Step size, and scales of the moves.
+    step: f64,
+    scale: Vec<f64>,
+    /// Temperatures done in this pass.
+    level: usize,
+    /// Whether this is the second run.
+    second: bool,
+    ladder: Ladder,
+    /// Acceptance furthest from its aim at any temperature.
+    worst: f64,
+}
+
+impl State {
+    /// Back to β = 0, with particles of equal weight.
+    fn reset(&mut self) {
+        self.families.reset();
+        let equal = 1.0 / self.weights.len() as f64;
+        self.weights.fill(equal);
+        (self.beta, self.log_z, self.level) = (0.0, 0.0, 0);
+    }
+}
+
+/// What a temperature gave.
+struct Report {
+    ess: f64,
+    spread: Spread,
+    acceptance: f64,
+}
+
+impl Algorithm for Particles {
+    type State = State;
+
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn traits(&self) -> Traits {
+        self.target.traits()
+    }
+
+    fn init(&self, cx: &mut Cx<'_>, n: usize) -> Result<State> {
+        if n < 2 || u32::try_from(n).is_err() {
+            return Err(Error::Argument {
+                component: NAME.into(),
+                argument: "draws".into(),
+                given: n.to_string(),
+                allowed: "from 2 to 4294967295, for they are the particles".into(),
+            });
+        }
+        let d = self.target.dim();
+        // So much is set aside for the ladder that ordinary runs do not ask for memory in a step.
+        let room = self.settings.max_temperatures.saturating_mul(2 + d);
+        let room = if self.settings.frozen {
+            room.min(1 << 20)
+        } else {
+            0
+        };
+        Ok(State {
+            particles: Walkers::start(cx, NAME, BASE, &*self.target, &self.base, n)?,
+            families: Families::new(n),
+            weights: Array1::from_elem(n, 1.0 / n as f64),
+            beta: 0.0,
+            log_z: 0.0,
+            step: self.settings.step_size,
+            scale: vec![1.0; d],
+            level: 0,
+            second: false,
+            ladder: Ladder {
+                rungs: Vec::with_capacity(room),
+            },
+            worst: f64::NAN,
+        })
+    }
+
+    fn step(&self, cx: &mut Cx<'_>, state: &mut State, sink: &mut dyn Sink) -> Result<Flow> {
+        if state.level == 0 {
+            self.begin(cx, state, sink)?;
+        }
+        let (n, d) = state.particles.x.dim();
+        let mut difference = cx.take(n);
+        let mut room = cx.take(n);
+        self.differences(cx, &state.particles, &mut difference)?;
+        let beta = if state.second {
+            state.ladder.rungs[state.level * (2 + d)]
+        } else {
+            self.next_beta(state, &difference)?
+        };
+        let increment = (beta - state.beta) * self.weight_factor();
+        state.beta = beta;
+        let omitted = self.fault == Fault::IncrementOmitted && state.level == 0;
+        let log_z = reweight(&mut state.weights, &difference, increment);
+        state.log_z += if omitted { 0.0 } else { log_z };
+        cx.give(difference);
+
+        let weights = dense_weights(&state.weights);
+        let ess = 1.0 / weights.iter().map(|w| w * w).sum::<f64>();
+        let spread = state.families.spread(weights, &mut room);
+        let kappa = self.settings.resample_threshold;
+        if kappa >= 1.0 || ess < kappa * n as f64 || beta == 1.0 {
+            self.resample(cx, state, &mut room);
+        }
+        if state.second {
+            let rung = &state.ladder.rungs[state.level * (2 + d)..][..2 + d];
+            state.step = rung[1];
+            state.scale.copy_from_slice(&rung[2..]);
+        } else if self.settings.precondition == Precondition::Diagonal {
+            let mut mean = cx.take(d);
+            let State {
+                particles,
+                weights,
+                scale,
+                ..
+            } = state;
+            standard_deviations(&particles.x, weights, &mut mean, scale);
+            cx.give(mean);
+            // Particles that all agree in a coordinate would never leave it.
+            for (s, b) in scale.iter_mut().zip(&self.base.sd) {
+                *s = s.max(1e-12 * b);
+            }
+        }
+        let acceptance = self.moves(cx, state, &mut room)?;
+        cx.give(room);
+        state.level += 1;
+        let report = Report {
+            ess,
+            spread,
+            acceptance,
+        };
+        self.show(cx, state, sink, &report);
+        if beta < 1.0 {
+            return Ok(Flow::More);
+        }
+        if self.settings.frozen && !state.second {
+            sink.scalar("log_z_adaptive", state.log_z);
+            state.second = true;
+            state.reset();
+            return Ok(Flow::More);
+        }
+        self.finish(cx, state, sink, &report)?;
+        Ok(Flow::Done)
+    }
+}
+
+impl Particles {
+    /// What comes before the first temperature of a run.
+    fn begin(&self, cx: &mut Cx<'_>, state: &mut State, sink: &mut dyn Sink) -> Result {
+        if state.second {
+            return state
+                .particles
+                .draw(cx, NAME, BASE, &*self.target, &self.base);
+        }
+        sink.set_chains(1)?;
+        if !self.settings.frozen {
+            sink.flag(Flag::new(
+                Severity::Note,
+                "adaptive",
+                "Temperatures and step sizes were chosen from the particles they act on: Ẑ is \
+                 consistent, with a bias of order 1/N",
+                "set `frozen = true` for an unbiased Ẑ at twice the cost",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Δ = ln ρ − ln base at each particle.
+    fn differences(&self, cx: &mut Cx<'_>, particles: &Walkers, out: &mut [f64]) -> Result {
+        let Walkers { x, log_density, .. } = particles;
+        let constant = if self.fault == Fault::BaseNotNormalised {
+            -self.base.log_normaliser
+        } else {
+            0.0
+        };
+        let parts = (x.view(), log_density.view(), ArrayViewMut1::from(out));
+        cx.rows(x.nrows(), parts, |_, _, (x, l, out)| {
+            let rows = dense(&x).chunks_exact(x.ncols());
+            for (out, (x, l)) in out.into_iter().zip(rows.zip(l)) {
+                *out = l - self.base.log_density(x) + constant;
+            }
+            Ok(())
+        })
+    }
+
+    /// The next β, by bisection.
+    fn next_beta(&self, state: &State, difference: &[f64]) -> Result<f64> {
+        if state.level >= self.settings.max_temperatures {
+            return Err(Error::Breakdown {
+                component: NAME.into(),
+                message: format!(
+                    "β is {} after `max_temperatures` = {} temperatures",
+                    state.beta, self.settings.max_temperatures
+                ),
+                advice: "place the base (`base_mean`, `base_sd`) nearer to the target, lower \
+                         `alpha`, or raise `max_temperatures`"
+                    .into(),
+            });
+        }
+        let weights = dense_weights(&state.weights);
+        let top = difference.iter().fold(f64::NEG_INFINITY, |m, v| m.max(*v));
+        // Particles without mass are lost at any increment; α counts those that are left.
+        let left: f64 = weights
+            .iter()
+            .zip(difference)
+            .filter(|(_, v)| **v > f64::NEG_INFINITY)
+            .map(|(w, _)| w)
+            .sum();
+        let enough = |delta: f64| {
+            let (mut s1, mut s2) = (0.0, 0.0);
+            for (w, v) in weights.iter().zip(difference) {
+                let u = relative_weight(delta * (v - top));
+                s1 += w * u;
+                s2 += w * u * u;
+            }
+            s1 * s1 >= self.settings.alpha * left * s2
+        };
+        let (mut low, mut high) = (0.0, 1.0 - state.beta);
+        if enough(high) {
+            return Ok(1.0);
+        }
+        for _ in 0..50 {
+            let mid = 0.5 * (low + high);
+            if enough(mid) {
+                low = mid;
+            } else {
+                high = mid;
+            }
+            // The effective sample size is then what it should be to nine digits.
+            if high - low <= 1e-9 * low {
+                break;
+            }
+        }
+        if low <= SMALLEST_INCREMENT {
+            return Err(Error::Breakdown {
+                component: NAME.into(),
+                message: format!(
+                    "at β = {} the next temperature is less than {SMALLEST_INCREMENT} away",
+                    state.beta
+                ),
+                advice: "the log density varies far too strongly over the particles: place the \
+                         base (`base_mean`, `base_sd`) where the target has mass, lower `alpha`, \
+                         or choose other units for the coordinates"
+                    .into(),
+            });
+        }
+        Ok(state.beta + low)
+    }
+
+    fn weight_factor(&self) -> f64 {
+        if self.fault == Fault::HalfIncrement {
+            0.5
+        } else {
+            1.0
+        }
+    }
+
+    /// Replaces the particles by equally weighted ones.
+    fn resample(&self, cx: &mut Cx<'_>, state: &mut State, counts: &mut [f64]) {
+        let mut u = [0.0];
+        cx.at("resample", 0)
+            .fill_uniform_1(ArrayViewMut1::from(&mut u[..]));
+        if self.fault == Fault::UnweightedResampling {
+            state.weights.fill(1.0 / counts.len() as f64);
+        }
+        let weights = dense_weights(&state.weights);
+        offspring(u[0], weights, counts);
+        state.families.copy(weights, counts, &mut state.particles);
+        state.weights.fill(1.0 / counts.len() as f64);
+    }
+
+    /// Moves the particles at the current temperature; gives the mean acceptance.
+    fn moves(&self, cx: &mut Cx<'_>, state: &mut State, acceptance: &mut [f64]) -> Result<f64> {
+        let s = &self.settings;
+        let n = acceptance.len();
+        let aim = aim(s.kernel);
+        let path = Path {
+            beta: state.beta,
+            base: (self.fault != Fault::BaseMissingInMoves).then_some(&self.base),
+        };
+        let wrong = self.fault == Fault::NoCorrection;
+        let (mut steps, mut diverging) = (cx.take(n), cx.take(n));
+        let mut total = 0.0;
+        for m in 0..u64::from(s.moves) {
+            cx.check_cancelled()?;
+            let mut cx = cx.at("move", m);
+            match s.kernel {
+                Kernel::Mala => mala::Move {
+                    target: &*self.target,
+                    path,
+                    step: state.step,
+                    scale: &state.scale,
+                    fault: if wrong {
+                        mala::Fault::NoCorrection
+                    } else {
+                        mala::Fault::None
+                    },
+                }
+                .apply(&mut cx, &mut state.particles, acceptance)?,
+                Kernel::Hmc => hmc::Move {
+                    target: &*self.target,
+                    path,
+                    step: state.step,
+                    jitter: JITTER,
+                    leapfrog: s.leapfrog,
+                    scale: &state.scale,
+                    fault: if wrong {
+                        hmc::Fault::NoCorrection
+                    } else {
+                        hmc::Fault::None
+                    },
+                }
+                .apply(
+                    &mut cx,
+                    &mut state.particles,
+                    &mut hmc::Outcome {
+                        acceptance: &mut *acceptance,
+                        step: &mut steps,
+                        diverging: &mut diverging,
+                    },
+                )?,
+            }
+            let mean = acceptance.iter().sum::<f64>() / n as f64;
+            total += mean;
+            if !state.second && self.fault != Fault::NoCorrection {
+                let step = state.step * (GAIN * (mean - aim)).exp();
+                state.step = step.clamp(1e-100, 1e100);
+            }
+        }
+        cx.give(diverging);
+        cx.give(steps);
+        if s.frozen && !state.second {
+            state.ladder.rungs.extend([state.beta, state.step]);
+            state.ladder.rungs.extend(&state.scale);
+        }
+        Ok(total / f64::from(s.moves))
+    }
+
+    /// Shows what a temperature gave.
+    fn show(&self, cx: &Cx<'_>, state: &mut State, sink: &mut dyn Sink, report: &Report) {
+        let d = state.scale.len();
+        let off = |a: f64| (a - aim(self.settings.kernel)).abs();
+        // The first temperature of an adaptive run begins with a step size that is only a guess.
+        let worse = state.worst.is_nan() || off(report.acceptance) > off(state.worst);
+        if worse && state.level > 1 {
+            state.worst = report.acceptance;
+        }
+        sink.record(
+            "ladder",
+            &[
+                ("pass", if state.second { 2.0 } else { 1.0 }),
+                ("beta", state.beta),
+                ("ess", report.ess),
+                ("log_z", state.log_z),
+                ("acceptance", report.acceptance),
+                ("step_size", state.step),
+                ("families", report.spread.families),
+                ("evaluations", cx.counts().rows as f64),
+            ],
+        );
+        sink.scalar("beta", state.beta);
+        sink.scalar("ess", report.ess);
+        sink.scalar("acceptance", report.acceptance);
+        sink.scalar("log_z", state.log_z);
+        sink.scalar("log_z_se", standard_error(report.spread).0);
+        let rungs = state.ladder.rungs.len() / (2 + d);
+        sink.progress(match (self.settings.frozen, state.second) {
+            (false, _) => state.beta.sqrt(),
+            (true, false) => 0.5 * state.beta.sqrt(),
+            (true, true) => 0.5 + 0.5 * state.level as f64 / rungs.max(1) as f64,
+        });
+    }
+
+    /// Emits the draws, and says what is doubtful about them.
+    fn finish(
+        &self,
+        cx: &mut Cx<'_>,
+        state: &State,
+        sink: &mut dyn Sink,
+        report: &Report,
+    ) -> Result {
+        let Walkers { x, log_density, .. } = &state.particles;
+        let n = x.nrows();
+        let families = report.spread.families;
+        if !standard_error(report.spread).1 {
+            sink.flag(Flag::new(
+                Severity::Note,
+                "log_z_se",
+                "The standard error of log Z is an upper bound: after so many resamplings the \
+                 families of particles no longer tell it more closely",
+                "lower `alpha` or `resample_threshold` for fewer resamplings, or compare seeds",
+            ));
+        }
+        if families < FEW_FAMILIES.max(0.01 * n as f64) {
+            sink.flag(Flag::new(
+                Severity::Warning,
+                "few_families",
+                format!(
+                    "All {n} draws descend from {families} of the first particles: mode weights \
+                     rest on resampling, and the standard error of log Z is not to be trusted"
+                ),
+                "take more particles, more `moves`, or a base nearer to the target; compare \
+                 several seeds",
+            ));
+        }
+        if !(0.2..=0.95).contains(&state.worst) && !state.worst.is_nan() {
+            sink.flag(Flag::new(
+                Severity::Warning,
+                "acceptance",
+                format!(
+                    "At one of the temperatures the mean acceptance of the moves was {:.3}",
+                    state.worst
+                ),
+                "take more `moves`, so that the step size has time to adapt, or move = \"hmc\"",
+            ));
+        }
+        let (mut mean, mut sd) = (cx.take(x.ncols()), cx.take(x.ncols()));
+        standard_deviations(x, &state.weights, &mut mean, &mut sd);
+        let wider = sd.iter().zip(&self.base.sd).map(|(s, b)| s / b);
+        let wider = wider.fold(0.0, f64::max);
+        if wider > WIDER {
+            sink.flag(Flag::new(
+                Severity::Warning,
+                "narrow_base",
+                format!(
+                    "The draws are {wider:.1} times as wide as the base in some coordinate: modes \
+                     farther out may be lost, and log Z too low"
+                ),
+                "raise `base_sd` to the width of the target, and compare log_z",
+            ));
+        }
+        cx.give(sd);
+        cx.give(mean);
+        sink.emit(&Draws {
+            x: x.view(),
+            log_weights: None,
+            stats: &[("lp", log_density.view())],
+        })
+    }
+}
+
+/// With fewer families their shares say nothing of the variance of Ẑ.
+const FEW_FAMILIES: f64 = 20.0;
+/// Draws that much wider than the base are a sign of a base that is too narrow.
+const WIDER: f64 = 1.5;
+
+/// Standard error of log Ẑ, and whether it holds. Where the correction for resampling takes nearly
+/// all away, what is left is noise: then the uncorrected variance stands, an upper bound.
+fn standard_error(spread: Spread) -> (f64, bool) {
+    if spread.variance > 0.05 * spread.uncorrected || spread.uncorrected < f64::EPSILON {
+        (spread.variance.max(0.0).sqrt(), true)
+    } else {
+        (spread.uncorrected.max(0.0).sqrt(), false)
+    }
+}
+
+/// Multiplies the weights by e^{`increment` Δ}, and gives ln of their sum.
+fn reweight(weights: &mut Array1<f64>, difference: &[f64], increment: f64) -> f64 {
+    for (w, v) in weights.iter_mut().zip(difference) {
+        *w = w.ln() + increment * v;
+    }
+    softmax_in_place(weights.as_slice_mut().expect("weights are dense"))
+}
+
+fn dense_weights(weights: &Array1<f64>) -> &[f64] {
+    weights.as_slice().expect("weights are dense")
+}
+
+fn aim(kernel: Kernel) -> f64 {
+    match kernel {
+        Kernel::Mala => 0.6,
+        Kernel::Hmc => 0.8,
+    }
+}
+
+register! {
+    sampler "smc" => Smc, needs DENSITY_AND_GRADIENT,
+        summary "Tempered sequential Monte Carlo with adaptive temperatures; estimates log Z",
+        source "Del Moral, Doucet & Jasra (2006)";
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! Points that Metropolis kernels move, and the law they keep.
+
+use crate::chains::{Gaussian, evaluate_starts, zeros};
+use ndarray::{Array1, Array2};
+use retrograde_core::{Cx, Result, Target};
+use serde::{Deserialize, Serialize};
+
+/// Points with their log density ℓ and gradient ∇ℓ under the target.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Walkers {
+    pub(crate) x: Array2<f64>,
+    pub(crate) log_density: Array1<f64>,
+    pub(crate) gradient: Array2<f64>,
+}
+
+impl Walkers {
+    /// `n` walkers drawn from `law` and evaluated. `keys` are the settings that place it.
+    pub(crate) fn start(
+        cx: &mut Cx<'_>,
+        component: &str,
+        keys: [&str; 2],
+        target: &dyn Target,
+        law: &Gaussian,
+        n: usize,
+    ) -> Result<Self> {
+        let d = target.dim();
+        let mut walkers = Self {
+            x: zeros(component, n, d)?,
+            log_density: Array1::zeros(n),
+            gradient: zeros(component, n, d)?,
+        };
+        walkers.draw(cx, component, keys, target, law)?;
+        Ok(walkers)
+    }
+
+    /// Draws them anew.
+    pub(crate) fn draw(
+        &mut self,
+        cx: &mut Cx<'_>,
+        component: &str,
+        keys: [&str; 2],
+        target: &dyn Target,
+        law: &Gaussian,
+    ) -> Result {
+        law.draw(&mut cx.at("start", 0), self.x.view_mut());
+        evaluate_starts(
+            cx,
+            component,
+            keys,
+            target,
+            self.x.view(),
+            self.log_density.view_mut(),
+            Some(self.gradient.view_mut()),
+        )
+    }
+}
+
+/// The law that a kernel keeps: the target, or a point of the geometric path to it from a base,
+/// log π_β = (1 − β) log N(x; m, s²) + β ℓ(x).
+#[derive(Clone, Copy)]
+pub(crate) struct Path<'a> {
+    pub(crate) beta: f64,
+    pub(crate) base: Option<&'a Gaussian>,
+}
+
+impl Path<'static> {
+    /// The target alone.
+    pub(crate) const TARGET: Self = Self {
+        beta: 1.0,
+        base: None,
+    };
+}
+
+impl Path<'_> {
+    /// log π_β at `x`, up to a constant, where the target has log density `l`.
+    #[inline]
+    pub(crate) fn value(&self, x: &[f64], l: f64) -> f64 {
+        match self.base {
+            Some(base) if self.beta < 1.0 => {
+                (1.0 - self.beta) * base.log_density(x) + self.beta * l
+            }
+            _ => l,
+        }
+    }
+
+    /// ∂ log π_β / ∂x_j, where the target has slope `g`.
+    #[inline]
+    pub(crate) fn slope(&self, j: usize, x: f64, g: f64) -> f64 {
+        match self.base {
+            Some(base) => {
+                self.beta * g + (1.0 - self.beta) * (base.mean[j] - x) * base.precision[j]
+            }
+            None => g,
+        }
+    }
+}
+
+impl Gaussian {
+    /// log N(x; m, s²), normalised.
+    #[inline]
+    pub(crate) fn log_density(&self, x: &[f64]) -> f64 {
+        let mut sum = 0.0;
+        for (x, (m, p)) in x.iter().zip(self.mean.iter().zip(&self.precision)) {
+            sum += (x - m) * (x - m) * p;
+        }
+        -0.5 * sum - self.log_normaliser
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::f64::consts::TAU;
+
+    #[test]
+    fn slopes_are_those_of_the_path_between_base_and_target() {
+        let (mean, sd) = (vec![0.5, -1.0], vec![2.0, 0.3]);
+        let base = Gaussian::new("test", 2, ["", ""], &mean.into(), &sd.into(), true).unwrap();
+        // ℓ(x) = sin x₀ − x₁⁴
+        let l = |x: &[f64]| x[0].sin() - x[1].powi(4);
+        let g = |x: &[f64]| [x[0].cos(), -4.0 * x[1].powi(3)];
+        let x = [0.7, -0.4];
+        for beta in [0.25, 0.9, 1.0] {
+            let path = Path {
+                beta,
+                base: Some(&base),
+            };
+            for j in 0..2 {
+                let at = |e: f64| {
+                    let mut y = x;
+                    y[j] += e;
+                    path.value(&y, l(&y))
+                };
+                let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
+                let slope = path.slope(j, x[j], g(&x)[j]);
+                assert!((difference - slope).abs() < 1e-7, "{beta} {j}");
+            }
+        }
+        let lone = Path {
+            beta: 0.5,
+            base: Some(&base),
+        };
+        let by_hand =
+            -0.5 * ((0.2f64 / 2.0).powi(2) + (0.6f64 / 0.3).powi(2)) - (2.0f64 * 0.3 * TAU).ln();
+        assert!((lone.value(&x, 0.0) - 0.5 * by_hand).abs() < 1e-14);
+    }
+}
