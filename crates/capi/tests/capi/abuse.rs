@@ -251,12 +251,9 @@ fn null_is_named() {
         "`name` is NULL"
     );
     // `buf` and `need` of the last two: see `filled`.
-    // SAFETY: `n` and `need` are local variables.
-    assert_eq!(
-        unsafe { (*n, *out.need, buffer) },
-        (77, 77, [77; 64]),
-        "outputs on failure"
-    );
+    // SAFETY: both point to local variables.
+    let after = unsafe { (*n, *out.need) };
+    assert_eq!((after, buffer), ((77, 77), [77; 64]), "outputs on failure");
 
     // SAFETY: NULL is allowed here, and stands for no error and nothing to free.
     unsafe {
