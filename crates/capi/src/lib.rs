@@ -1,1 +1,36 @@
-//! placeholder
+//! The C interface of `retrograde`. `include/retrograde.h` is generated from this crate and is its
+//! reference: who owns what, what may be NULL, what each function returns.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | [`status`] | status codes and kinds of component, as constants |
+//! | [`version`] | version of the library and of its binary interface |
+//! | [`error`] | the owned error object |
+//! | [`context`] | the registry: count, names, descriptions |
+//!
+//! Every export goes through one helper that catches panics and turns errors into status codes.
+//! The other helpers check the caller's pointers and strings.
+
+#![allow(
+    unsafe_code,
+    reason = "a C interface takes the caller's word for what its pointers point to"
+)]
+#![allow(
+    non_camel_case_types,
+    reason = "types have the names they have in the header"
+)]
+#![allow(
+    clippy::missing_safety_doc,
+    reason = "the documentation is that of the header, and says of each pointer what it must be"
+)]
+
+pub mod context;
+pub mod error;
+mod ffi;
+pub mod status;
+pub mod version;
+
+pub use context::*;
+pub use error::*;
+pub use status::*;
+pub use version::*;
