@@ -306,6 +306,29 @@ mod tests {
     }
 
     #[test]
+    fn a_few_diverged_chains_are_flagged_and_stay_finite() {
+        // ℓ = −x⁴/4: stable at h = 0.01 from |x| < 14.1, which is 2.4 standard deviations of the start.
+        let quartic = Arc::new(PointTarget::new(1, |x, g| {
+            g[0] = -x[0].powi(3);
+            -0.25 * x[0].powi(4)
+        }));
+        let s = Ula {
+            step_size: 0.01,
+            warmup: 100,
+            chains: 1000,
+            start_sd: PerCoordinate::All(6.0),
+            ..Ula::default()
+        };
+        let out = run(&Langevin::new(s, quartic).unwrap(), 1, 1000).unwrap();
+        let flag = &out.flags["diverged"];
+        assert_eq!(flag.severity, Severity::Failure);
+        let far = out.rows().iter().filter(|v| v.abs() > 14.0).count();
+        assert!((5..40).contains(&far), "{far}");
+        assert!(flag.text.starts_with(&format!("{far} of 1000")), "{}", flag.text);
+        assert!(out.rows().iter().all(|v| v.is_finite()));
+    }
+
+    #[test]
     fn divergence_stops_the_run_with_advice() {
         let s = Ula {
             step_size: 3.0,

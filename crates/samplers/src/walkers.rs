@@ -112,36 +112,51 @@ mod tests {
     use super::*;
     use std::f64::consts::TAU;
 
-    #[test]
-    fn slopes_are_those_of_the_path_between_base_and_target() {
+    fn base() -> Gaussian {
         let (mean, sd) = (vec![0.5, -1.0], vec![2.0, 0.3]);
-        let base = Gaussian::new("test", 2, ["", ""], &mean.into(), &sd.into(), true).unwrap();
-        // ℓ(x) = sin x₀ − x₁⁴
-        let l = |x: &[f64]| x[0].sin() - x[1].powi(4);
-        let g = |x: &[f64]| [x[0].cos(), -4.0 * x[1].powi(3)];
-        let x = [0.7, -0.4];
-        for beta in [0.25, 0.9, 1.0] {
-            let path = Path {
-                beta,
-                base: Some(&base),
+        Gaussian::new("test", 2, ["", ""], &mean.into(), &sd.into(), true).unwrap()
+    }
+
+    const X: [f64; 2] = [0.7, -0.4];
+
+    /// Compares slopes with differences of the values, for ℓ(x) = sin x₀ − x₁⁴.
+    fn check_slopes(values: Path<'_>, slopes: Path<'_>) -> std::result::Result<(), String> {
+        let value = |x: &[f64]| values.value(x, x[0].sin() - x[1].powi(4));
+        let gradient = [X[0].cos(), -4.0 * X[1].powi(3)];
+        for j in 0..2 {
+            let at = |e: f64| {
+                let mut y = X;
+                y[j] += e;
+                value(&y)
             };
-            for j in 0..2 {
-                let at = |e: f64| {
-                    let mut y = x;
-                    y[j] += e;
-                    path.value(&y, l(&y))
-                };
-                let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
-                let slope = path.slope(j, x[j], g(&x)[j]);
-                assert!((difference - slope).abs() < 1e-7, "{beta} {j}");
+            let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
+            let slope = slopes.slope(j, X[j], gradient[j]);
+            if (difference - slope).abs() > 1e-7 {
+                return Err(format!("slope {slope}, difference {difference}"));
             }
         }
-        let lone = Path {
-            beta: 0.5,
-            base: Some(&base),
-        };
+        Ok(())
+    }
+
+    #[test]
+    fn slopes_are_those_of_the_path_and_wrong_ones_are_noticed() {
+        let base = base();
+        let path = |beta, base| Path { beta, base };
+        for beta in [0.25, 0.9, 1.0] {
+            check_slopes(path(beta, Some(&base)), path(beta, Some(&base))).unwrap();
+        }
+        let right = path(0.25, Some(&base));
+        // Without the base; with −(x − m) in place of −(x − m)/s².
+        let mut unit = base.clone();
+        unit.precision.fill(1.0);
+        assert!(check_slopes(right, path(0.25, None)).is_err());
+        assert!(check_slopes(right, path(0.25, Some(&unit))).is_err());
+    }
+
+    #[test]
+    fn the_base_is_normalised() {
         let by_hand =
             -0.5 * ((0.2f64 / 2.0).powi(2) + (0.6f64 / 0.3).powi(2)) - (2.0f64 * 0.3 * TAU).ln();
-        assert!((lone.value(&x, 0.0) - 0.5 * by_hand).abs() < 1e-14);
+        assert!((base().log_density(&X) - by_hand).abs() < 1e-14);
     }
 }

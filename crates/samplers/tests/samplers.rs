@@ -1,12 +1,12 @@
 //! What every sampler must keep: the same bits on any number of threads and after a resume, no
 //! allocation in the step loop, exact counts, settings that are refused by name.
 
-use ndarray::ArrayView2;
+use ndarray::{ArrayView2, ArrayViewMut1, ArrayViewMut2};
 use retrograde_core::drive::{self, Checkpoint, Observer};
 use retrograde_core::registry::{Kind, Need, Parts};
 use retrograde_core::{
-    Build, Cancel, Collected, Counts, Draws, Error, Flag, PointTarget, Registry, Result, Runtime,
-    Sampler, Sink, Target,
+    Build, Cancel, Collected, Counts, Cx, Draws, Error, Flag, PointTarget, Registry, Result,
+    Runtime, Sampler, Sink, Target, Threading, Traits,
 };
 use retrograde_samplers::*;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -245,6 +245,42 @@ fn every_run_has_the_same_bits_on_any_threads_and_after_any_stop() {
             seed.rows() != whole.rows(),
             "{name}: the seed has no effect"
         );
+    }
+}
+
+/// A target that may be called on the thread that made it alone.
+struct Bound(Arc<dyn Target>, std::thread::ThreadId);
+
+impl Target for Bound {
+    fn dim(&self) -> usize {
+        self.0.dim()
+    }
+    fn traits(&self) -> Traits {
+        Traits {
+            threading: Threading::Caller,
+            ..Traits::PURE
+        }
+    }
+    fn eval(
+        &self,
+        cx: &mut Cx<'_>,
+        x: ArrayView2<'_, f64>,
+        log_density: Option<ArrayViewMut1<'_, f64>>,
+        gradient: Option<ArrayViewMut2<'_, f64>>,
+    ) -> Result {
+        assert_eq!(std::thread::current().id(), self.1);
+        self.0.eval(cx, x, log_density, gradient)
+    }
+}
+
+#[test]
+fn a_target_bound_to_the_callers_thread_gives_the_same_bits() {
+    let bound: Arc<dyn Target> = Arc::new(Bound(banana(), std::thread::current().id()));
+    for ((name, free, n), (_, bound, _)) in all().into_iter().zip(all_on(&bound)) {
+        assert_eq!(bound.traits().threading, Threading::Caller, "{name}");
+        let (whole, counts, _) = run(&*free, 3, n, 7, 1, &[]).unwrap();
+        let (other, c, _) = run(&*bound, 3, n, 7, 3, &[]).unwrap();
+        assert!(other == whole && c == counts, "{name}");
     }
 }
 
