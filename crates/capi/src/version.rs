@@ -67,10 +67,6 @@ pub unsafe extern "C" fn rg_check_abi(
     })
 }
 
-#[allow(
-    clippy::absurd_extreme_comparisons,
-    reason = "RG_ABI_MINOR returns to 0 with each new RG_ABI"
-)]
 fn judge(abi: u32, minor: u32) -> (rg_status, String) {
     if abi == RG_ABI && minor <= RG_ABI_MINOR {
         return (RG_OK, String::new());
