@@ -25,7 +25,12 @@ fn data(folder: &std::path::Path) -> (Array2<f64>, Array1<f64>) {
         let sd = column.std(0.0);
         column.mapv_inplace(|v| (v - mean) / if sd == 0.0 { 1.0 } else { sd });
     }
-    (x, rows.iter().map(|r| f64::from(u8::from(r[d - 1] > 0.0))).collect())
+    (
+        x,
+        rows.iter()
+            .map(|r| f64::from(u8::from(r[d - 1] > 0.0)))
+            .collect(),
+    )
 }
 
 fn logistic(c: &mut Criterion) {
@@ -41,9 +46,13 @@ fn logistic(c: &mut Criterion) {
         prior_sd: 1.0,
     };
     let files = Folder(folder);
-    let target: Arc<dyn Target> = settings.build(&Parts::new(&files)).expect("the data are right");
+    let target: Arc<dyn Target> = settings
+        .build(&Parts::new(&files))
+        .expect("the data are right");
     let d = target.dim();
-    let w = Array2::from_shape_fn((POINTS, d), |(i, j)| ((i * 31 + j * 17) % 101) as f64 / 100.0 - 0.5);
+    let w = Array2::from_shape_fn((POINTS, d), |(i, j)| {
+        ((i * 31 + j * 17) % 101) as f64 / 100.0 - 0.5
+    });
     let (mut l, mut g) = (Array1::zeros(POINTS), Array2::zeros((POINTS, d)));
     let mut group = c.benchmark_group("ionosphere_2000_points");
     group.throughput(Throughput::Elements(POINTS as u64));
@@ -52,7 +61,12 @@ fn logistic(c: &mut Criterion) {
     group.bench_function("blocks of matrix products", |b| {
         b.iter(|| {
             runtime.enter("bench", 0, |cx| {
-                cx.eval_target(target.as_ref(), w.view(), Some(l.view_mut()), Some(g.view_mut()))
+                cx.eval_target(
+                    target.as_ref(),
+                    w.view(),
+                    Some(l.view_mut()),
+                    Some(g.view_mut()),
+                )
             })
         });
     });
@@ -61,7 +75,10 @@ fn logistic(c: &mut Criterion) {
         b.iter(|| {
             for (i, w) in w.rows().into_iter().enumerate() {
                 let eta = x.dot(&w);
-                let terms = eta.iter().zip(&t).map(|(e, t)| t * e - (1.0 + e.exp()).ln());
+                let terms = eta
+                    .iter()
+                    .zip(&t)
+                    .map(|(e, t)| t * e - (1.0 + e.exp()).ln());
                 l2[i] = terms.sum::<f64>()
                     - 0.5 * w.dot(&w)
                     - 0.5 * d as f64 * std::f64::consts::TAU.ln();
@@ -72,9 +89,17 @@ fn logistic(c: &mut Criterion) {
         });
     });
     group.finish();
-    let worst = l.iter().zip(&l2).map(|(a, b)| (a - b).abs() / b.abs()).fold(0.0, f64::max);
+    let worst = l
+        .iter()
+        .zip(&l2)
+        .map(|(a, b)| (a - b).abs() / b.abs())
+        .fold(0.0, f64::max);
     assert!(worst < 1e-10, "the two do not agree: {worst}");
-    let worst = g.iter().zip(&g2).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    let worst = g
+        .iter()
+        .zip(&g2)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f64::max);
     assert!(worst < 1e-8, "the two gradients do not agree: {worst}");
 }
 

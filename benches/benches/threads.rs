@@ -17,9 +17,15 @@ fn ula_gmm40(c: &mut Criterion) {
     let files = Folder::default();
     let parts = Parts::new(&files);
     let target: Arc<dyn Target> = Gmm40::default().build(&parts).expect("defaults are right");
-    let settings = Ula { step_size: 0.1, warmup: MOVES - 1, chains: CHAINS, ..Ula::default() };
-    let sampler: Arc<dyn Sampler> =
-        settings.build(&parts.with_target(target)).expect("the settings are right");
+    let settings = Ula {
+        step_size: 0.1,
+        warmup: MOVES - 1,
+        chains: CHAINS,
+        ..Ula::default()
+    };
+    let sampler: Arc<dyn Sampler> = settings
+        .build(&parts.with_target(target))
+        .expect("the settings are right");
     let mut group = c.benchmark_group("ula_gmm40_1e5_chains");
     group.throughput(Throughput::Elements(CHAINS as u64 * MOVES));
     for threads in [1, 2] {

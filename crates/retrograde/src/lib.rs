@@ -44,7 +44,7 @@ pub use run::{LogZ, Run, RunResult};
 pub mod prelude {
     pub use crate::run::{LogZ, Run, RunResult};
     pub use retrograde_core::{BatchTarget, Bounded, Cancel, PointTarget, Target};
-    pub use retrograde_samplers::Ula;
+    pub use retrograde_samplers::{Hmc, Mala, Smc, Ula};
 }
 
 /// All built-in components.

@@ -20,6 +20,7 @@
 use crate::chains::{Gaussian, check, check_positive, dense};
 use crate::genealogy::{Families, Spread, offspring, standard_deviations};
 use crate::walkers::{Path, Walkers};
+use doubts::{correlation, standard_error};
 use crate::{hmc, mala};
 use ndarray::{Array1, ArrayViewMut1};
 use retrograde_core::numeric::{relative_weight, softmax_in_place};
@@ -83,7 +84,8 @@ pub struct Smc {
     /// Moves at each temperature, ≥ 1. Default 10.
     #[schemars(range(min = 1))]
     pub moves: u32,
-    /// Kind of the moves: "mala" or "hmc". Default "mala".
+    /// Kind of the moves: "hmc", or "mala" at a `leapfrog`-th of its cost, which is enough where all
+    /// directions have a like scale. Default "hmc".
     #[serde(rename = "move")]
     pub kernel: Kernel,
     /// Leapfrog steps of an "hmc" move, ≥ 1. Default 5.
@@ -112,7 +114,7 @@ impl Default for Smc {
             alpha: 0.9,
             resample_threshold: 1.0,
             moves: 10,
-            kernel: Kernel::Mala,
+            kernel: Kernel::Hmc,
             leapfrog: 5,
             step_size: 0.1,
             precondition: Precondition::Diagonal,
@@ -202,6 +204,8 @@ struct State {
     ladder: Ladder,
     /// Acceptance furthest from its aim at any temperature.
     worst: f64,
+    /// Sum and maximum of the memories of a run's temperatures.
+    memory: (f64, f64),
 }
 
 impl State {
@@ -211,6 +215,7 @@ impl State {
         let equal = 1.0 / self.weights.len() as f64;
         self.weights.fill(equal);
         (self.beta, self.log_z, self.level) = (0.0, 0.0, 0);
+        self.memory = (0.0, 0.0);
     }
 }
 
@@ -219,6 +224,8 @@ struct Report {
     ess: f64,
     spread: Spread,
     acceptance: f64,
+    /// Correlation of Δ before and after the moves: how much of the old particles they left.
+    memory: f64,
 }
 
 impl Algorithm for Particles {
@@ -263,6 +270,7 @@ impl Algorithm for Particles {
                 rungs: Vec::with_capacity(room),
             },
             worst: f64::NAN,
+            memory: (0.0, 0.0),
         })
     }
 
@@ -312,13 +320,20 @@ impl Algorithm for Particles {
                 *s = s.max(1e-12 * b);
             }
         }
+        let (mut before, mut after) = (cx.take(n), cx.take(n));
+        self.differences(cx, &state.particles, &mut before)?;
         let acceptance = self.moves(cx, state, &mut room)?;
-        cx.give(room);
+        self.differences(cx, &state.particles, &mut after)?;
+        let memory = correlation(dense_weights(&state.weights), &before, &after);
+        for buffer in [room, before, after] {
+            cx.give(buffer);
+        }
         state.level += 1;
         let report = Report {
             ess,
             spread,
             acceptance,
+            memory,
         };
         self.show(cx, state, sink, &report);
         if beta < 1.0 {
@@ -330,7 +345,13 @@ impl Algorithm for Particles {
             state.reset();
             return Ok(Flow::More);
         }
-        self.finish(cx, state, sink, &report)?;
+        self.doubts(cx, state, sink, &report);
+        let Walkers { x, log_density, .. } = &state.particles;
+        sink.emit(&Draws {
+            x: x.view(),
+            log_weights: None,
+            stats: &[("lp", log_density.view())],
+        })?;
         Ok(Flow::Done)
     }
 }
@@ -536,6 +557,8 @@ impl Particles {
         if worse && state.level > 1 {
             state.worst = report.acceptance;
         }
+        state.memory.0 += report.memory;
+        state.memory.1 = state.memory.1.max(report.memory);
         sink.record(
             "ladder",
             &[
@@ -547,6 +570,7 @@ impl Particles {
                 ("step_size", state.step),
                 ("families", report.spread.families),
                 ("evaluations", cx.counts().rows as f64),
+                ("memory", report.memory),
             ],
         );
         sink.scalar("beta", state.beta);
@@ -560,88 +584,6 @@ impl Particles {
             (true, false) => 0.5 * state.beta.sqrt(),
             (true, true) => 0.5 + 0.5 * state.level as f64 / rungs.max(1) as f64,
         });
-    }
-
-    /// Emits the draws, and says what is doubtful about them.
-    fn finish(
-        &self,
-        cx: &mut Cx<'_>,
-        state: &State,
-        sink: &mut dyn Sink,
-        report: &Report,
-    ) -> Result {
-        let Walkers { x, log_density, .. } = &state.particles;
-        let n = x.nrows();
-        let families = report.spread.families;
-        if !standard_error(report.spread).1 {
-            sink.flag(Flag::new(
-                Severity::Note,
-                "log_z_se",
-                "The standard error of log Z is an upper bound: after so many resamplings the \
-                 families of particles no longer tell it more closely",
-                "lower `alpha` or `resample_threshold` for fewer resamplings, or compare seeds",
-            ));
-        }
-        if families < FEW_FAMILIES.max(0.01 * n as f64) {
-            sink.flag(Flag::new(
-                Severity::Warning,
-                "few_families",
-                format!(
-                    "All {n} draws descend from {families} of the first particles: mode weights \
-                     rest on resampling, and the standard error of log Z is not to be trusted"
-                ),
-                "take more particles, more `moves`, or a base nearer to the target; compare \
-                 several seeds",
-            ));
-        }
-        if !(0.2..=0.95).contains(&state.worst) && !state.worst.is_nan() {
-            sink.flag(Flag::new(
-                Severity::Warning,
-                "acceptance",
-                format!(
-                    "At one of the temperatures the mean acceptance of the moves was {:.3}",
-                    state.worst
-                ),
-                "take more `moves`, so that the step size has time to adapt, or move = \"hmc\"",
-            ));
-        }
-        let (mut mean, mut sd) = (cx.take(x.ncols()), cx.take(x.ncols()));
-        standard_deviations(x, &state.weights, &mut mean, &mut sd);
-        let wider = sd.iter().zip(&self.base.sd).map(|(s, b)| s / b);
-        let wider = wider.fold(0.0, f64::max);
-        if wider > WIDER {
-            sink.flag(Flag::new(
-                Severity::Warning,
-                "narrow_base",
-                format!(
-                    "The draws are {wider:.1} times as wide as the base in some coordinate: modes \
-                     farther out may be lost, and log Z too low"
-                ),
-                "raise `base_sd` to the width of the target, and compare log_z",
-            ));
-        }
-        cx.give(sd);
-        cx.give(mean);
-        sink.emit(&Draws {
-            x: x.view(),
-            log_weights: None,
-            stats: &[("lp", log_density.view())],
-        })
-    }
-}
-
-/// With fewer families their shares say nothing of the variance of Ẑ.
-const FEW_FAMILIES: f64 = 20.0;
-/// Draws that much wider than the base are a sign of a base that is too narrow.
-const WIDER: f64 = 1.5;
-
-/// Standard error of log Ẑ, and whether it holds. Where the correction for resampling takes nearly
-/// all away, what is left is noise: then the uncorrected variance stands, an upper bound.
-fn standard_error(spread: Spread) -> (f64, bool) {
-    if spread.variance > 0.05 * spread.uncorrected || spread.uncorrected < f64::EPSILON {
-        (spread.variance.max(0.0).sqrt(), true)
-    } else {
-        (spread.uncorrected.max(0.0).sqrt(), false)
     }
 }
 
@@ -670,5 +612,6 @@ register! {
         source "Del Moral, Doucet & Jasra (2006)";
 }
 
+mod doubts;
 #[cfg(test)]
 mod tests;

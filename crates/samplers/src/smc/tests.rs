@@ -1,3 +1,4 @@
+use super::doubts::FEW_FAMILIES;
 use super::*;
 use ndarray::ArrayView1;
 use retrograde_core::{Collected, Counts, PointTarget, Runtime, drive::drive};
@@ -69,6 +70,7 @@ fn law(j: usize) -> (f64, f64) {
 fn base(sd: f64) -> Smc {
     Smc {
         base_sd: PerCoordinate::All(sd),
+        kernel: Kernel::Mala,
         ..Smc::default()
     }
 }

@@ -1,0 +1,82 @@
+//! Every component can be built from its name and the fewest settings, and says what it is.
+
+use crate::target;
+use retrograde::core::Kind;
+use serde_json::{Value, json};
+
+/// Settings of the targets that cannot do without.
+fn fewest(kind: &str) -> Value {
+    match kind {
+        "standard-normal" => json!({ "dim": 3 }),
+        "gaussian" => json!({ "mean": [0.0, 1.0], "sd": 2.0 }),
+        "gaussian-mixture" => json!({ "means": [[0.0], [1.0]], "sd": 1.0 }),
+        "logistic-regression" => json!({ "file": "sonar.csv" }),
+        "log-gaussian-cox" => json!({ "file": "points.csv", "grid": 8 }),
+        _ => json!({}),
+    }
+}
+
+#[test]
+fn every_target_is_built_by_name() {
+    let registry = retrograde::registry().unwrap();
+    for component in registry.of(Kind::Target) {
+        let built = target(&component.name, fewest(&component.name));
+        assert!(built.dim() > 0 && !built.coordinate(0).is_empty());
+    }
+}
+
+#[test]
+fn every_component_has_words_a_source_and_documented_keys() {
+    let registry = retrograde::registry().unwrap();
+    assert!(
+        registry
+            .of(Kind::Sampler)
+            .map(|c| c.name.as_ref())
+            .eq(["hmc", "mala", "smc", "ula"])
+    );
+    for c in registry.iter() {
+        assert!(
+            !c.summary.is_empty() && !c.source.is_empty(),
+            "{}",
+            c.label()
+        );
+        assert!(
+            !c.summary.ends_with('.'),
+            "{}: one sentence, no full stop",
+            c.label()
+        );
+        let schema = c.schema.as_value();
+        assert_eq!(schema["additionalProperties"], false, "{}", c.label());
+        for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+            assert!(
+                property["description"].is_string(),
+                "{}: `{key}` is not documented",
+                c.label()
+            );
+        }
+    }
+}
+
+#[test]
+fn each_file_that_registers_is_counted() {
+    // One entry a `kind "name" =>` line in a `register!` of the component crates' sources.
+    let crates = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let mut registered = 0;
+    for dir in ["targets/src", "samplers/src"] {
+        for file in std::fs::read_dir(format!("{crates}/{dir}")).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_some_and(|e| e == "rs") {
+                let text = std::fs::read_to_string(path).unwrap();
+                registered += text
+                    .lines()
+                    .filter(|l| {
+                        let l = l.trim_start();
+                        (l.starts_with("target \"") || l.starts_with("sampler \""))
+                            && l.contains("\" =>")
+                    })
+                    .count();
+            }
+        }
+    }
+    assert_eq!(retrograde::registry().unwrap().len(), registered);
+}
