@@ -23,7 +23,7 @@ pub enum Level {
 
 /// What a context stands on: the host's own services, or those a plugin was handed.
 pub trait Services: Sync {
-    /// Whether the run was asked to stop.
+    /// Whether the run was asked to stop even inside a step.
     fn cancelled(&self) -> bool;
     /// Takes a line of log.
     fn log(&self, level: Level, message: &str);
@@ -203,13 +203,14 @@ impl<'a> Cx<'a> {
 
     // ---- host services --------------------------------------------------------------------
 
-    /// Whether the run was asked to stop.
+    /// Whether the run was asked to stop even inside a step.
     #[must_use]
     pub fn cancelled(&self) -> bool {
         self.shared.services.cancelled()
     }
 
-    /// [`Error::Cancelled`] once the run was asked to stop.
+    /// [`Error::Cancelled`] once the run was asked to stop even inside a step; see
+    /// [`Cancel`](crate::Cancel).
     ///
     /// # Errors
     /// [`Error::Cancelled`].

@@ -50,6 +50,48 @@ pub struct Outcome {
     pub steps: u64,
 }
 
+/// A run that stands before its next step.
+pub struct Started<'a> {
+    run: Box<dyn Run + 'a>,
+    step: u64,
+}
+
+impl std::fmt::Debug for Started<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Started")
+            .field("step", &self.step)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Starts `sampler` for `n` draws, from its beginning or from a checkpoint: what it finds wrong
+/// with its settings or its start is known before anything is kept. See [`drive`].
+///
+/// # Errors
+/// What the sampler or its target return.
+pub fn start<'a>(
+    sampler: &'a dyn Sampler,
+    runtime: &mut Runtime,
+    n: usize,
+    from: Option<&Checkpoint>,
+) -> Result<Started<'a>> {
+    if let Some(Checkpoint {
+        step,
+        counts,
+        state: Some(state),
+    }) = from
+    {
+        let run = runtime.enter("sampler", 0, |cx| {
+            sampler.resume(&mut cx.at("init", 0), state)
+        })?;
+        runtime.set_counts(counts.clone());
+        return Ok(Started { run, step: *step });
+    }
+    runtime.set_counts(Counts::default());
+    let run = runtime.enter("sampler", 0, |cx| sampler.start(&mut cx.at("init", 0), n))?;
+    Ok(Started { run, step: 0 })
+}
+
 /// Runs `sampler` for `n` draws, from its beginning or from a checkpoint. Random streams are those
 /// of (seed, "sampler", step), so a resumed run gives the bits of an uninterrupted one.
 ///
@@ -65,64 +107,55 @@ pub fn drive(
     from: Option<&Checkpoint>,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
-    let cancel = runtime.cancel();
-    let (mut run, mut step) = match from {
-        Some(Checkpoint {
-            step,
-            counts,
-            state: Some(state),
-        }) => {
-            let run = runtime.enter("sampler", 0, |cx| {
-                sampler.resume(&mut cx.at("init", 0), state)
-            })?;
-            runtime.set_counts(counts.clone());
-            (run, *step)
-        }
-        _ => {
-            runtime.set_counts(Counts::default());
-            (
-                runtime.enter("sampler", 0, |cx| sampler.start(&mut cx.at("init", 0), n))?,
-                0,
-            )
-        }
-    };
-    let save = |run: &dyn Run, step: u64, counts: &Counts| -> Result<Checkpoint> {
-        Ok(Checkpoint {
-            step,
-            counts: counts.clone(),
-            state: run.save()?,
-        })
-    };
-    loop {
-        if cancel.requested() {
-            observer.cancelled(save(run.as_ref(), step, runtime.counts())?)?;
-            return Ok(Outcome {
-                complete: false,
-                steps: step,
-            });
-        }
-        let outcome = runtime.enter("sampler", 0, |cx| {
-            run.step(&mut cx.at_step(step), observer_sink(observer))
-        });
-        let flow = match outcome {
-            // The state is in mid-step: what holds is the last checkpoint.
-            Err(Error::Cancelled) => {
+    start(sampler, runtime, n, from)?.drive(runtime, observer)
+}
+
+impl Started<'_> {
+    /// Goes on to the end, or until the run is cancelled.
+    ///
+    /// # Errors
+    /// As [`drive`].
+    pub fn drive(self, runtime: &mut Runtime, observer: &mut dyn Observer) -> Result<Outcome> {
+        let Self { mut run, mut step } = self;
+        let cancel = runtime.cancel();
+        let save = |run: &dyn Run, step: u64, counts: &Counts| -> Result<Checkpoint> {
+            Ok(Checkpoint {
+                step,
+                counts: counts.clone(),
+                state: run.save()?,
+            })
+        };
+        loop {
+            if cancel.requested() {
+                observer.cancelled(save(run.as_ref(), step, runtime.counts())?)?;
                 return Ok(Outcome {
                     complete: false,
                     steps: step,
                 });
             }
-            other => other?,
-        };
-        step += 1;
-        observer.after_step(step, runtime.counts(), &mut || {
-            save(run.as_ref(), step, runtime.counts())
-        })?;
-        if flow == Flow::Done {
-            return Ok(Outcome {
-                complete: true,
-                steps: step,
+            let outcome = runtime.enter("sampler", 0, |cx| {
+                run.step(&mut cx.at_step(step), observer_sink(observer))
             });
+            let flow = match outcome {
+                // The state is in mid-step: what holds is the last checkpoint.
+                Err(Error::Cancelled) => {
+                    return Ok(Outcome {
+                        complete: false,
+                        steps: step,
+                    });
+                }
+                other => other?,
+            };
+            step += 1;
+            observer.after_step(step, runtime.counts(), &mut || {
+                save(run.as_ref(), step, runtime.counts())
+            })?;
+            if flow == Flow::Done {
+                return Ok(Outcome {
+                    complete: true,
+                    steps: step,
+                });
+            }
         }
     }
 }
