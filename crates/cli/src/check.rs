@@ -6,7 +6,7 @@ use crate::run::{folder, read};
 use crate::show::number;
 use retrograde::core::check::{GradientReport, gradient};
 use retrograde::core::{Error, Runtime, Target};
-use retrograde::job::Plan;
+use retrograde::job::{JobError, Plan, try_start};
 use serde_json::json;
 use std::fmt::Write;
 
@@ -50,11 +50,17 @@ pub(crate) fn check(args: &CheckArgs, out: &Output) -> Exit {
         Ok(registry) => registry,
         Err(e) => return out.error(&e.into()),
     };
+    let base = folder(&args.job);
     let plan = read(&args.job, &args.changes)
-        .and_then(|document| Plan::new(&document, &registry, &folder(&args.job)));
+        .and_then(|document| Ok((Plan::new(&document, &registry, &base)?, document)))
+        .map_err(JobError::from)
+        .and_then(|(plan, document)| {
+            try_start(&document, &plan, &base)?;
+            Ok(plan)
+        });
     let plan = match plan {
         Ok(plan) => plan,
-        Err(e) => return out.error(&e.into()),
+        Err(e) => return out.error(&e),
     };
     let tried = match try_out(plan.target.as_ref(), plan.run.seed, args.gradient) {
         Ok(tried) => tried,
