@@ -10,6 +10,8 @@ pub struct Checkpoint {
     pub step: u64,
     /// Evaluations so far.
     pub counts: Counts,
+    /// Whether that was the last step.
+    pub done: bool,
     /// The sampler's state; `None` if it cannot be saved and must run again from its first step.
     pub state: Option<Vec<u8>>,
 }
@@ -54,6 +56,7 @@ pub struct Outcome {
 pub struct Started<'a> {
     run: Box<dyn Run + 'a>,
     step: u64,
+    done: bool,
 }
 
 impl std::fmt::Debug for Started<'_> {
@@ -78,6 +81,7 @@ pub fn start<'a>(
     if let Some(Checkpoint {
         step,
         counts,
+        done,
         state: Some(state),
     }) = from
     {
@@ -85,11 +89,19 @@ pub fn start<'a>(
             sampler.resume(&mut cx.at("init", 0), state)
         })?;
         runtime.set_counts(counts.clone());
-        return Ok(Started { run, step: *step });
+        return Ok(Started {
+            run,
+            step: *step,
+            done: *done,
+        });
     }
     runtime.set_counts(Counts::default());
     let run = runtime.enter("sampler", 0, |cx| sampler.start(&mut cx.at("init", 0), n))?;
-    Ok(Started { run, step: 0 })
+    Ok(Started {
+        run,
+        step: 0,
+        done: false,
+    })
 }
 
 /// Runs `sampler` for `n` draws, from its beginning or from a checkpoint. Random streams are those
@@ -116,18 +128,23 @@ impl Started<'_> {
     /// # Errors
     /// As [`drive`].
     pub fn drive(self, runtime: &mut Runtime, observer: &mut dyn Observer) -> Result<Outcome> {
-        let Self { mut run, mut step } = self;
+        let Self {
+            mut run,
+            mut step,
+            mut done,
+        } = self;
         let cancel = runtime.cancel();
-        let save = |run: &dyn Run, step: u64, counts: &Counts| -> Result<Checkpoint> {
+        let save = |run: &dyn Run, step, done, counts: &Counts| -> Result<Checkpoint> {
             Ok(Checkpoint {
                 step,
                 counts: counts.clone(),
+                done,
                 state: run.save()?,
             })
         };
-        loop {
+        while !done {
             if cancel.requested() {
-                observer.cancelled(save(run.as_ref(), step, runtime.counts())?)?;
+                observer.cancelled(save(run.as_ref(), step, false, runtime.counts())?)?;
                 return Ok(Outcome {
                     complete: false,
                     steps: step,
@@ -147,16 +164,15 @@ impl Started<'_> {
                 other => other?,
             };
             step += 1;
+            done = flow == Flow::Done;
             observer.after_step(step, runtime.counts(), &mut || {
-                save(run.as_ref(), step, runtime.counts())
+                save(run.as_ref(), step, done, runtime.counts())
             })?;
-            if flow == Flow::Done {
-                return Ok(Outcome {
-                    complete: true,
-                    steps: step,
-                });
-            }
         }
+        Ok(Outcome {
+            complete: true,
+            steps: step,
+        })
     }
 }
 

@@ -89,7 +89,7 @@ impl Checked {
         let mut keys = top.clone();
         keys["required"] = json!([]);
         let mut found = validate(root, &keys, &keys, "");
-        let mut resolved = fill_defaults(root, &top, &top);
+        let mut resolved = fill_defaults(&with_output(root), &top, &top);
         let mut kinds = Vec::new();
         for kind in Kind::ALL {
             let word = kind.word();
@@ -125,20 +125,12 @@ impl Checked {
             kinds.push((kind, name.to_owned()));
         }
         for word in OTHER_TABLES {
-            let (schema, node) = (table_schema(word), root.at(&[word]));
-            if let Some(node) = node {
+            let schema = table_schema(word);
+            if let Some(node) = root.at(&[word]) {
                 found.extend(validate(node, &schema, &schema, word));
             }
-            let filled = match node {
-                Some(node) => fill_defaults(node, &schema, &schema),
-                None => fill_defaults(&Node::new(Value::Table(Table::new())), &schema, &schema),
-            };
-            if let (Some(table), "output") = (resolved.as_table_mut(), word) {
-                table.insert(Entry {
-                    key: word.into(),
-                    key_span: None,
-                    node: filled,
-                });
+            if let Some(slot) = resolved.as_table_mut().and_then(|t| t.get_mut(word)) {
+                *slot = fill_defaults(slot, &schema, &schema);
             }
         }
         if found.is_empty() {
@@ -147,6 +139,21 @@ impl Checked {
             Err(document.error(found))
         }
     }
+}
+
+/// The job with an `[output]` table, so that what is kept shows its defaults.
+fn with_output(root: &Node) -> Node {
+    let mut root = root.clone();
+    if let Some(table) = root.as_table_mut()
+        && table.get("output").is_none()
+    {
+        table.insert(Entry {
+            key: "output".into(),
+            key_span: None,
+            node: Node::new(Value::Table(Table::new())),
+        });
+    }
+    root
 }
 
 fn missing_table(root: &Node, word: &str, names: &[&str]) -> Diagnostic {

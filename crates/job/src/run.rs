@@ -164,6 +164,13 @@ pub fn resume(
         Ok(saved) => saved,
         Err(e) => return Err(refused(directory, &format!("{e}; run the job anew"))),
     };
+    let rows = std::fs::metadata(dir.file("rows.bin")).map_or(0, |m| m.len());
+    if saved.as_ref().is_some_and(|s| s.extent.bytes() > rows) {
+        return Err(refused(
+            directory,
+            "rows.bin is shorter than its checkpoint says; run the job anew",
+        ));
+    }
     if let Ok(report) = read_report(directory)
         && report.complete
     {

@@ -5,7 +5,7 @@ use crate::error::JobError;
 use crate::files::{InputFile, io_error, sha256, write_atomically};
 use crate::plan::Plan;
 use crate::report::Report;
-use retrograde_core::{Error, Result};
+use retrograde_core::Result;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -106,17 +106,20 @@ impl RunDir {
         };
         let Some(path) = plan.output.directory.as_deref().map(Path::new) else {
             // Another run may take a number between the look and the lock.
-            return (1..)
-                .map(|k| default_directory(name, k))
-                .filter(|path| !occupied(path))
-                .map(|path| make(&path).and_then(|()| Ok(Self::lock(&path)?)))
-                .find(|made| !matches!(made, Err(JobError::Run(Error::Busy { .. }))))
-                .unwrap_or_else(|| {
-                    Err(unusable(document, "no number is free".into(), "use `-o`"))
-                });
+            let mut k = 0;
+            loop {
+                k += 1;
+                let path = default_directory(name, k);
+                if !occupied(&path) {
+                    make(&path)?;
+                    if let Some(dir) = Self::lock(&path)?.filter(|_| !occupied(&path)) {
+                        return Ok(dir);
+                    }
+                }
+            }
         };
         make(path)?;
-        let dir = Self::lock(path)?;
+        let dir = Self::lock(path)?.ok_or_else(|| busy(path))?;
         // Only now nobody else can be writing there.
         Self::check_free(document, plan, force)?;
         if force {
@@ -128,20 +131,19 @@ impl RunDir {
     /// Opens the directory of an earlier run.
     pub(crate) fn open(path: &Path) -> std::result::Result<Self, JobError> {
         check_run(path)?;
-        Ok(Self::lock(path)?)
+        Self::lock(path)?.ok_or_else(|| busy(path))
     }
 
-    fn lock(path: &Path) -> Result<Self> {
+    /// `None` if another process has the lock.
+    fn lock(path: &Path) -> Result<Option<Self>> {
         let name = path.join(LOCK);
         let lock = File::create(&name).map_err(io_error("cannot write", &name))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self {
+            Ok(()) => Ok(Some(Self {
                 path: path.to_owned(),
                 _lock: lock,
-            }),
-            Err(TryLockError::WouldBlock) => Err(Error::Busy {
-                what: format!("the run directory {}", path.display()),
-            }),
+            })),
+            Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(e)) => Err(io_error("cannot lock", &name)(e)),
         }
     }
@@ -213,6 +215,10 @@ impl RunDir {
         }
         Ok(m)
     }
+}
+
+fn busy(directory: &Path) -> JobError {
+    refused(directory, "another process is writing this run directory")
 }
 
 pub(crate) fn refused(directory: &Path, reason: &str) -> JobError {

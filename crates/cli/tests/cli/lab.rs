@@ -9,6 +9,21 @@ pub(crate) const NORMAL: &str = "[target]\nkind = \"standard-normal\"\ndim = 2\n
 /// The sampler of most jobs here.
 pub(crate) const ULA: &str = "[sampler]\nkind = \"ula\"\n";
 
+/// Jobs without `draws` and `[output]`, one for each sampler: they are stopped, killed, resumed and
+/// run on several threads. Each takes some hundred steps and some tenths of a second for 40 draws,
+/// and keeps draws in the later three quarters of it.
+pub(crate) const JOBS: &[(&str, &str)] = &[(
+    "ula",
+    "[target]
+kind = \"standard-normal\"
+dim = 1000
+[sampler]
+kind = \"ula\"
+warmup = 4000
+thin = 1000
+",
+)];
+
 /// A folder with a job file `job.toml`.
 pub(crate) struct Lab {
     dir: tempfile::TempDir,
@@ -22,7 +37,7 @@ pub(crate) struct Said {
 }
 
 impl Said {
-    fn new(output: &Output) -> Self {
+    pub(crate) fn new(output: &Output) -> Self {
         Self {
             code: output.status.code(),
             out: String::from_utf8(output.stdout.clone()).unwrap(),
@@ -159,6 +174,11 @@ impl Running {
         assert!(sent.unwrap().success());
     }
 
+    /// Standard error, to be read while it runs.
+    pub(crate) fn stderr(&mut self) -> std::process::ChildStderr {
+        self.child.stderr.take().unwrap()
+    }
+
     /// Waits until `there`; the program must still be running then.
     #[track_caller]
     pub(crate) fn wait_until(&mut self, there: impl Fn() -> bool) {
@@ -176,7 +196,7 @@ impl Running {
         let (mut out, mut err) = (String::new(), String::new());
         let (stdout, stderr) = (self.child.stdout.take(), self.child.stderr.take());
         std::thread::scope(|scope| {
-            scope.spawn(|| std::io::Read::read_to_string(&mut stderr.unwrap(), &mut err));
+            scope.spawn(|| stderr.map(|mut e| std::io::Read::read_to_string(&mut e, &mut err)));
             std::io::Read::read_to_string(&mut stdout.unwrap(), &mut out).unwrap();
         });
         let code = self.child.wait().unwrap().code();
@@ -189,6 +209,25 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Shape and numbers of a file in NumPy's format.
+pub(crate) fn npy(bytes: &[u8]) -> (String, Vec<f64>) {
+    assert_eq!(&bytes[..8], b"\x93NUMPY\x01\x00");
+    let (head, data) = bytes[10..].split_at(usize::from(u16::from_le_bytes([bytes[8], bytes[9]])));
+    let head = std::str::from_utf8(head).unwrap();
+    assert!(
+        head.contains("'descr': '<f8', 'fortran_order': False"),
+        "{head}"
+    );
+    let shape = head.split_once("'shape': ").unwrap().1;
+    let shape = shape.split_once(", }").unwrap().0.to_owned();
+    let (words, rest) = data.as_chunks::<8>();
+    assert!(rest.is_empty());
+    (
+        shape,
+        words.iter().map(|w| f64::from_le_bytes(*w)).collect(),
+    )
 }
 
 /// Length of a file, 0 if it is not there.

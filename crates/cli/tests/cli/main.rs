@@ -3,4 +3,8 @@
 
 mod broken_data;
 mod broken_jobs;
+mod failures;
 mod lab;
+mod output;
+mod results;
+mod stopping;
