@@ -55,7 +55,10 @@ fn a_run_leaves_all_its_files_and_they_agree() {
         let text = lab.text(&format!("out/{name}"));
         let (names, rows) = csv(&text);
         assert_eq!(names, ["lp__", "x0", "x1"]);
+        // What CmdStanPy looks for: no adaptation block, and a comment behind the draws.
         assert!(text.starts_with("# stan_version_major"));
+        assert!(text.contains("algorithm = fixed_param\n"));
+        assert!(text.ends_with("\n#\n# times are in timing.json\n"));
         for (i, row) in rows.iter().enumerate() {
             let at = 2 * (1000 * c + i);
             assert_eq!(row[1..], numbers[at..at + 2]);
