@@ -51,15 +51,17 @@ pub(crate) fn check(args: &CheckArgs, out: &Output) -> Exit {
         Err(e) => return out.error(&e.into()),
     };
     let base = folder(&args.job);
-    let plan = read(&args.job, &args.changes)
-        .and_then(|document| Ok((Plan::new(&document, &registry, &base)?, document)))
-        .map_err(JobError::from)
-        .and_then(|(plan, document)| {
-            try_start(&document, &plan, &base)?;
-            Ok(plan)
-        });
-    let plan = match plan {
-        Ok(plan) => plan,
+    let planned = read(&args.job, &args.changes)
+        .and_then(|document| Ok((Plan::new(&document, &registry, &base)?, document)));
+    let (plan, document) = match planned {
+        Ok(planned) => planned,
+        Err(e) => return out.error(&e.into()),
+    };
+    let no_start = match try_start(&document, &plan, &base) {
+        Ok(()) => None,
+        Err(JobError::Run(e @ (Error::Breakdown { .. } | Error::NonFinite { .. }))) => {
+            Some(e.to_string())
+        }
         Err(e) => return out.error(&e),
     };
     let tried = match try_out(plan.target.as_ref(), plan.run.seed, args.gradient) {
@@ -67,28 +69,31 @@ pub(crate) fn check(args: &CheckArgs, out: &Output) -> Exit {
         Err(e) => return out.error(&e.into()),
     };
     let wrong = tried.gradient.as_ref().is_some_and(|g| g.worst > TOLERANCE);
-    let nowhere = tried.finite == 0;
+    let failed = wrong || tried.finite == 0 || no_start.is_some();
     out.result(
         || {
             json!({
-                "status": if wrong || nowhere { "failed" } else { "ok" },
+                "status": if failed { "failed" } else { "ok" },
                 "dimension": plan.target.dim(),
                 "draws": plan.run.draws,
                 "finite_points": tried.finite,
                 "points": POINTS,
+                "start_error": no_start,
                 "gradient_error": tried.gradient.as_ref().map(|g| g.worst),
             })
         },
-        || text(args, &plan, &tried, wrong),
+        || text(args, &plan, &tried, wrong, no_start.as_deref()),
     );
-    if wrong || nowhere {
-        Exit::Diagnostics
-    } else {
-        Exit::Ok
-    }
+    if failed { Exit::Diagnostics } else { Exit::Ok }
 }
 
-fn text(args: &CheckArgs, plan: &Plan, tried: &Tried, wrong: bool) -> String {
+fn text(
+    args: &CheckArgs,
+    plan: &Plan,
+    tried: &Tried,
+    wrong: bool,
+    no_start: Option<&str>,
+) -> String {
     let mut text = format!("{}: the job is well-formed\n", args.job.display());
     for (kind, name) in &plan.components {
         let _ = writeln!(text, "  {} {name}", kind.word());
@@ -104,6 +109,9 @@ fn text(args: &CheckArgs, plan: &Plan, tried: &Tried, wrong: bool) -> String {
         "  the log density is finite at {} of {POINTS} points from N(0, 1)",
         tried.finite
     );
+    if let Some(why) = no_start {
+        let _ = writeln!(text, "  the sampler cannot start: {why}");
+    }
     if let Some(g) = &tried.gradient {
         let _ = writeln!(
             text,

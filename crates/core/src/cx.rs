@@ -595,18 +595,23 @@ impl<'a> Cx<'a> {
         {
             return Ok(());
         }
-        let first = counts.first_failure.as_ref();
-        Err(Error::NonFinite {
-            component: component.into(),
-            what: first.map_or_else(|| "a value".into(), |f| f.what.clone()),
-            row: first.map(|f| f.row),
-            step: first.and_then(|f| f.step),
-            count: counts.failed,
-            total: counts.rows,
-            advice: "return −inf where there is no mass, set `bounds` where a coordinate is \
-                     limited, or start from where the density is defined"
-                .into(),
-        })
+        Err(not_finite(component, counts))
+    }
+}
+
+/// What a run is told that stops because too many values are not finite.
+pub(crate) fn not_finite(component: &str, counts: &Counts) -> Error {
+    let first = counts.first_failure.as_ref();
+    Error::NonFinite {
+        component: component.into(),
+        what: first.map_or_else(|| "a value".into(), |f| f.what.clone()),
+        row: first.map(|f| f.row),
+        step: first.and_then(|f| f.step),
+        count: counts.failed,
+        total: counts.rows,
+        advice: "return −inf where there is no mass, set `bounds` where a coordinate is \
+                 limited, or start from where the density is defined"
+            .into(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The one outer loop: every sampler gets progress, cancel, checkpoints and resume from it.
 
+use crate::cx::not_finite;
 use crate::{Counts, Error, Flow, Result, Run, Runtime, Sampler, Sink};
 use serde::{Deserialize, Serialize};
 
@@ -96,7 +97,16 @@ pub fn start<'a>(
         });
     }
     runtime.set_counts(Counts::default());
-    let run = runtime.enter("sampler", 0, |cx| sampler.start(&mut cx.at("init", 0), n))?;
+    let run = runtime
+        .enter("sampler", 0, |cx| sampler.start(&mut cx.at("init", 0), n))
+        .map_err(|e| match e {
+            // Values that are not finite count as points without mass: where the start breaks down
+            // for want of mass, they are the cause.
+            Error::Breakdown { .. } if runtime.counts().failed > runtime.counts().rows / 2 => {
+                not_finite("target", runtime.counts())
+            }
+            other => other,
+        })?;
     Ok(Started {
         run,
         step: 0,

@@ -147,39 +147,57 @@ fn a_step_size_that_diverges_ends_the_run_with_advice() {
     assert!(again.err.contains("chains diverged"), "{}", again.err);
 }
 
-#[test]
-fn a_density_without_mass_at_the_start_is_told_before_anything_is_written() {
-    let lab = Lab::new(format!("draws = 40\n{NORMAL}{ULA}start_mean = 1e200\n"));
-    for args in [
-        &["run", "job.toml", "-o", "out"] as &[&str],
-        &["check", "job.toml"],
-    ] {
-        let said = lab.run(args).ended(1);
-        assert!(
-            said.err
-                .contains("the log density is −∞ at all 4 starting points"),
-            "{}",
-            said.err
-        );
-        assert!(
-            said.err.contains("set `start_mean` and `start_sd`"),
-            "{}",
-            said.err
-        );
-        assert_eq!(lab.names("."), ["job.toml"]);
+/// Both by the run and by the check, which leave nothing.
+fn assert_no_start(lab: &Lab, words: &[&str]) {
+    let before = lab.names(".");
+    let run = lab.run(&["run", "job.toml", "-o", "out"]).ended(1);
+    let check = lab.run(&["check", "job.toml"]).ended(3);
+    assert!(
+        check.out.contains("the sampler cannot start: "),
+        "{}",
+        check.out
+    );
+    for words in words {
+        assert!(run.err.contains(words), "{}", run.err);
+        assert!(check.out.contains(words), "{}", check.out);
     }
+    assert_eq!(lab.names("."), before);
 }
 
 #[test]
-fn a_density_that_is_not_a_number_ends_the_run_with_advice() {
-    // Margins of +1e309 − 1e309.
-    let lab = Lab::new(format!(
-        "draws = 40\n[target]\nkind = \"logistic-regression\"\nfile = \"data.csv\"\n\
-         intercept = false\nstandardise = false\n{ULA}start_mean = 1e10\n"
-    ));
-    lab.write("data.csv", "a,b,label\n1e300,-1e300,0\n1e300,-1e300,1\n");
-    let said = lab.run(&["run", "job.toml", "-o", "out"]).ended(1);
-    assert!(said.err.starts_with("error: "), "{}", said.err);
-    assert!(said.err.contains("; "), "advice: {}", said.err);
-    assert!(!said.err.contains("panic"), "{}", said.err);
+fn a_density_without_mass_at_the_start_is_told_before_anything_is_written() {
+    let lab = Lab::new(format!("draws = 40\n{NORMAL}{ULA}start_mean = 1e200\n"));
+    assert_no_start(
+        &lab,
+        &[
+            "the log density is −∞ at all 4 starting points",
+            "set `start_mean` and `start_sd`",
+        ],
+    );
+}
+
+/// Few points or many, which other rules notice.
+#[test]
+fn a_density_that_is_not_a_number_is_told_with_advice() {
+    for chains in [4, 400] {
+        // So many columns that a product with +1e310 and −1e310 among its sums is ∞ − ∞.
+        let lab = Lab::new(format!(
+            "draws = 400\n[target]\nkind = \"logistic-regression\"\nfile = \"data.csv\"\n\
+             intercept = false\nstandardise = false\n\
+             {ULA}start_mean = 1e10\nchains = {chains}\n"
+        ));
+        let row = |cell: &dyn Fn(u32) -> String| -> String { (0..600).map(cell).collect() };
+        let names = row(&|j| format!("c{j},"));
+        let cells = row(&|j| if j < 300 { "1e300," } else { "-1e300," }.into());
+        lab.write("data.csv", format!("{names}label\n{cells}0\n{cells}1\n"));
+        let count = format!("({chains} of {chains} evaluated points failed)");
+        assert_no_start(
+            &lab,
+            &[
+                "log density is not finite first at row 0",
+                &count,
+                "start from where",
+            ],
+        );
+    }
 }
