@@ -6,7 +6,7 @@ use crate::run::{folder, read};
 use crate::show::number;
 use retrograde::core::check::{GradientReport, gradient};
 use retrograde::core::{Error, Runtime, Target};
-use retrograde::job::Plan;
+use retrograde::job::{JobError, Plan, try_start};
 use serde_json::json;
 use std::fmt::Write;
 
@@ -50,39 +50,50 @@ pub(crate) fn check(args: &CheckArgs, out: &Output) -> Exit {
         Ok(registry) => registry,
         Err(e) => return out.error(&e.into()),
     };
-    let plan = read(&args.job, &args.changes)
-        .and_then(|document| Plan::new(&document, &registry, &folder(&args.job)));
-    let plan = match plan {
-        Ok(plan) => plan,
+    let base = folder(&args.job);
+    let planned = read(&args.job, &args.changes)
+        .and_then(|document| Ok((Plan::new(&document, &registry, &base)?, document)));
+    let (plan, document) = match planned {
+        Ok(planned) => planned,
         Err(e) => return out.error(&e.into()),
+    };
+    let no_start = match try_start(&document, &plan, &base) {
+        Ok(()) => None,
+        Err(JobError::Run(e @ (Error::Breakdown { .. } | Error::NonFinite { .. }))) => {
+            Some(e.to_string())
+        }
+        Err(e) => return out.error(&e),
     };
     let tried = match try_out(plan.target.as_ref(), plan.run.seed, args.gradient) {
         Ok(tried) => tried,
         Err(e) => return out.error(&e.into()),
     };
     let wrong = tried.gradient.as_ref().is_some_and(|g| g.worst > TOLERANCE);
-    let nowhere = tried.finite == 0;
+    let failed = wrong || tried.finite == 0 || no_start.is_some();
     out.result(
         || {
             json!({
-                "status": if wrong || nowhere { "failed" } else { "ok" },
+                "status": if failed { "failed" } else { "ok" },
                 "dimension": plan.target.dim(),
                 "draws": plan.run.draws,
                 "finite_points": tried.finite,
                 "points": POINTS,
+                "start_error": no_start,
                 "gradient_error": tried.gradient.as_ref().map(|g| g.worst),
             })
         },
-        || text(args, &plan, &tried, wrong),
+        || text(args, &plan, &tried, wrong, no_start.as_deref()),
     );
-    if wrong || nowhere {
-        Exit::Diagnostics
-    } else {
-        Exit::Ok
-    }
+    if failed { Exit::Diagnostics } else { Exit::Ok }
 }
 
-fn text(args: &CheckArgs, plan: &Plan, tried: &Tried, wrong: bool) -> String {
+fn text(
+    args: &CheckArgs,
+    plan: &Plan,
+    tried: &Tried,
+    wrong: bool,
+    no_start: Option<&str>,
+) -> String {
     let mut text = format!("{}: the job is well-formed\n", args.job.display());
     for (kind, name) in &plan.components {
         let _ = writeln!(text, "  {} {name}", kind.word());
@@ -98,6 +109,9 @@ fn text(args: &CheckArgs, plan: &Plan, tried: &Tried, wrong: bool) -> String {
         "  the log density is finite at {} of {POINTS} points from N(0, 1)",
         tried.finite
     );
+    if let Some(why) = no_start {
+        let _ = writeln!(text, "  the sampler cannot start: {why}");
+    }
     if let Some(g) = &tried.gradient {
         let _ = writeln!(
             text,

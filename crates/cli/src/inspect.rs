@@ -10,24 +10,10 @@ use serde_json::{Value, json};
 use std::fmt::Write;
 
 pub(crate) fn list(args: &ListArgs, out: &Output) -> Exit {
-    let kind = match args.kind.as_deref() {
+    let kind = match args.kind.as_deref().map(|word| kind_called(word, out)) {
         None => None,
-        Some(word) => match Kind::from_word(word) {
-            Some(kind) => Some(kind),
-            None => {
-                let words = Kind::ALL.map(Kind::word);
-                let near = nearest(word, words).map(|n| format!("; did you mean `{n}`?"));
-                out.plain_error(
-                    &format!(
-                        "no kind of component is called `{word}`{}; there are {}",
-                        near.unwrap_or_default(),
-                        words.join(", ")
-                    ),
-                    "RG_ERR_NOT_FOUND",
-                );
-                return Exit::Usage;
-            }
-        },
+        Some(Ok(kind)) => Some(kind),
+        Some(Err(exit)) => return exit,
     };
     with_registry(out, |registry| {
         let chosen: Vec<&Component> = registry
@@ -61,10 +47,26 @@ pub(crate) fn list(args: &ListArgs, out: &Output) -> Exit {
     })
 }
 
+fn kind_called(word: &str, out: &Output) -> Result<Kind, Exit> {
+    Kind::from_word(word).ok_or_else(|| {
+        let words = Kind::ALL.map(Kind::word);
+        let hint = match nearest(word, words) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("there are {}", words.join(", ")),
+        };
+        let text = format!("no kind of component is called `{word}`; {hint}");
+        out.plain_error(&text, "RG_ERR_NOT_FOUND");
+        Exit::Usage
+    })
+}
+
 pub(crate) fn describe(args: &DescribeArgs, out: &Output) -> Exit {
     with_registry(out, |registry| {
         let (kind, name) = match args.name.as_slice() {
-            [kind, name] => (Kind::from_word(kind), name),
+            [kind, name] => match kind_called(kind, out) {
+                Ok(kind) => (Some(kind), name),
+                Err(exit) => return exit,
+            },
             [name, ..] => (None, name),
             [] => return Exit::Usage,
         };
@@ -73,15 +75,20 @@ pub(crate) fn describe(args: &DescribeArgs, out: &Output) -> Exit {
             .filter(|c| c.name == name.as_str() && kind.is_none_or(|k| c.kind() == k))
             .collect();
         if found.is_empty() {
-            let names = registry.iter().map(|c| c.name.as_ref());
-            let near = nearest(name, names).map(|n| format!("; did you mean `{n}`?"));
-            out.plain_error(
-                &format!(
-                    "no component is called `{name}`{}",
-                    near.unwrap_or_else(|| "; see `retrograde list`".into())
-                ),
-                "RG_ERR_NOT_FOUND",
-            );
+            let what = kind.map_or("component", Kind::word);
+            let hint = if let Some(other) = registry.iter().find(|c| c.name == name.as_str()) {
+                format!("there is a {}", other.label())
+            } else {
+                let asked = registry
+                    .iter()
+                    .filter(|c| kind.is_none_or(|k| c.kind() == k));
+                match nearest(name, asked.map(|c| c.name.as_ref())) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "see `retrograde list`".into(),
+                }
+            };
+            let text = format!("no {what} is called `{name}`; {hint}");
+            out.plain_error(&text, "RG_ERR_NOT_FOUND");
             return Exit::Usage;
         }
         out.result(
@@ -230,16 +237,13 @@ pub(crate) fn schema() -> Exit {
 
 pub(crate) fn summary(args: &SummaryArgs, out: &Output) -> Exit {
     match read_report(&args.directory) {
-        Err(e) => {
-            out.error(&e);
-            Exit::Usage
-        }
+        Err(e) => out.error(&e),
         Ok(report) => {
             out.result(
                 || json!({ "report": report }),
                 || show::report(&report, usize::MAX),
             );
-            if report.complete && report.worst() == Status::Fail {
+            if report.worst() == Status::Fail {
                 Exit::Diagnostics
             } else {
                 Exit::Ok

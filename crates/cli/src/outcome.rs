@@ -1,9 +1,11 @@
 //! How a command ends, and how it says so.
 
+use retrograde::core::Error;
 use retrograde::job::JobError;
 use retrograde::job::config::ConfigError;
 use serde_json::{Value, json};
 use std::io::Write;
+use std::path::Path;
 
 /// Exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,12 +46,18 @@ impl Output {
             JobError::Config(e) => self.config_error(e),
             other => {
                 let mut text = other.to_string();
-                let mut source = std::error::Error::source(other);
+                let mut source = match other {
+                    JobError::Stopped { error, .. } => std::error::Error::source(error),
+                    other => std::error::Error::source(other),
+                };
                 while let Some(e) = source {
                     text = format!("{text}: {e}");
                     source = e.source();
                 }
                 self.plain_error(&text, other.status().name());
+                if let JobError::Stopped { directory, error } = other {
+                    kept(directory, error);
+                }
                 match other {
                     JobError::Refused { .. } => Exit::Usage,
                     _ => Exit::Failed,
@@ -80,10 +88,29 @@ impl Output {
     }
 }
 
-/// Writes to standard output; a reader that went away is no error.
+/// Tells where the work of a run that failed is, and how to save it.
+fn kept(directory: &Path, error: &Error) {
+    let directory = directory.display();
+    let note = crate::show::cyan("note");
+    message(&match error {
+        Error::Io { .. } => {
+            format!("{note}: once that is mended, `retrograde run --resume {directory}` goes on")
+        }
+        _ => format!("{note}: what the run had kept by then is in {directory}"),
+    });
+}
+
+/// Writes to standard output; a reader that went away is no error, a full disk is one.
 pub(crate) fn print(text: &str) {
-    let _ = anstream::stdout().write_all(text.as_bytes());
-    let _ = anstream::stdout().flush();
+    let mut out = anstream::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            let error = crate::show::red("error");
+            message(&format!("{error}: cannot write to standard output: {e}"));
+            std::process::exit(Exit::Failed as i32);
+        }
+        _ => {}
+    }
 }
 
 /// Writes a line to standard error.

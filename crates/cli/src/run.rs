@@ -4,7 +4,7 @@ use crate::args::{Changes, RunArgs};
 use crate::outcome::{Exit, Output, message};
 use crate::progress::Progress;
 use crate::show;
-use retrograde::core::{Cancel, Registry};
+use retrograde::core::{Cancel, Error, Registry};
 use retrograde::job::config::{ConfigError, Document};
 use retrograde::job::{Finished, InputFile, JobError, Options, Plan, Status};
 use serde_json::json;
@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Coordinates shown at the end of a run; `summary` shows all.
 const SHOWN: usize = 12;
+/// As for the key `threads`.
+const MAX_THREADS: usize = 1024;
 /// Draws of a trial.
 const QUICK: usize = 400;
 
@@ -30,21 +32,18 @@ pub(crate) fn run(args: &RunArgs, out: &Output) -> Exit {
 /// Reads a job and applies the command line's changes to it.
 pub(crate) fn read(job: &Path, changes: &Changes) -> Result<Document, ConfigError> {
     let mut document = Document::read(job)?;
-    let named = [
-        ("seed", &changes.seed),
-        ("draws", &changes.draws),
-        ("threads", &changes.threads),
+    document.set(&changes.set)?;
+    let options = [
+        ("--seed", "seed", &changes.seed, false),
+        ("--draws", "draws", &changes.draws, false),
+        ("--threads", "threads", &changes.threads, false),
+        ("--output", "output.directory", &changes.output, true),
     ];
-    let mut set = changes.set.clone();
-    set.extend(
-        named
-            .into_iter()
-            .filter_map(|(key, v)| v.as_ref().map(|v| format!("{key}={v}"))),
-    );
-    if let Some(directory) = &changes.output {
-        set.push(format!("output.directory={}", json!(directory)));
+    for (option, key, value, text) in options {
+        if let Some(value) = value {
+            document.set_option(option, key, value, text)?;
+        }
     }
-    document.set(set)?;
     Ok(document)
 }
 
@@ -105,20 +104,22 @@ fn begin(args: &RunArgs, registry: &Registry, out: &Output) -> Exit {
         &mut progress,
     );
     progress.finish();
-    end(finished, &options, out)
+    end(finished, out)
 }
 
 fn resume(args: &RunArgs, directory: &Path, registry: &Registry, out: &Output) -> Exit {
-    let threads = match args.changes.threads.as_deref().map(str::parse) {
+    let threads = match args.changes.threads.as_deref() {
         None => None,
-        Some(Ok(threads)) => Some(threads),
-        Some(Err(_)) => {
-            out.plain_error(
-                "`--threads` must be a whole number, 0 or more",
-                "RG_ERR_ARG",
-            );
-            return Exit::Usage;
-        }
+        Some(given) => match given.parse().ok().filter(|t| *t <= MAX_THREADS) {
+            Some(threads) => Some(threads),
+            None => {
+                let text = format!(
+                    "`--threads` must be a whole number from 0 to {MAX_THREADS}, but is `{given}`"
+                );
+                out.plain_error(&text, "RG_ERR_ARG");
+                return Exit::Usage;
+            }
+        },
     };
     let options = Options {
         force: false,
@@ -128,20 +129,17 @@ fn resume(args: &RunArgs, directory: &Path, registry: &Registry, out: &Output) -
     let mut progress = Progress::new();
     let finished = retrograde::job::resume(directory, registry, &options, &mut progress);
     progress.finish();
-    end(finished, &options, out)
+    end(finished, out)
 }
 
-fn end(finished: Result<Finished, JobError>, options: &Options, out: &Output) -> Exit {
+fn end(finished: Result<Finished, JobError>, out: &Output) -> Exit {
     let finished = match finished {
         Ok(finished) => finished,
-        Err(e) => {
-            let exit = out.error(&e);
-            return if options.cancel.requested() {
-                Exit::Interrupted
-            } else {
-                exit
-            };
+        Err(JobError::Run(Error::Cancelled)) => {
+            message("interrupted before the first step; nothing was kept");
+            return Exit::Interrupted;
         }
+        Err(e) => return out.error(&e),
     };
     let (report, directory) = (&finished.report, finished.directory.display());
     out.result(

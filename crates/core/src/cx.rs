@@ -23,7 +23,7 @@ pub enum Level {
 
 /// What a context stands on: the host's own services, or those a plugin was handed.
 pub trait Services: Sync {
-    /// Whether the run was asked to stop.
+    /// Whether the run was asked to stop even inside a step.
     fn cancelled(&self) -> bool;
     /// Takes a line of log.
     fn log(&self, level: Level, message: &str);
@@ -203,13 +203,14 @@ impl<'a> Cx<'a> {
 
     // ---- host services --------------------------------------------------------------------
 
-    /// Whether the run was asked to stop.
+    /// Whether the run was asked to stop even inside a step.
     #[must_use]
     pub fn cancelled(&self) -> bool {
         self.shared.services.cancelled()
     }
 
-    /// [`Error::Cancelled`] once the run was asked to stop.
+    /// [`Error::Cancelled`] once the run was asked to stop even inside a step; see
+    /// [`Cancel`](crate::Cancel).
     ///
     /// # Errors
     /// [`Error::Cancelled`].
@@ -594,18 +595,23 @@ impl<'a> Cx<'a> {
         {
             return Ok(());
         }
-        let first = counts.first_failure.as_ref();
-        Err(Error::NonFinite {
-            component: component.into(),
-            what: first.map_or_else(|| "a value".into(), |f| f.what.clone()),
-            row: first.map(|f| f.row),
-            step: first.and_then(|f| f.step),
-            count: counts.failed,
-            total: counts.rows,
-            advice: "return −inf where there is no mass, set `bounds` where a coordinate is \
-                     limited, or start from where the density is defined"
-                .into(),
-        })
+        Err(not_finite(component, counts))
+    }
+}
+
+/// What a run is told that stops because too many values are not finite.
+pub(crate) fn not_finite(component: &str, counts: &Counts) -> Error {
+    let first = counts.first_failure.as_ref();
+    Error::NonFinite {
+        component: component.into(),
+        what: first.map_or_else(|| "a value".into(), |f| f.what.clone()),
+        row: first.map(|f| f.row),
+        step: first.and_then(|f| f.step),
+        count: counts.failed,
+        total: counts.rows,
+        advice: "return −inf where there is no mass, set `bounds` where a coordinate is \
+                 limited, or start from where the density is defined"
+            .into(),
     }
 }
 

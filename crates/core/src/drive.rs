@@ -1,5 +1,6 @@
 //! The one outer loop: every sampler gets progress, cancel, checkpoints and resume from it.
 
+use crate::cx::not_finite;
 use crate::{Counts, Error, Flow, Result, Run, Runtime, Sampler, Sink};
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +11,8 @@ pub struct Checkpoint {
     pub step: u64,
     /// Evaluations so far.
     pub counts: Counts,
+    /// Whether that was the last step.
+    pub done: bool,
     /// The sampler's state; `None` if it cannot be saved and must run again from its first step.
     pub state: Option<Vec<u8>>,
 }
@@ -50,6 +53,67 @@ pub struct Outcome {
     pub steps: u64,
 }
 
+/// A run that stands before its next step.
+pub struct Started<'a> {
+    run: Box<dyn Run + 'a>,
+    step: u64,
+    done: bool,
+}
+
+impl std::fmt::Debug for Started<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Started")
+            .field("step", &self.step)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Starts `sampler` for `n` draws, from its beginning or from a checkpoint: what it finds wrong
+/// with its settings or its start is known before anything is kept. See [`drive`].
+///
+/// # Errors
+/// What the sampler or its target return.
+pub fn start<'a>(
+    sampler: &'a dyn Sampler,
+    runtime: &mut Runtime,
+    n: usize,
+    from: Option<&Checkpoint>,
+) -> Result<Started<'a>> {
+    if let Some(Checkpoint {
+        step,
+        counts,
+        done,
+        state: Some(state),
+    }) = from
+    {
+        let run = runtime.enter("sampler", 0, |cx| {
+            sampler.resume(&mut cx.at("init", 0), state)
+        })?;
+        runtime.set_counts(counts.clone());
+        return Ok(Started {
+            run,
+            step: *step,
+            done: *done,
+        });
+    }
+    runtime.set_counts(Counts::default());
+    let run = runtime
+        .enter("sampler", 0, |cx| sampler.start(&mut cx.at("init", 0), n))
+        .map_err(|e| match e {
+            // Values that are not finite count as points without mass: where the start breaks down
+            // for want of mass, they are the cause.
+            Error::Breakdown { .. } if runtime.counts().failed > runtime.counts().rows / 2 => {
+                not_finite("target", runtime.counts())
+            }
+            other => other,
+        })?;
+    Ok(Started {
+        run,
+        step: 0,
+        done: false,
+    })
+}
+
 /// Runs `sampler` for `n` draws, from its beginning or from a checkpoint. Random streams are those
 /// of (seed, "sampler", step), so a resumed run gives the bits of an uninterrupted one.
 ///
@@ -65,65 +129,60 @@ pub fn drive(
     from: Option<&Checkpoint>,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
-    let cancel = runtime.cancel();
-    let (mut run, mut step) = match from {
-        Some(Checkpoint {
-            step,
-            counts,
-            state: Some(state),
-        }) => {
-            let run = runtime.enter("sampler", 0, |cx| {
-                sampler.resume(&mut cx.at("init", 0), state)
-            })?;
-            runtime.set_counts(counts.clone());
-            (run, *step)
-        }
-        _ => {
-            runtime.set_counts(Counts::default());
-            (
-                runtime.enter("sampler", 0, |cx| sampler.start(&mut cx.at("init", 0), n))?,
-                0,
-            )
-        }
-    };
-    let save = |run: &dyn Run, step: u64, counts: &Counts| -> Result<Checkpoint> {
-        Ok(Checkpoint {
-            step,
-            counts: counts.clone(),
-            state: run.save()?,
-        })
-    };
-    loop {
-        if cancel.requested() {
-            observer.cancelled(save(run.as_ref(), step, runtime.counts())?)?;
-            return Ok(Outcome {
-                complete: false,
-                steps: step,
-            });
-        }
-        let outcome = runtime.enter("sampler", 0, |cx| {
-            run.step(&mut cx.at_step(step), observer_sink(observer))
-        });
-        let flow = match outcome {
-            // The state is in mid-step: what holds is the last checkpoint.
-            Err(Error::Cancelled) => {
+    start(sampler, runtime, n, from)?.drive(runtime, observer)
+}
+
+impl Started<'_> {
+    /// Goes on to the end, or until the run is cancelled.
+    ///
+    /// # Errors
+    /// As [`drive`].
+    pub fn drive(self, runtime: &mut Runtime, observer: &mut dyn Observer) -> Result<Outcome> {
+        let Self {
+            mut run,
+            mut step,
+            mut done,
+        } = self;
+        let cancel = runtime.cancel();
+        let save = |run: &dyn Run, step, done, counts: &Counts| -> Result<Checkpoint> {
+            Ok(Checkpoint {
+                step,
+                counts: counts.clone(),
+                done,
+                state: run.save()?,
+            })
+        };
+        while !done {
+            if cancel.requested() {
+                observer.cancelled(save(run.as_ref(), step, false, runtime.counts())?)?;
                 return Ok(Outcome {
                     complete: false,
                     steps: step,
                 });
             }
-            other => other?,
-        };
-        step += 1;
-        observer.after_step(step, runtime.counts(), &mut || {
-            save(run.as_ref(), step, runtime.counts())
-        })?;
-        if flow == Flow::Done {
-            return Ok(Outcome {
-                complete: true,
-                steps: step,
+            let outcome = runtime.enter("sampler", 0, |cx| {
+                run.step(&mut cx.at_step(step), observer_sink(observer))
             });
+            let flow = match outcome {
+                // The state is in mid-step: what holds is the last checkpoint.
+                Err(Error::Cancelled) => {
+                    return Ok(Outcome {
+                        complete: false,
+                        steps: step,
+                    });
+                }
+                other => other?,
+            };
+            step += 1;
+            done = flow == Flow::Done;
+            observer.after_step(step, runtime.counts(), &mut || {
+                save(run.as_ref(), step, done, runtime.counts())
+            })?;
         }
+        Ok(Outcome {
+            complete: true,
+            steps: step,
+        })
     }
 }
 

@@ -5,23 +5,32 @@ use crate::cx::{Cx, Level, Local, Services, Shared};
 use crate::stream::Key;
 use crate::{Error, Result};
 use rayon::prelude::*;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// A flag that asks a run to stop; clones share it. Setting it is one atomic store.
+/// Asks a run to stop; clones share it. A request is one atomic operation.
+///
+/// The first request stops the run at the end of its step, so that nothing is lost; a further one
+/// also inside a long step, whose work is then lost (a resumed run does it again).
 #[derive(Debug, Clone, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+pub struct Cancel(Arc<AtomicUsize>);
 
 impl Cancel {
-    /// Asks the run to stop at the next chance.
+    /// Asks the run to stop after its step; asked again, at the next chance.
     pub fn request(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether it was asked to.
     #[must_use]
     pub fn requested(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether it was asked to more than once: steps stop in their midst.
+    #[must_use]
+    pub fn urgent(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 1
     }
 }
 
@@ -35,7 +44,7 @@ struct HostServices {
 
 impl Services for HostServices {
     fn cancelled(&self) -> bool {
-        self.cancel.requested()
+        self.cancel.urgent()
     }
 
     fn log(&self, level: Level, message: &str) {

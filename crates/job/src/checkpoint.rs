@@ -28,6 +28,7 @@ pub(crate) struct Gathered {
 struct Head {
     step: u64,
     counts: Counts,
+    done: bool,
     has_state: bool,
     extent: Extent,
     gathered: Gathered,
@@ -49,6 +50,7 @@ impl Saved {
         let head = Head {
             step: self.checkpoint.step,
             counts: self.checkpoint.counts.clone(),
+            done: self.checkpoint.done,
             has_state: self.checkpoint.state.is_some(),
             extent: self.extent.clone(),
             gathered: self.gathered.clone(),
@@ -95,6 +97,7 @@ impl Saved {
             checkpoint: Checkpoint {
                 step: head.step,
                 counts: head.counts,
+                done: head.done,
                 state: head.has_state.then(|| state.to_vec()),
             },
             extent: head.extent,
@@ -126,6 +129,7 @@ mod tests {
             checkpoint: Checkpoint {
                 step: 9,
                 counts: Counts::default(),
+                done: false,
                 state: Some(vec![1, 2, 3]),
             },
             extent: Extent {

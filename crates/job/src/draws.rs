@@ -184,19 +184,19 @@ impl DrawSet {
             "method = sample (Default)".into(),
             "  sample".into(),
             format!("    num_samples = {n}"),
-            "    num_warmup = 0".into(),
+            // Warm-up is the sampler's own affair and never in the file; CmdStanPy refuses 0 here.
+            "    num_warmup = 1".into(),
             "    save_warmup = 0 (Default)".into(),
             "    thin = 1 (Default)".into(),
             "    adapt".into(),
             "      engaged = 0".into(),
-            "    algorithm = hmc (Default)".into(),
-            "      hmc".into(),
-            "        engine = nuts (Default)".into(),
+            // Nothing of Stan's own adaptation is in the file; readers look for it elsewhere.
+            "    algorithm = fixed_param".into(),
             format!("id = {}", chain + 1),
             "random".into(),
             format!("  seed = {}", plan.run.seed),
             format!("sampler = retrograde {}", plan.component(Kind::Sampler)),
-        ] as [String; 19]
+        ] as [String; 17]
         {
             writeln!(out, "# {line}")?;
         }
@@ -231,7 +231,8 @@ impl DrawSet {
             }
             writeln!(out)?;
         }
-        Ok(())
+        // Readers find the end of the draws by the comment behind them.
+        writeln!(out, "#\n# times are in timing.json")
     }
 }
 

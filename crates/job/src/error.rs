@@ -14,8 +14,16 @@ pub enum JobError {
     /// The run failed.
     #[error(transparent)]
     Run(#[from] Error),
-    /// A run directory cannot be taken up.
-    #[error("cannot resume {}: {reason}", directory.display())]
+    /// The run failed after it had begun; what it had kept is in its directory.
+    #[error("{error}")]
+    Stopped {
+        /// The run directory.
+        directory: PathBuf,
+        /// Why.
+        error: Error,
+    },
+    /// A run directory cannot be used.
+    #[error("{}: {reason}", directory.display())]
     Refused {
         /// The run directory.
         directory: PathBuf,
@@ -30,7 +38,7 @@ impl JobError {
     pub fn status(&self) -> Status {
         match self {
             JobError::Config(_) | JobError::Refused { .. } => Status::Config,
-            JobError::Run(e) => e.status(),
+            JobError::Run(e) | JobError::Stopped { error: e, .. } => e.status(),
         }
     }
 }

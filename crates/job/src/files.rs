@@ -1,5 +1,6 @@
 //! Files that a job reads, with their hashes, and files that it writes, all at once or not at all.
 
+use crate::place::below;
 use retrograde_core::registry::Files;
 use retrograde_core::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -78,7 +79,7 @@ impl JobFiles {
 
 impl Files for JobFiles {
     fn read(&self, path: &Path) -> Result<Vec<u8>> {
-        let path = self.base.join(path);
+        let path = below(&self.base, path);
         let bytes = std::fs::read(&path).map_err(io_error("cannot read", &path))?;
         let file = InputFile::with(&path, &bytes);
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);

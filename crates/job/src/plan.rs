@@ -1,10 +1,11 @@
 //! From a job's text to a plan in which everything is built and checked.
 
 use crate::config::{
-    ConfigError, Diagnostic, Document, Entry, Node, Span, Table, Value, component_kind,
-    fill_defaults, locate, to_toml_text, validate, validate_component,
+    ConfigError, Diagnostic, Document, Entry, Node, Table, Value, component_kind, fill_defaults,
+    locate, to_toml_text, validate, validate_component,
 };
 use crate::files::{InputFile, JobFiles};
+use crate::place::place;
 use crate::settings::{BoundsSettings, ExpectSettings, OutputSettings, RunSettings};
 use retrograde_core::registry::{Need, Needs, Parts, schema_of};
 use retrograde_core::{Bounded, Error, Kind, Registry, Sampler, Target};
@@ -63,6 +64,7 @@ impl Plan {
         let checked = Checked::new(document, registry)?;
         Builder {
             document,
+            base,
             registry,
             files: JobFiles::new(base),
         }
@@ -83,15 +85,21 @@ impl Checked {
     fn new(document: &Document, registry: &Registry) -> Result<Self, ConfigError> {
         let root = &document.root;
         let top = top_schema();
-        let mut found = validate(root, &top, &top, "");
-        let mut resolved = fill_defaults(root, &top, &top);
+        // A missing table is told below, with what to write.
+        let mut keys = top.clone();
+        keys["required"] = json!([]);
+        let mut found = validate(root, &keys, &keys, "");
+        let mut resolved = fill_defaults(&with_output(root), &top, &top);
         let mut kinds = Vec::new();
         for kind in Kind::ALL {
             let word = kind.word();
+            let names: Vec<&str> = registry.of(kind).map(|c| c.name.as_ref()).collect();
             let Some(node) = root.at(&[word]) else {
+                if matches!(kind, Kind::Target | Kind::Sampler) {
+                    found.push(missing_table(root, word, &names));
+                }
                 continue;
             };
-            let names: Vec<&str> = registry.of(kind).map(|c| c.name.as_ref()).collect();
             let name = match component_kind(node, word, names) {
                 Ok(name) => name,
                 Err(diagnostic) => {
@@ -117,20 +125,12 @@ impl Checked {
             kinds.push((kind, name.to_owned()));
         }
         for word in OTHER_TABLES {
-            let (schema, node) = (table_schema(word), root.at(&[word]));
-            if let Some(node) = node {
+            let schema = table_schema(word);
+            if let Some(node) = root.at(&[word]) {
                 found.extend(validate(node, &schema, &schema, word));
             }
-            let filled = match node {
-                Some(node) => fill_defaults(node, &schema, &schema),
-                None => fill_defaults(&Node::new(Value::Table(Table::new())), &schema, &schema),
-            };
-            if let (Some(table), "output") = (resolved.as_table_mut(), word) {
-                table.insert(Entry {
-                    key: word.into(),
-                    key_span: None,
-                    node: filled,
-                });
+            if let Some(slot) = resolved.as_table_mut().and_then(|t| t.get_mut(word)) {
+                *slot = fill_defaults(slot, &schema, &schema);
             }
         }
         if found.is_empty() {
@@ -139,6 +139,27 @@ impl Checked {
             Err(document.error(found))
         }
     }
+}
+
+/// The job with an `[output]` table, so that what is kept shows its defaults.
+fn with_output(root: &Node) -> Node {
+    let mut root = root.clone();
+    if let Some(table) = root.as_table_mut()
+        && table.get("output").is_none()
+    {
+        table.insert(Entry {
+            key: "output".into(),
+            key_span: None,
+            node: Node::new(Value::Table(Table::new())),
+        });
+    }
+    root
+}
+
+fn missing_table(root: &Node, word: &str, names: &[&str]) -> Diagnostic {
+    let names = names.join("`, `");
+    Diagnostic::new(root.span, format!("the job has no [{word}] table"))
+        .help(format!("add `[{word}]` with its `kind`, one of `{names}`"))
 }
 
 /// Tables that a component cannot do without and that the job lacks.
@@ -170,6 +191,7 @@ fn missing_parts(
 
 struct Builder<'a> {
     document: &'a Document,
+    base: &'a Path,
     registry: &'a Registry,
     files: JobFiles,
 }
@@ -308,48 +330,9 @@ impl Builder<'_> {
         })
     }
 
-    /// A component's error, with the place in the job that it is about.
     fn place(&self, table: &str, error: &Error) -> ConfigError {
-        let root = &self.document.root;
-        let key = match error {
-            Error::Setting { key, .. } | Error::Settings { key, .. } => Some(key.as_str()),
-            Error::Missing { .. } => Some("kind"),
-            _ => None,
-        };
-        let file = match error {
-            Error::Data { file, .. } => Some(file),
-            Error::Io { path, .. } => Some(path),
-            _ => None,
-        };
-        let place = match file {
-            Some(file) => file_place(root.at(&[table]), file).or_else(|| locate(root, table, "")),
-            None => locate(root, table, key.unwrap_or("")),
-        };
-        let mut text = error.to_string();
-        if let Some(source) = std::error::Error::source(error) {
-            text = format!("{text}: {source}");
-        }
-        let diagnostic = match error {
-            Error::Setting { allowed, .. } => {
-                Diagnostic::new(place, text).label(format!("must be {allowed}"))
-            }
-            Error::Io { .. } => Diagnostic::new(place, text)
-                .label("this file")
-                .help("paths are relative to the folder of the job file"),
-            Error::Data { .. } => Diagnostic::new(place, text).label("this file"),
-            _ => Diagnostic::new(place, text),
-        };
-        self.document.error(vec![diagnostic])
+        place(self.document, self.base, table, error)
     }
-}
-
-/// The place of the string in a table that ends the path of `file`.
-fn file_place(table: Option<&Node>, file: &Path) -> Option<Span> {
-    let entries = table?.as_table()?.entries();
-    entries
-        .iter()
-        .find(|e| e.node.as_str().is_some_and(|s| file.ends_with(s)))
-        .and_then(|e| e.node.span)
 }
 
 /// A component's settings: its table without the keys that are the job's.

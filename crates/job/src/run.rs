@@ -5,14 +5,16 @@ use crate::config::Document;
 use crate::draws::{DrawSet, check_names};
 use crate::error::JobError;
 use crate::files::InputFile;
+use crate::place::place;
 use crate::plan::Plan;
 use crate::report::{Material, Report};
-use crate::rundir::{RunDir, refused};
+use crate::rundir::{RunDir, read_report, refused};
 use crate::store::{self, Extent, Store};
-use retrograde_core::drive::{Checkpoint, Observer, drive};
-use retrograde_core::{Cancel, Counts, Draws, Flag, Level, Registry, Result, Runtime, Sink};
+use retrograde_core::drive::{Checkpoint, Observer, Started, start};
+use retrograde_core::{Cancel, Counts, Draws, Error, Flag, Level, Registry, Result, Runtime, Sink};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 /// A run as it can be watched.
@@ -104,9 +106,46 @@ pub fn run(
     monitor: &mut dyn Monitor,
 ) -> std::result::Result<Finished, JobError> {
     check_names(plan.target.as_ref())?;
+    RunDir::check_free(document, plan, options.force)?;
+    // The sampler's own checks come before the directory, which may replace an earlier run's.
+    let mut session = Session::new(plan, options)?;
+    let started = start(
+        plan.sampler.as_ref(),
+        &mut session.runtime,
+        plan.run.draws,
+        None,
+    )
+    .map_err(|e| start_error(document, base, e))?;
     let dir = RunDir::create(document, plan, name, options.force)?;
     dir.begin(plan, source, base)?;
-    execute(&dir, plan, None, options, monitor)
+    session.execute(&dir, plan, started, None, monitor)
+}
+
+/// Starts a job's sampler, which checks what its settings alone do not show: that they fit the
+/// number of draws, and that its starting points have mass. Nothing is kept.
+///
+/// # Errors
+/// [`JobError::Config`] when a setting is wrong; what the start returns.
+pub fn try_start(
+    document: &Document,
+    plan: &Plan,
+    base: &Path,
+) -> std::result::Result<(), JobError> {
+    check_names(plan.target.as_ref())?;
+    let mut runtime = Runtime::new(plan.run.seed, plan.run.threads)?;
+    match start(plan.sampler.as_ref(), &mut runtime, plan.run.draws, None) {
+        Ok(_) => Ok(()),
+        Err(e) => Err(start_error(document, base, e)),
+    }
+}
+
+fn start_error(document: &Document, base: &Path, error: Error) -> JobError {
+    match error {
+        Error::Setting { .. } | Error::Settings { .. } => {
+            place(document, base, "sampler", &error).into()
+        }
+        other => other.into(),
+    }
 }
 
 /// Takes up the run of a directory. A run that is complete is left as it is.
@@ -134,8 +173,16 @@ pub fn resume(
         Ok(saved) => saved,
         Err(e) => return Err(refused(directory, &format!("{e}; run the job anew"))),
     };
-    if saved.is_none() && dir.file("report.json").is_file() {
-        let report = crate::rundir::read_report(directory)?;
+    let rows = std::fs::metadata(dir.file("rows.bin")).map_or(0, |m| m.len());
+    if saved.as_ref().is_some_and(|s| s.extent.bytes() > rows) {
+        return Err(refused(
+            directory,
+            "rows.bin is shorter than its checkpoint says; run the job anew",
+        ));
+    }
+    if let Ok(report) = read_report(directory)
+        && report.complete
+    {
         monitor.message(Level::Info, "the run is complete already; nothing was done");
         return Ok(Finished {
             directory: directory.to_owned(),
@@ -147,7 +194,7 @@ pub fn resume(
     match &saved {
         None => monitor.message(
             Level::Info,
-            "there is no checkpoint yet: the run begins anew",
+            "it has no checkpoint: the run begins anew, to the same bits",
         ),
         Some(s) if s.checkpoint.state.is_none() => monitor.message(
             Level::Info,
@@ -161,100 +208,125 @@ pub fn resume(
             monitor.message(Level::Info, &text);
         }
     }
-    execute(&dir, &plan, saved, options, monitor)
-}
-
-fn execute(
-    dir: &RunDir,
-    plan: &Plan,
-    saved: Option<Saved>,
-    options: &Options,
-    monitor: &mut dyn Monitor,
-) -> std::result::Result<Finished, JobError> {
-    let threads = options.threads.unwrap_or(plan.run.threads);
-    let (send, log) = std::sync::mpsc::channel();
-    let mut runtime = Runtime::new(plan.run.seed, threads)?
-        .with_cancel(options.cancel.clone())
-        .with_log(move |level, text| {
-            let _ = send.send((level, text.to_owned()));
-        });
+    let mut session = Session::new(&plan, options)?;
     // Without a state the run begins anew, and so do its draws.
     let saved = saved.filter(|s| s.checkpoint.state.is_some());
-    let extent = saved.as_ref().map(|s| s.extent.clone());
-    let mut recorder = Recorder {
-        dir,
-        store: Store::open(&dir.file("rows.bin"), plan.target.dim(), extent)?,
-        gathered: saved
-            .as_ref()
-            .map(|s| s.gathered.clone())
-            .unwrap_or_default(),
-        monitor,
-        log,
-        fraction: None,
-        every: Duration::from_secs_f64(plan.output.checkpoint_seconds.min(1e9)),
-        started: Instant::now(),
-        before: saved.as_ref().map_or(0.0, |s| s.seconds),
-        last: Instant::now(),
-        rows: saved.as_ref().map_or(0, |s| s.extent.rows),
-        steps: saved.as_ref().map_or(0, |s| s.checkpoint.step),
-    };
-    let from = saved.map(|s| s.checkpoint);
-    let outcome = drive(
+    let started = start(
         plan.sampler.as_ref(),
-        &mut runtime,
+        &mut session.runtime,
         plan.run.draws,
-        from.as_ref(),
-        &mut recorder,
-    );
-    drop(from);
-    recorder.forward_log();
-    let seconds = recorder.seconds();
-    let mut kept = Kept {
-        dir,
-        plan,
-        seconds,
-        steps: recorder.steps,
-        failure: None,
-        complete: false,
-    };
-    let (error, extent) = match outcome {
-        Ok(outcome) => {
-            kept.complete = outcome.complete;
-            (None, recorder.store.sync()?)
-        }
-        Err(e) => {
-            kept.failure = Some(e.to_string());
-            // The disk may be what failed: then only what the last checkpoint has is sure.
-            let extent = recorder.store.sync().or_else(|_| {
-                let saved = Saved::read(&dir.file("checkpoint.bin"))?;
-                Ok::<_, retrograde_core::Error>(saved.map_or_else(Extent::default, |s| s.extent))
-            })?;
-            (Some(e), extent)
-        }
-    };
-    let Recorder {
-        store, gathered, ..
-    } = recorder;
-    drop(store);
-    let written = kept.write(&mut runtime, &gathered, &extent);
-    if let Some(error) = error {
-        // The first error is the one to mend; a second one, of writing, mostly has the same cause.
-        drop(written);
-        return Err(error.into());
+        saved.as_ref().map(|s| &s.checkpoint),
+    )?;
+    session.execute(&dir, &plan, started, saved, monitor)
+}
+
+/// A run from its start or resumption to its end or interruption.
+struct Session {
+    runtime: Runtime,
+    log: Receiver<(Level, String)>,
+}
+
+impl Session {
+    fn new(plan: &Plan, options: &Options) -> Result<Self> {
+        let threads = options.threads.unwrap_or(plan.run.threads);
+        let (send, log) = std::sync::mpsc::channel();
+        let runtime = Runtime::new(plan.run.seed, threads)?
+            .with_cancel(options.cancel.clone())
+            .with_log(move |level, text| {
+                let _ = send.send((level, text.to_owned()));
+            });
+        Ok(Self { runtime, log })
     }
-    let report = written?;
-    if report.complete {
-        // What only a resumed run would need.
-        for name in ["checkpoint.bin", "rows.bin"] {
-            let _ = std::fs::remove_file(dir.file(name));
-        }
+
+    fn execute(
+        self,
+        dir: &RunDir,
+        plan: &Plan,
+        started: Started<'_>,
+        saved: Option<Saved>,
+        monitor: &mut dyn Monitor,
+    ) -> std::result::Result<Finished, JobError> {
+        self.go_on(dir, plan, started, saved, monitor)
+            .map_err(|error| JobError::Stopped {
+                directory: dir.path().to_owned(),
+                error,
+            })
     }
-    Ok(Finished {
-        directory: dir.path().to_owned(),
-        report,
-        seconds,
-        threads: runtime.threads(),
-    })
+
+    fn go_on(
+        self,
+        dir: &RunDir,
+        plan: &Plan,
+        started: Started<'_>,
+        saved: Option<Saved>,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Finished> {
+        let Self { mut runtime, log } = self;
+        let extent = saved.as_ref().map(|s| s.extent.clone());
+        let mut recorder = Recorder {
+            dir,
+            store: Store::open(&dir.file("rows.bin"), plan.target.dim(), extent)?,
+            monitor,
+            log,
+            fraction: None,
+            every: Duration::from_secs_f64(plan.output.checkpoint_seconds.min(1e9)),
+            started: Instant::now(),
+            before: saved.as_ref().map_or(0.0, |s| s.seconds),
+            last: Instant::now(),
+            rows: saved.as_ref().map_or(0, |s| s.extent.rows),
+            steps: saved.as_ref().map_or(0, |s| s.checkpoint.step),
+            gathered: saved.map(|s| s.gathered).unwrap_or_default(),
+        };
+        let outcome = started.drive(&mut runtime, &mut recorder);
+        recorder.forward_log();
+        let seconds = recorder.seconds();
+        let mut kept = Kept {
+            dir,
+            plan,
+            seconds,
+            steps: recorder.steps,
+            failure: None,
+            complete: false,
+        };
+        let (error, extent) = match outcome {
+            Ok(outcome) => {
+                kept.complete = outcome.complete;
+                (None, recorder.store.sync()?)
+            }
+            Err(e) => {
+                kept.failure = Some(e.to_string());
+                // The disk may be what failed: then only what the last checkpoint has is sure.
+                let extent = recorder.store.sync().or_else(|_| {
+                    let saved = Saved::read(&dir.file("checkpoint.bin"))?;
+                    Ok::<_, Error>(saved.map_or_else(Extent::default, |s| s.extent))
+                })?;
+                (Some(e), extent)
+            }
+        };
+        let Recorder {
+            store, gathered, ..
+        } = recorder;
+        drop(store);
+        let written = kept.write(&mut runtime, &gathered, &extent);
+        if let Some(error) = error {
+            // The first error is the one to mend; a second one, of writing, mostly has the same cause.
+            drop(written);
+            return Err(error);
+        }
+        let report = written?;
+        if report.complete {
+            // What only a resumed run would need.
+            for name in ["checkpoint.bin", "rows.bin"] {
+                let _ = std::fs::remove_file(dir.file(name));
+            }
+        }
+        Ok(Finished {
+            directory: dir.path().to_owned(),
+            report,
+            seconds,
+            threads: runtime.threads(),
+        })
+    }
 }
 
 /// What is written when a run ends, in whatever way.
@@ -303,7 +375,7 @@ struct Recorder<'a> {
     store: Store,
     gathered: Gathered,
     monitor: &'a mut dyn Monitor,
-    log: std::sync::mpsc::Receiver<(Level, String)>,
+    log: Receiver<(Level, String)>,
     fraction: Option<f64>,
     every: Duration,
     started: Instant,

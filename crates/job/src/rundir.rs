@@ -1,17 +1,19 @@
 //! The run directory: who may write it, and what a run depends on.
 
-use crate::config::{ConfigError, Diagnostic, Document, locate};
+use crate::config::{Diagnostic, Document, locate};
 use crate::error::JobError;
 use crate::files::{InputFile, io_error, sha256, write_atomically};
 use crate::plan::Plan;
 use crate::report::Report;
-use retrograde_core::{Error, Result};
+use retrograde_core::Result;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 /// Version of the layout of a run directory.
 const LAYOUT: u32 = 1;
+/// Locked by the process that writes the directory.
+const LOCK: &str = ".lock";
 
 /// What a run depends on, so that a resumed one is the same: `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +50,43 @@ impl RunDir {
         &self.path
     }
 
+    /// Whether the directory that a job chose could be made; a default one always can.
+    pub(crate) fn check_free(
+        document: &Document,
+        plan: &Plan,
+        force: bool,
+    ) -> std::result::Result<(), JobError> {
+        let Some(path) = plan.output.directory.as_deref() else {
+            return Ok(());
+        };
+        let fail = |message, help| Err(unusable(document, message, help));
+        if path.is_empty() {
+            return fail("the run directory has no name".into(), "give it one");
+        }
+        let path = Path::new(path);
+        if !occupied(path) {
+            return Ok(());
+        }
+        let shown = path.display();
+        if !path.is_dir() {
+            return fail(
+                format!("{shown} is a file, not a directory"),
+                "choose another place with `-o`",
+            );
+        }
+        match (is_run(path), force) {
+            (true, true) => Ok(()),
+            (true, false) => fail(
+                format!("the run directory {shown} exists already"),
+                "choose another with `-o`, or replace it with `--force`",
+            ),
+            (false, _) => fail(
+                format!("the directory {shown} holds other files and is no run directory"),
+                "choose another with `-o`",
+            ),
+        }
+    }
+
     /// Makes the directory of a new run. A default directory that is taken is numbered; a chosen one
     /// is an error, unless `force` and it is a run directory.
     pub(crate) fn create(
@@ -56,72 +95,55 @@ impl RunDir {
         name: &str,
         force: bool,
     ) -> std::result::Result<Self, JobError> {
-        let chosen = plan.output.directory.as_deref();
-        let fail = |message: String, help: &str| {
-            let place = chosen.and_then(|_| locate(&document.root, "output", "directory"));
-            let d = Diagnostic::new(place, message)
-                .label("the run directory")
-                .help(help);
-            JobError::Config(ConfigError::new(document.sources.clone(), vec![d]))
+        let make = |path: &Path| {
+            std::fs::create_dir_all(path).map_err(|e| {
+                unusable(
+                    document,
+                    format!("cannot make the run directory {}: {e}", path.display()),
+                    "choose a place that can be written with `-o`",
+                )
+            })
         };
-        let path = match chosen {
-            Some(path) => PathBuf::from(path),
-            None => free_directory(name),
+        let Some(path) = plan.output.directory.as_deref().map(Path::new) else {
+            // Another run may take a number between the look and the lock.
+            let mut k = 0;
+            loop {
+                k += 1;
+                let path = default_directory(name, k);
+                if !occupied(&path) {
+                    make(&path)?;
+                    if let Some(dir) = Self::lock(&path)?.filter(|_| !occupied(&path)) {
+                        return Ok(dir);
+                    }
+                }
+            }
         };
-        if occupied(&path) {
-            if !force {
-                return Err(fail(
-                    format!("the run directory {} exists already", path.display()),
-                    "choose another with `-o`, or replace it with `--force`",
-                ));
-            }
-            if !path.join("manifest.json").is_file() {
-                return Err(fail(
-                    format!(
-                        "{} is not a run directory, so it is not replaced",
-                        path.display()
-                    ),
-                    "choose another with `-o`",
-                ));
-            }
-            clear(&path)?;
+        make(path)?;
+        let dir = Self::lock(path)?.ok_or_else(|| busy(path))?;
+        // Only now nobody else can be writing there.
+        Self::check_free(document, plan, force)?;
+        if force {
+            clear(path)?;
         }
-        if let Err(e) = std::fs::create_dir_all(&path) {
-            return Err(fail(
-                format!("cannot make the run directory {}: {e}", path.display()),
-                "choose a place that can be written with `-o`",
-            ));
-        }
-        Self::lock(&path).map_err(|e| {
-            fail(
-                e.to_string(),
-                "choose a place that can be written with `-o`",
-            )
-        })
+        Ok(dir)
     }
 
     /// Opens the directory of an earlier run.
     pub(crate) fn open(path: &Path) -> std::result::Result<Self, JobError> {
-        if !path.join("manifest.json").is_file() {
-            return Err(refused(
-                path,
-                "it is not a run directory (it has no manifest.json)",
-            ));
-        }
-        Ok(Self::lock(path)?)
+        check_run(path)?;
+        Self::lock(path)?.ok_or_else(|| busy(path))
     }
 
-    fn lock(path: &Path) -> Result<Self> {
-        let name = path.join(".lock");
+    /// `None` if another process has the lock.
+    fn lock(path: &Path) -> Result<Option<Self>> {
+        let name = path.join(LOCK);
         let lock = File::create(&name).map_err(io_error("cannot write", &name))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self {
+            Ok(()) => Ok(Some(Self {
                 path: path.to_owned(),
                 _lock: lock,
-            }),
-            Err(TryLockError::WouldBlock) => Err(Error::Busy {
-                what: format!("the run directory {}", path.display()),
-            }),
+            })),
+            Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(e)) => Err(io_error("cannot lock", &name)(e)),
         }
     }
@@ -177,19 +199,26 @@ impl RunDir {
         // The job as the user wrote it may be gone; if it is there it must be the same.
         let source = m.source.iter().filter(|f| f.path.exists());
         for file in std::iter::once(&job).chain(source).chain(&m.files) {
-            let bytes = std::fs::read(&file.path).map_err(io_error("cannot read", &file.path))?;
+            let shown = file.path.display();
+            let bytes = std::fs::read(&file.path).map_err(|e| {
+                let why = format!("cannot read {shown}, which the run depends on: {e}");
+                refused(&self.path, &why)
+            })?;
             if sha256(&bytes) != file.sha256 {
                 return Err(refused(
                     &self.path,
                     &format!(
-                        "{} has changed since the run began; put it back as it was, or run the job anew",
-                        file.path.display()
+                        "{shown} has changed since the run began; put it back as it was, or run the job anew"
                     ),
                 ));
             }
         }
         Ok(m)
     }
+}
+
+fn busy(directory: &Path) -> JobError {
+    refused(directory, "another process is writing this run directory")
 }
 
 pub(crate) fn refused(directory: &Path, reason: &str) -> JobError {
@@ -203,30 +232,51 @@ fn program() -> String {
     concat!("retrograde ", env!("CARGO_PKG_VERSION")).into()
 }
 
-/// Whether something is there that must not be overwritten.
+/// A problem of the directory that the job chose.
+fn unusable(document: &Document, message: String, help: &str) -> JobError {
+    let place = locate(&document.root, "output", "directory")
+        .filter(|_| document.root.at(&["output", "directory"]).is_some());
+    let found = Diagnostic::new(place, message)
+        .label("the run directory")
+        .help(help);
+    document.error(vec![found]).into()
+}
+
+fn is_run(path: &Path) -> bool {
+    path.join("manifest.json").is_file()
+}
+
+/// Refuses what is no run directory.
+fn check_run(path: &Path) -> std::result::Result<(), JobError> {
+    let reason = match path.metadata() {
+        Ok(_) if is_run(path) => return Ok(()),
+        Ok(m) if m.is_dir() => "this is not a run directory: it has no manifest.json",
+        Ok(_) => "this is a file, not a run directory",
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => "there is no such run directory",
+        Err(e) => return Err(refused(path, &e.to_string())),
+    };
+    Err(refused(path, reason))
+}
+
+/// Whether something is there that must not be overwritten; the lock of a run that never began is
+/// not.
 fn occupied(path: &Path) -> bool {
     match std::fs::read_dir(path) {
-        Ok(mut entries) => entries.next().is_some(),
+        Ok(entries) => entries.flatten().any(|e| e.file_name() != LOCK),
         Err(_) => path.symlink_metadata().is_ok(),
     }
 }
 
-/// `runs/name`, or the first of `runs/name-2`, `runs/name-3`, … that is free.
-fn free_directory(name: &str) -> PathBuf {
-    let numbered = |k: u64| {
-        Path::new("runs").join(if k == 1 {
-            name.to_owned()
-        } else {
-            format!("{name}-{k}")
-        })
-    };
-    (1..)
-        .map(numbered)
-        .find(|p| !occupied(p))
-        .unwrap_or_else(|| numbered(1))
+/// `runs/name`, then `runs/name-2`, `runs/name-3`, …
+fn default_directory(name: &str, k: u64) -> PathBuf {
+    Path::new("runs").join(if k == 1 {
+        name.to_owned()
+    } else {
+        format!("{name}-{k}")
+    })
 }
 
-/// Removes the files of an earlier run; other files are left alone.
+/// Removes the files of an earlier run, its lock apart; other files are left alone.
 fn clear(path: &Path) -> Result {
     let ours = |name: &str| {
         let fixed = [
@@ -236,7 +286,6 @@ fn clear(path: &Path) -> Result {
             "timing.json",
             "rows.bin",
             "checkpoint.bin",
-            ".lock",
             "draws.npy",
             "draws.csv",
             "outputs.npy",
@@ -259,12 +308,19 @@ fn clear(path: &Path) -> Result {
 /// Reads the report of a run directory.
 ///
 /// # Errors
-/// [`JobError::Run`] when it cannot be read, [`JobError::Refused`] when it is not a report.
+/// [`JobError::Refused`] when it is no run directory, or has no report that can be read.
 pub fn read_report(directory: &Path) -> std::result::Result<Report, JobError> {
-    let path = directory.join("report.json");
-    let text = std::fs::read(&path).map_err(io_error("cannot read", &path))?;
-    serde_json::from_slice(&text).map_err(|e| JobError::Refused {
-        directory: directory.to_owned(),
-        reason: format!("report.json cannot be read: {e}"),
-    })
+    check_run(directory)?;
+    let text = std::fs::read(directory.join("report.json")).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => refused(
+            directory,
+            &format!(
+                "the run has no report yet; if it was killed, `retrograde run --resume {}` goes on",
+                directory.display()
+            ),
+        ),
+        _ => refused(directory, &format!("cannot read report.json: {e}")),
+    })?;
+    serde_json::from_slice(&text)
+        .map_err(|e| refused(directory, &format!("report.json cannot be read: {e}")))
 }

@@ -37,6 +37,14 @@ pub(crate) struct Extent {
     pub(crate) columns: Option<Columns>,
 }
 
+impl Extent {
+    /// Length of the file.
+    pub(crate) fn bytes(&self) -> u64 {
+        let width = self.columns.as_ref().map_or(0, Columns::width) as u64;
+        self.rows.saturating_mul(8).saturating_mul(width)
+    }
+}
+
 impl Default for Extent {
     fn default() -> Self {
         Self {
@@ -65,8 +73,7 @@ impl Store {
                 .append(true)
                 .truncate(false)
                 .open(path)?;
-            let width = extent.columns.as_ref().map_or(0, Columns::width) as u64;
-            let bytes = extent.rows * width * 8;
+            let bytes = extent.bytes();
             if file.metadata()?.len() < bytes {
                 return Err(std::io::Error::other(
                     "it is shorter than its checkpoint says",

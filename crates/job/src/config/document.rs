@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::diagnostic::{ConfigError, Diagnostic};
-use super::overrides::apply_override;
+use super::overrides::{apply_option, apply_override};
 use super::parse::parse;
 use super::path::parse_path;
 use super::source::{Source, SourceId, Sources, Span, read_source};
@@ -65,6 +65,21 @@ impl Document {
             true => Ok(()),
             false => Err(self.error(found)),
         }
+    }
+
+    /// Applies an option of the command line in place of the key at `path`; see [`apply_option`].
+    ///
+    /// # Errors
+    /// As [`apply_option`].
+    pub fn set_option(
+        &mut self,
+        option: &str,
+        path: &str,
+        value: &str,
+        text: bool,
+    ) -> Result<(), ConfigError> {
+        apply_option(&mut self.root, &mut self.sources, option, path, value, text)
+            .map_err(|found| self.error(found))
     }
 
     /// An error with these problems and this document's texts.

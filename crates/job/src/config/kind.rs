@@ -57,7 +57,12 @@ pub fn unknown_kind<'k>(
         Some(near) => format!("did you mean `{near}`?"),
         None => "unknown kind".to_owned(),
     };
+    let known = if kinds.is_empty() {
+        format!("this program has no kind of {path}")
+    } else {
+        format!("the kinds are {}", listed(kinds))
+    };
     Diagnostic::new(span, format!("unknown kind {name:?} in `{path}`"))
         .label(label)
-        .help(format!("the kinds are {}", listed(kinds)))
+        .help(known)
 }

@@ -36,7 +36,7 @@ pub use defaults::fill_defaults;
 pub use diagnostic::{ConfigError, Diagnostic, DiagnosticRecord, render};
 pub use document::{Document, locate};
 pub use kind::{component_kind, unknown_kind};
-pub use overrides::apply_override;
+pub use overrides::{apply_option, apply_override};
 pub use parse::{MAX_DEPTH, parse};
 pub use path::{PathError, Segment, parse_path};
 pub use schema::{validate, validate_component};

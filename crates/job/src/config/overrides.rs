@@ -51,6 +51,38 @@ pub fn apply_override(
     Ok(())
 }
 
+/// Applies an option of the command line that stands for the key at `path`, such as `--seed 4`;
+/// diagnostics show it as it was typed. A `text` is taken as a string as it stands, else the value
+/// is read as [`apply_override`] does.
+///
+/// # Errors
+/// As [`apply_override`].
+pub fn apply_option(
+    root: &mut Node,
+    sources: &mut Sources,
+    option: &str,
+    path: &str,
+    value: &str,
+    text: bool,
+) -> Result<(), Vec<Diagnostic>> {
+    let typed = format!("{option} {value}");
+    let offset = option.len() + 1;
+    let id = sources.add(Source::argument(typed.clone()));
+    let span = |_, _| Span::new(id, offset..typed.len());
+    let steps = parse_path(path).map_err(|e| vec![Diagnostic::new(Some(span(0, 0)), e.message)])?;
+    let node = if text {
+        Node {
+            span: Some(span(0, 0)),
+            value: Value::String(value.to_owned()),
+        }
+    } else {
+        read_value(&typed, id, offset, path)?
+    };
+    check_path(root, &steps, path, span).map_err(|d| vec![d])?;
+    put(root, &steps, node, span);
+    Ok(())
+}
+
 /// The first `=` outside quotes.
 fn find_equals(argument: &str) -> Option<usize> {
     let mut quote = None;

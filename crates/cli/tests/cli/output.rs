@@ -1,0 +1,215 @@
+//! What goes to which stream, and how: results only on standard output, colour only where wanted.
+
+use crate::lab::{JOBS, Lab, NORMAL, ULA};
+use serde_json::Value;
+use std::process::Stdio;
+
+fn small() -> Lab {
+    Lab::new(format!("draws = 400\n{NORMAL}{ULA}thin = 20\n"))
+}
+
+#[track_caller]
+fn holds(object: &Value, keys: &[&str]) {
+    let all: Vec<&String> = object.as_object().unwrap().keys().collect();
+    for key in keys {
+        assert!(all.iter().any(|k| k == key), "no `{key}` among {all:?}");
+    }
+}
+
+#[test]
+fn every_command_can_write_an_object() {
+    let lab = small();
+    let object = |args: &[&str]| {
+        let said = lab.run(&[args, &["--json"]].concat());
+        assert_eq!(said.err, "", "{args:?}");
+        let object = said.json();
+        assert_eq!(object["schema_version"], 1, "{args:?}");
+        object
+    };
+    let run = object(&["run", "job.toml", "-o", "out"]);
+    holds(
+        &run,
+        &["status", "directory", "seconds", "threads", "report"],
+    );
+    assert_eq!(run["status"], "complete");
+    assert_eq!(run["directory"], "out");
+    assert_eq!(run["report"], lab.json("out/report.json"));
+    holds(
+        &run["report"],
+        &[
+            "complete",
+            "components",
+            "seed",
+            "draws",
+            "dim",
+            "chains",
+            "draws_per_chain",
+            "steps",
+            "evaluations",
+            "log_z",
+            "scalars",
+            "coordinates",
+            "weights",
+            "tables",
+            "verdicts",
+        ],
+    );
+    holds(
+        &run["report"]["verdicts"][0],
+        &["check", "status", "text", "advice"],
+    );
+    let check = object(&["check", "job.toml", "--gradient"]);
+    assert_eq!(check["status"], "ok");
+    assert_eq!(check["finite_points"], check["points"]);
+    assert!(check["gradient_error"].as_f64().unwrap() < 1e-8);
+    let list = object(&["list"]);
+    for component in list["components"].as_array().unwrap() {
+        holds(component, &["kind", "name", "summary", "source"]);
+    }
+    let described = object(&["describe", "ula"]);
+    assert_eq!(
+        described["components"][0]["schema"]["properties"]["chains"]["minimum"],
+        1
+    );
+    holds(&object(&["summary", "out"]), &["report"]);
+    holds(&object(&["run", "job.toml", "--dry-run"]), &["job"]);
+}
+
+#[test]
+fn colour_only_where_it_is_wanted() {
+    let lab = small();
+    lab.run(&["run", "job.toml", "-o", "out"]);
+    let coloured = |args: &[&str], variables: &[(&str, &str)]| {
+        let mut command = lab.command(args);
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        let escape = |bytes: &[u8]| bytes.contains(&0x1b);
+        (escape(&output.stdout), escape(&output.stderr))
+    };
+    let (ok, wrong) = (["summary", "out"], ["run", "job.toml", "--draws", "0"]);
+    let plain = (false, false);
+    assert_eq!(coloured(&ok, &[]), plain);
+    assert_eq!(coloured(&wrong, &[]), plain);
+    let forced = [("CLICOLOR_FORCE", "1")];
+    assert_eq!(coloured(&ok, &forced), (true, false));
+    assert_eq!(coloured(&wrong, &forced), (false, true));
+    let never = ["summary", "out", "--color", "never"];
+    assert_eq!(coloured(&never, &forced), plain);
+    let always = ["summary", "out", "--color", "always"];
+    assert_eq!(coloured(&always, &[]), (true, false));
+    assert_eq!(coloured(&ok, &[("NO_COLOR", "1")]), plain);
+    // Objects are for programs.
+    let json = ["summary", "out", "--color", "always", "--json"];
+    assert_eq!(coloured(&json, &forced), plain);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure_and_a_full_disk_is_one() {
+    let lab = small();
+    lab.run(&["run", "job.toml", "-o", "out"]);
+    for args in [
+        &["schema"] as &[&str],
+        &["list"],
+        &["summary", "out"],
+        &["describe", "ula"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = lab
+            .command(args)
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .output();
+        let output = output.unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            matches!(output.status.code(), Some(0 | 3)),
+            "{args:?}: {err}"
+        );
+        assert_eq!(err, "", "{args:?}");
+    }
+    if let Ok(full) = std::fs::File::create("/dev/full") {
+        let output = lab.command(&["list"]).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert!(err.contains("cannot write to standard output"), "{err}");
+    }
+}
+
+#[test]
+fn the_schema_has_every_component_and_takes_its_references_from_itself() {
+    let lab = small();
+    let schema = lab.run(&["schema"]).ended(0).json();
+    let list = lab.run(&["list", "--json"]).ended(0).json();
+    for c in list["components"].as_array().unwrap() {
+        let branches = &schema["properties"][c["kind"].as_str().unwrap()]["oneOf"];
+        let named = |b: &&Value| b["properties"]["kind"]["const"] == c["name"];
+        assert_eq!(
+            branches.as_array().unwrap().iter().filter(named).count(),
+            1,
+            "{c}"
+        );
+    }
+    for table in ["output", "expect"] {
+        assert!(schema["properties"][table]["properties"].is_object());
+    }
+    fn references(node: &Value, root: &Value) {
+        if let Some(to) = node["$ref"].as_str() {
+            assert!(
+                root.pointer(to.strip_prefix('#').unwrap()).is_some(),
+                "{to}"
+            );
+        }
+        match node {
+            Value::Object(map) => map.values().for_each(|v| references(v, root)),
+            Value::Array(list) => list.iter().for_each(|v| references(v, root)),
+            _ => {}
+        }
+    }
+    references(&schema, &schema);
+}
+
+#[test]
+fn every_component_is_listed_and_described() {
+    let lab = small();
+    let listed = lab.run(&["list"]).ended(0);
+    let list = lab.run(&["list", "--json"]).ended(0).json();
+    for c in list["components"].as_array().unwrap() {
+        let (kind, name) = (c["kind"].as_str().unwrap(), c["name"].as_str().unwrap());
+        assert!(listed.out.contains(&format!("  {name} ")), "{name}");
+        let said = lab.run(&["describe", kind, name]).ended(0);
+        assert!(
+            said.out.starts_with(&format!("{kind} {name}: ")),
+            "{}",
+            said.out
+        );
+        assert!(said.out.contains("\nsource: "), "{}", said.out);
+        let only = lab.run(&["list", kind]).ended(0);
+        assert!(only.out.contains(&format!("  {name} ")), "{}", only.out);
+    }
+    for (name, _) in JOBS {
+        assert!(listed.out.contains(&format!("  {name} ")), "{name}");
+    }
+}
+
+#[test]
+fn completions_and_help() {
+    let lab = small();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let said = lab.run(&["completions", shell]).ended(0);
+        assert!(
+            said.out.contains("retrograde") && said.out.contains("resume"),
+            "{shell}"
+        );
+        assert_eq!(said.err, "");
+    }
+    for args in [&["--help"] as &[&str], &["run", "--help"], &["--version"]] {
+        let said = lab.run(args).ended(0);
+        assert!(
+            said.out.contains("retrograde") && said.err.is_empty(),
+            "{args:?}"
+        );
+    }
+    // Without arguments the help is a hint, not a result.
+    let said = lab.run(&[]).ended(2);
+    assert!(said.out.is_empty() && said.err.contains("Usage: retrograde"));
+}

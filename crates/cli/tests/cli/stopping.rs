@@ -1,0 +1,320 @@
+//! Runs that are stopped or killed, and taken up again to the bits of an uninterrupted one; runs
+//! that are not, because what they depend on has changed.
+
+use crate::lab::{JOBS, Lab, NORMAL, Running, Said, ULA, length};
+
+/// Files that are the same byte for byte, however often a run was interrupted.
+const BITS: [&str; 3] = ["report.json", "draws.npy", "draws.csv"];
+
+/// A job, and a complete run of it in `whole`.
+fn lab(job: &str) -> Lab {
+    let lab = Lab::new(format!("draws = 40\nseed = 11\n{job}"));
+    let said = lab.run(&["run", "job.toml", "-o", "whole"]);
+    assert!(matches!(said.code, Some(0 | 3)), "{}", said.err);
+    lab
+}
+
+/// Starts the job in `out` with so many seconds between checkpoints.
+fn begin(lab: &Lab, seconds: &str) -> Running {
+    let set = format!("output.checkpoint_seconds={seconds}");
+    lab.start(&["run", "job.toml", "-o", "out", "--set", &set])
+}
+
+/// Length of the file of rows when the run is complete.
+fn all_rows(lab: &Lab) -> u64 {
+    length(&lab.path("whole/draws.npy")) - 128
+}
+
+/// Waits for a checkpoint and that share of the rows.
+#[track_caller]
+fn wait_for(lab: &Lab, run: &mut Running, share: f64) {
+    let wanted = (share * all_rows(lab) as f64) as u64;
+    run.wait_until(|| lab.path("out/checkpoint.bin").exists());
+    run.wait_until(|| length(&lab.path("out/rows.bin")) >= wanted);
+}
+
+/// A killed run cannot be taken for a finished one.
+fn assert_unfinished(lab: &Lab) {
+    let names = lab.names("out");
+    for name in ["report.json", "draws.npy", "draws.csv", "timing.json"] {
+        assert!(!names.iter().any(|n| n == name), "{names:?}");
+    }
+    let said = lab.run(&["summary", "out"]).ended(2);
+    assert!(
+        said.err.contains("`retrograde run --resume out` goes on"),
+        "{}",
+        said.err
+    );
+}
+
+#[track_caller]
+fn resume(lab: &Lab) -> Said {
+    let said = lab.run(&["run", "--resume", "out", "--threads", "1"]);
+    assert!(matches!(said.code, Some(0 | 3)), "{}", said.err);
+    for file in BITS {
+        let same = lab.read(&format!("out/{file}")) == lab.read(&format!("whole/{file}"));
+        assert!(same, "{file} differs from that of the uninterrupted run");
+    }
+    let names = lab.names("out");
+    assert!(
+        !names
+            .iter()
+            .any(|n| n.ends_with(".bin") || n.ends_with(".part")),
+        "{names:?}"
+    );
+    said
+}
+
+#[test]
+fn an_interrupted_run_keeps_its_work_and_goes_on_to_the_same_bits() {
+    for (_, job) in JOBS {
+        let lab = lab(job);
+        for share in [0.0, 0.25] {
+            // No checkpoint is due: the one there is then is that of the interruption.
+            let mut run = begin(&lab, "1000");
+            let wanted = (share * all_rows(&lab) as f64) as u64;
+            run.wait_until(|| lab.path("out/rows.bin").exists());
+            run.wait_until(|| length(&lab.path("out/rows.bin")) >= wanted);
+            run.signal("INT");
+            let said = run.end().ended(130);
+            assert!(
+                said.err.contains("stopping after this step"),
+                "{}",
+                said.err
+            );
+            assert!(
+                said.err.contains("`retrograde run --resume out`"),
+                "{}",
+                said.err
+            );
+            let report = lab.json("out/report.json");
+            assert_eq!(report["complete"], false);
+            assert!(lab.path("out/checkpoint.bin").exists());
+            let kept = report["draws_per_chain"].as_u64().unwrap();
+            assert!(kept < 10 && (kept > 0 || share == 0.0), "{kept}");
+            assert!(
+                said.out.contains("WARN  complete: the run was stopped"),
+                "{}",
+                said.out
+            );
+            let summary = lab.run(&["summary", "out"]);
+            assert!(matches!(summary.code, Some(0 | 3)), "{}", summary.err);
+            assert!(
+                summary.out.contains("WARN  complete: the run was stopped"),
+                "{}",
+                summary.out
+            );
+
+            let said = resume(&lab);
+            assert!(said.err.contains("going on after step"), "{}", said.err);
+            // What is complete is left as it is.
+            let said = resume(&lab);
+            assert!(said.err.contains("complete already"), "{}", said.err);
+            std::fs::remove_dir_all(lab.path("out")).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_killed_run_goes_on_to_the_same_bits() {
+    for (name, job) in JOBS {
+        let lab = lab(job);
+        for share in [0.0, 0.1, 0.5, 0.9] {
+            let mut run = begin(&lab, "0");
+            wait_for(&lab, &mut run, share);
+            run.signal("KILL");
+            assert_eq!(run.end().code, None, "{name}");
+            assert_unfinished(&lab);
+            resume(&lab);
+            std::fs::remove_dir_all(lab.path("out")).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_run_killed_again_and_again_goes_on_to_the_same_bits() {
+    for (_, job) in JOBS {
+        let lab = lab(job);
+        let mut run = begin(&lab, "0");
+        for share in [0.0, 0.2, 0.4, 0.6, 0.8] {
+            wait_for(&lab, &mut run, share);
+            run.signal("KILL");
+            run.end();
+            assert_unfinished(&lab);
+            run = lab.start(&["run", "--resume", "out"]);
+        }
+        run.signal("KILL");
+        run.end();
+        resume(&lab);
+    }
+}
+
+#[test]
+fn a_run_killed_before_its_first_checkpoint_begins_anew() {
+    for (_, job) in JOBS {
+        let lab = lab(job);
+        let mut run = begin(&lab, "1000");
+        run.wait_until(|| length(&lab.path("out/rows.bin")) > 0);
+        run.signal("KILL");
+        run.end();
+        assert_unfinished(&lab);
+        let said = resume(&lab);
+        assert!(
+            said.err.contains("begins anew, to the same bits"),
+            "{}",
+            said.err
+        );
+    }
+}
+
+/// Steps of seconds: many chains on many data.
+fn slow() -> Lab {
+    let lab = Lab::new(format!(
+        "draws = 20000\n[target]\nkind = \"logistic-regression\"\nfile = \"data.csv\"\n{ULA}\
+         chains = 20000\nwarmup = 100000\n"
+    ));
+    let rows: String = (0..4000)
+        .map(|i| format!("{},{}\n", i % 17, i % 2))
+        .collect();
+    lab.write("data.csv", format!("a,label\n{rows}"));
+    lab
+}
+
+#[test]
+fn a_second_interrupt_quits_at_once() {
+    use std::io::BufRead;
+    let lab = slow();
+    let mut run = lab.start(&["run", "job.toml", "-o", "out"]);
+    run.wait_until(|| lab.path("out/rows.bin").exists());
+    run.signal("INT");
+    let mut line = String::new();
+    let mut err = std::io::BufReader::new(run.stderr());
+    err.read_line(&mut line).unwrap();
+    assert!(line.contains("once more to quit at once"), "{line}");
+    run.signal("INT");
+    run.end().ended(130);
+    // It did not wait for the step to end.
+    assert_unfinished(&lab);
+}
+
+#[test]
+fn two_processes_do_not_share_a_directory() {
+    let lab = Lab::new(format!("draws = 40\n{NORMAL}{ULA}warmup = 1000000000000\n"));
+    let mut run = lab.start(&["run", "job.toml", "-o", "out"]);
+    run.wait_until(|| lab.path("out/rows.bin").exists());
+    let busy = |args: &[&str], code: i32, words: &str| {
+        let said = lab.run(args).ended(code);
+        assert!(said.err.contains(words), "{}", said.err);
+    };
+    busy(&["run", "job.toml", "-o", "out"], 2, "exists already");
+    busy(
+        &["run", "job.toml", "-o", "out", "--force"],
+        2,
+        "another process",
+    );
+    busy(&["run", "--resume", "out"], 2, "another process");
+    for name in ["job.toml", "manifest.json", "rows.bin"] {
+        assert!(lab.path(&format!("out/{name}")).exists(), "{name}");
+    }
+    run.signal("INT");
+    run.end().ended(130);
+    assert_eq!(lab.json("out/report.json")["complete"], false);
+}
+
+/// What is refused by name, and leaves the directory as it was.
+#[test]
+fn a_run_is_not_taken_up_when_what_it_depends_on_has_changed() {
+    let lab = Lab::new(format!(
+        "draws = 40\n[target]\nkind = \"logistic-regression\"\nfile = \"data.csv\"\n{ULA}\
+         warmup = 1000000000000\n[output]\ncheckpoint_seconds = 0\n"
+    ));
+    lab.write("data.csv", "a,label\n1,0\n2,1\n0,1\n");
+    let mut run = lab.start(&["run", "job.toml", "-o", "out"]);
+    run.wait_until(|| lab.path("out/checkpoint.bin").exists());
+    run.signal("INT");
+    run.end().ended(130);
+
+    let whole = |name: &str| lab.read(name);
+    let cut = |name: &str| {
+        let mut bytes = lab.read(name);
+        bytes.truncate(bytes.len() / 2);
+        bytes
+    };
+    let flipped = |name: &str| {
+        let mut bytes = lab.read(name);
+        *bytes.last_mut().unwrap() ^= 1;
+        bytes
+    };
+    let more = |name: &str| [lab.read(name), b"\n".to_vec()].concat();
+    let changes: [(&str, Option<Vec<u8>>, &str); 10] = [
+        ("job.toml", Some(more("job.toml")), "job.toml has changed"),
+        (
+            "out/job.toml",
+            Some(more("out/job.toml")),
+            "job.toml has changed",
+        ),
+        ("out/job.toml", None, "cannot read out/job.toml"),
+        ("data.csv", Some(more("data.csv")), "data.csv has changed"),
+        ("data.csv", None, "data.csv, which the run depends on"),
+        (
+            "out/checkpoint.bin",
+            Some(cut("out/checkpoint.bin")),
+            "checkpoint",
+        ),
+        (
+            "out/checkpoint.bin",
+            Some(flipped("out/checkpoint.bin")),
+            "checkpoint",
+        ),
+        ("out/checkpoint.bin", Some(Vec::new()), "checkpoint"),
+        (
+            "out/manifest.json",
+            Some(cut("out/manifest.json")),
+            "manifest.json",
+        ),
+        ("out/manifest.json", None, "manifest.json"),
+    ];
+    for (name, content, words) in changes {
+        let before = whole(name);
+        match content {
+            Some(content) => lab.write(name, content),
+            None => std::fs::remove_file(lab.path(name)).unwrap(),
+        }
+        let others = lab.names("out");
+        let said = lab.run(&["run", "--resume", "out"]).ended(2);
+        assert!(said.err.contains(words), "{name}: {}", said.err);
+        assert!(said.err.starts_with("error: out: "), "{}", said.err);
+        assert_eq!(lab.names("out"), others);
+        lab.write(name, before);
+    }
+
+    // The original job file is not needed, only not to be another.
+    std::fs::remove_file(lab.path("job.toml")).unwrap();
+    let mut run = lab.start(&["run", "--resume", "out"]);
+    let before = lab.read("out/checkpoint.bin");
+    run.wait_until(|| lab.read("out/checkpoint.bin") != before);
+    run.signal("INT");
+    run.end().ended(130);
+}
+
+#[test]
+fn rows_that_are_lost_are_noticed() {
+    let (_, job) = JOBS[0];
+    let lab = lab(job);
+    let mut run = begin(&lab, "0");
+    wait_for(&lab, &mut run, 0.5);
+    run.signal("KILL");
+    run.end();
+    let rows = lab.read("out/rows.bin");
+    lab.write("out/rows.bin", &rows[..rows.len() / 3]);
+    let said = lab.run(&["run", "--resume", "out"]).ended(2);
+    assert!(said.err.contains("rows.bin"), "{}", said.err);
+    assert!(
+        said.err.contains("shorter than its checkpoint says"),
+        "{}",
+        said.err
+    );
+    // Put back, with what a kill may leave beyond it.
+    lab.write("out/rows.bin", [&rows[..], &[7; 13]].concat());
+    resume(&lab);
+}
