@@ -119,6 +119,21 @@ impl<'a> Cx<'a> {
         }
     }
 
+    /// The context of the rows from `row` on (a multiple of [`BLOCK`]): what is filled or spread
+    /// through it continues this context's streams there, so that work done on one run of rows after
+    /// the other has the bits of work done on all at once.
+    pub fn from_row(&mut self, row: usize) -> Cx<'_> {
+        Cx {
+            shared: self.shared,
+            local: self.local,
+            key: self.key,
+            fills: self.fills,
+            row0: self.row0 + row,
+            step: self.step,
+            inside: self.inside,
+        }
+    }
+
     /// As [`at`](Cx::at), and marks failures from here on as those of step `step`.
     pub fn at_step(&mut self, step: u64) -> Cx<'_> {
         let mut cx = self.at("step", step);

@@ -197,8 +197,10 @@ impl<A: Algorithm> Run for TypedRun<'_, A> {
     }
 
     fn save(&self) -> Result<Option<Vec<u8>>> {
-        let bytes = postcard::to_allocvec(&self.state);
-        bytes
+        // Measured first: a vector that grows as it is filled would need twice the room.
+        let saved = postcard::experimental::serialized_size(&self.state)
+            .and_then(|size| postcard::to_extend(&self.state, Vec::with_capacity(size)));
+        saved
             .map(Some)
             .map_err(|e| state_error(self.algorithm.name(), &e))
     }

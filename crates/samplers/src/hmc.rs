@@ -20,7 +20,7 @@ use crate::chains::{
     note_no_evidence,
 };
 use crate::mala::report;
-use crate::walkers::{Path, Walkers};
+use crate::walkers::{Path, Walkers, WalkersMut};
 use ndarray::{ArrayView1, ArrayViewMut1};
 use retrograde_core::registry::Parts;
 use retrograde_core::settings::PerCoordinate;
@@ -146,6 +146,27 @@ impl Move<'_> {
         walkers: &mut Walkers,
         out: &mut Outcome<'_>,
     ) -> Result {
+        let parts = (
+            ArrayViewMut1::from(&mut *out.acceptance),
+            ArrayViewMut1::from(&mut *out.step),
+            ArrayViewMut1::from(&mut *out.diverging),
+        );
+        walkers.in_runs(cx, self.target, parts, |cx, walkers, (a, step, diverging)| {
+            let mut out = Outcome {
+                acceptance: a.into_slice().unwrap_or_default(),
+                step: step.into_slice().unwrap_or_default(),
+                diverging: diverging.into_slice().unwrap_or_default(),
+            };
+            self.apply_to(cx, walkers, &mut out)
+        })
+    }
+
+    fn apply_to(
+        &self,
+        cx: &mut Cx<'_>,
+        walkers: &mut WalkersMut<'_>,
+        out: &mut Outcome<'_>,
+    ) -> Result {
         let (n, d) = walkers.x.dim();
         let (scale, path) = (self.scale, self.path);
         let mut q = cx.take(n * d);
@@ -217,7 +238,7 @@ impl Move<'_> {
     fn accept(
         &self,
         cx: &mut Cx<'_>,
-        walkers: &mut Walkers,
+        walkers: &mut WalkersMut<'_>,
         out: &mut Outcome<'_>,
         [q, v, gradient, log_density]: [&[f64]; 4],
     ) -> Result {

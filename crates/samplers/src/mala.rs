@@ -17,7 +17,7 @@ use crate::chains::{
     FAR, Gaussian, Kept, Plan, check, check_positive, dense, dense_mut, matrix, matrix_mut,
     note_no_evidence,
 };
-use crate::walkers::{Path, Walkers};
+use crate::walkers::{Path, Walkers, WalkersMut};
 use ndarray::{ArrayView1, ArrayViewMut1};
 use retrograde_core::registry::Parts;
 use retrograde_core::settings::PerCoordinate;
@@ -115,6 +115,18 @@ impl Move<'_> {
         walkers: &mut Walkers,
         acceptance: &mut [f64],
     ) -> Result {
+        let acceptance = ArrayViewMut1::from(acceptance);
+        walkers.in_runs(cx, self.target, acceptance, |cx, walkers, mut acceptance| {
+            self.apply_to(cx, walkers, &mut acceptance)
+        })
+    }
+
+    fn apply_to(
+        &self,
+        cx: &mut Cx<'_>,
+        walkers: &mut WalkersMut<'_>,
+        acceptance: &mut ArrayViewMut1<'_, f64>,
+    ) -> Result {
         let (n, d) = walkers.x.dim();
         let (h, scale, path) = (self.step, self.scale, self.path);
         let noise = (2.0 * h).sqrt();
@@ -128,7 +140,7 @@ impl Move<'_> {
             walkers.x.view(),
             walkers.gradient.view(),
             matrix_mut(&mut y, d),
-            ArrayViewMut1::from(&mut *acceptance),
+            acceptance.view_mut(),
         );
         cx.rows(n, parts, |cx, _, (x, g, mut y, forward)| {
             cx.at("noise", 0).fill_normal(y.view_mut());
@@ -160,7 +172,7 @@ impl Move<'_> {
             matrix(&y, d),
             ArrayView1::from(&log_density[..]),
             matrix(&gradient, d),
-            ArrayViewMut1::from(&mut *acceptance),
+            acceptance.view_mut(),
         );
         cx.rows(n, parts, |cx, _, (x, mut l, g, y, ly, gy, mut a)| {
             let mut uniform = cx.take(l.len());

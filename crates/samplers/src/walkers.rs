@@ -1,8 +1,8 @@
 //! Points that Metropolis kernels move, and the law they keep.
 
 use crate::chains::{Gaussian, evaluate_starts, zeros};
-use ndarray::{Array1, Array2};
-use retrograde_core::{Cx, Result, Target};
+use ndarray::{Array1, Array2, ArrayViewMut1, ArrayViewMut2};
+use retrograde_core::{BLOCK, Cx, Result, RowSplit, Target};
 use serde::{Deserialize, Serialize};
 
 /// Points with their log density ℓ and gradient ∇ℓ under the target.
@@ -52,6 +52,55 @@ impl Walkers {
             self.log_density.view_mut(),
             Some(self.gradient.view_mut()),
         )
+    }
+}
+
+/// Numbers that a kernel's buffers hold at most, each: 8 MiB, which a cache still likes.
+const BUFFER: usize = 1 << 20;
+
+/// Some rows of [`Walkers`].
+pub(crate) struct WalkersMut<'a> {
+    pub(crate) x: ArrayViewMut2<'a, f64>,
+    pub(crate) log_density: ArrayViewMut1<'a, f64>,
+    pub(crate) gradient: ArrayViewMut2<'a, f64>,
+}
+
+impl Walkers {
+    /// Calls `work` on one run of rows after the other, so that its buffers need not be as large as
+    /// the walkers. Rows keep their random numbers; a target that is not row by row gets all at once.
+    pub(crate) fn in_runs<P: RowSplit>(
+        &mut self,
+        cx: &mut Cx<'_>,
+        target: &dyn Target,
+        parts: P,
+        mut work: impl FnMut(&mut Cx<'_>, &mut WalkersMut<'_>, P) -> Result,
+    ) -> Result {
+        let (n, d) = self.x.dim();
+        let run = if target.traits().rowwise {
+            (BUFFER / d / BLOCK).max(1) * BLOCK
+        } else {
+            n.max(1)
+        };
+        let walkers = (
+            self.x.view_mut(),
+            self.log_density.view_mut(),
+            self.gradient.view_mut(),
+        );
+        let (mut rest, mut row) = ((walkers, parts), 0);
+        while row < n {
+            let rows = run.min(n - row);
+            let (now, later) = rest.split(rows);
+            rest = later;
+            let ((x, log_density, gradient), parts) = now;
+            let mut walkers = WalkersMut {
+                x,
+                log_density,
+                gradient,
+            };
+            work(&mut cx.from_row(row), &mut walkers, parts)?;
+            row += rows;
+        }
+        Ok(())
     }
 }
 
