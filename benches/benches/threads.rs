@@ -6,7 +6,7 @@ use ndarray::{Array1, Array2};
 use retrograde::core::registry::{Folder, Parts};
 use retrograde::core::{Build, Collected, PointTarget, Runtime, Sampler, Target, drive::drive};
 use retrograde::samplers::Ula;
-use retrograde::targets::Gmm40;
+use retrograde::targets::{Gmm40, Gmm40Means};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +16,11 @@ fn ula_gmm40(c: &mut Criterion) {
     const MOVES: u64 = 32;
     let files = Folder::default();
     let parts = Parts::new(&files);
-    let target: Arc<dyn Target> = Gmm40::default().build(&parts).expect("defaults are right");
+    let target: Arc<dyn Target> = Gmm40 {
+        means: Gmm40Means::Exact,
+    }
+    .build(&parts)
+    .expect("defaults are right");
     let settings = Ula {
         step_size: 0.1,
         warmup: MOVES - 1,

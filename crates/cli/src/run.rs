@@ -153,9 +153,14 @@ fn end(finished: Result<Finished, JobError>, out: &Output) -> Exit {
             })
         },
         || {
+            let report = show::report(report, SHOWN);
+            if finished.threads == 0 {
+                // It was complete before, so that nothing ran.
+                return format!("{report}\nresults in {directory}\n");
+            }
             format!(
                 "{}\n{:.2} s of sampling on {} thread{}; results in {directory}\n",
-                show::report(report, SHOWN),
+                report,
                 finished.seconds,
                 finished.threads,
                 if finished.threads == 1 { "" } else { "s" },

@@ -76,8 +76,11 @@ pub(crate) fn report(r: &Report, rows: usize) -> String {
         let _ = writeln!(out, "log Z = {:.4}{se}", z.value);
     }
     out.push('\n');
-    coordinates(&mut out, &r.coordinates, rows);
-    out.push('\n');
+    // A run that was stopped early has kept no draws.
+    if !r.coordinates.is_empty() {
+        coordinates(&mut out, &r.coordinates, rows);
+        out.push('\n');
+    }
     verdicts(&mut out, r);
     out
 }

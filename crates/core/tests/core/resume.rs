@@ -108,3 +108,79 @@ fn a_resumed_run_has_the_bits_of_an_uninterrupted_one() {
         "{error}"
     );
 }
+
+/// Asks to be stopped at its step, and looks whether it was at once.
+struct Stubborn(Cancel, u32);
+impl Algorithm for Stubborn {
+    type State = u32;
+    fn name(&self) -> &str {
+        "stubborn"
+    }
+    fn traits(&self) -> Traits {
+        Traits::PURE
+    }
+    fn init(&self, _: &mut Cx<'_>, _: usize) -> Result<u32> {
+        Ok(0)
+    }
+    fn step(&self, cx: &mut Cx<'_>, steps: &mut u32, _: &mut dyn Sink) -> Result<Flow> {
+        (0..self.1).for_each(|_| self.0.request());
+        cx.check_cancelled()?;
+        *steps += 1;
+        Ok(Flow::More)
+    }
+}
+
+#[test]
+fn one_request_stops_after_a_step_and_two_inside_it() {
+    for (requests, steps, saved) in [(1, 1, true), (2, 0, false)] {
+        let mut rt = Runtime::new(5, 1).unwrap();
+        let sampler = Stubborn(rt.cancel(), requests);
+        let mut watch = StopAfter(u64::MAX, Cancel::default(), Collected::new(2), None);
+        let outcome = drive::drive(&sampler, &mut rt, 1, None, &mut watch).unwrap();
+        let stopped = drive::Outcome {
+            complete: false,
+            steps,
+        };
+        assert_eq!(outcome, stopped);
+        assert_eq!(watch.3.is_some(), saved);
+    }
+}
+
+/// Keeps a checkpoint of every step.
+struct SaveAll(Collected, Vec<drive::Checkpoint>);
+impl Sink for SaveAll {
+    fn set_chains(&mut self, c: usize) -> Result {
+        self.0.set_chains(c)
+    }
+    fn emit(&mut self, d: &Draws<'_>) -> Result {
+        self.0.emit(d)
+    }
+    fn scalar(&mut self, _: &str, _: f64) {}
+    fn record(&mut self, _: &str, _: &[(&str, f64)]) {}
+    fn flag(&mut self, _: Flag) {}
+    fn progress(&mut self, _: f64) {}
+}
+impl drive::Observer for SaveAll {
+    fn after_step(
+        &mut self,
+        _: u64,
+        _: &Counts,
+        save: &mut dyn FnMut() -> Result<drive::Checkpoint>,
+    ) -> Result {
+        self.1.push(save()?);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_run_resumed_from_its_last_step_takes_no_further_one() {
+    let mut rt = Runtime::new(5, 1).unwrap();
+    let mut all = SaveAll(Collected::new(2), Vec::new());
+    let whole = drive::drive(&Walk, &mut rt, 3, None, &mut all).unwrap();
+    for (k, checkpoint) in all.1.iter().enumerate() {
+        let mut rest = Collected::new(2);
+        let outcome = drive::drive(&Walk, &mut rt, 3, Some(checkpoint), &mut rest).unwrap();
+        assert_eq!(outcome, whole);
+        assert_eq!(rest.rows().nrows(), 3 * (9 - k));
+    }
+}
