@@ -13,7 +13,8 @@ pub struct Checkpoint {
     pub counts: Counts,
     /// Whether that was the last step.
     pub done: bool,
-    /// The sampler's state; `None` if it cannot be saved and must run again from its first step.
+    /// The sampler's state; `None` after the last step, and if it cannot be saved: it must then run
+    /// again from its first step.
     pub state: Option<Vec<u8>>,
 }
 
@@ -44,6 +45,14 @@ pub trait Observer: Sink {
     }
 }
 
+impl Checkpoint {
+    /// Whether a run can go on from here, instead of running again from its first step.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        self.done || self.state.is_some()
+    }
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
@@ -55,9 +64,9 @@ pub struct Outcome {
 
 /// A run that stands before its next step.
 pub struct Started<'a> {
-    run: Box<dyn Run + 'a>,
+    /// `None` after the last step.
+    run: Option<Box<dyn Run + 'a>>,
     step: u64,
-    done: bool,
 }
 
 impl std::fmt::Debug for Started<'_> {
@@ -79,22 +88,17 @@ pub fn start<'a>(
     n: usize,
     from: Option<&Checkpoint>,
 ) -> Result<Started<'a>> {
-    if let Some(Checkpoint {
-        step,
-        counts,
-        done,
-        state: Some(state),
-    }) = from
+    if let Some(c) = from
+        && c.goes_on()
     {
-        let run = runtime.enter("sampler", 0, |cx| {
-            sampler.resume(&mut cx.at("init", 0), state)
-        })?;
-        runtime.set_counts(counts.clone());
-        return Ok(Started {
-            run,
-            step: *step,
-            done: *done,
-        });
+        let run = match &c.state {
+            Some(state) if !c.done => Some(runtime.enter("sampler", 0, |cx| {
+                sampler.resume(&mut cx.at("init", 0), state)
+            })?),
+            _ => None,
+        };
+        runtime.set_counts(c.counts.clone());
+        return Ok(Started { run, step: c.step });
     }
     runtime.set_counts(Counts::default());
     let run = runtime
@@ -108,9 +112,8 @@ pub fn start<'a>(
             other => other,
         })?;
     Ok(Started {
-        run,
+        run: Some(run),
         step: 0,
-        done: false,
     })
 }
 
@@ -138,30 +141,26 @@ impl Started<'_> {
     /// # Errors
     /// As [`drive`].
     pub fn drive(self, runtime: &mut Runtime, observer: &mut dyn Observer) -> Result<Outcome> {
-        let Self {
-            mut run,
-            mut step,
-            mut done,
-        } = self;
+        let Self { mut run, mut step } = self;
         let cancel = runtime.cancel();
-        let save = |run: &dyn Run, step, done, counts: &Counts| -> Result<Checkpoint> {
+        let save = |run: Option<&dyn Run>, step, counts: &Counts| -> Result<Checkpoint> {
             Ok(Checkpoint {
                 step,
                 counts: counts.clone(),
-                done,
-                state: run.save()?,
+                done: run.is_none(),
+                state: run.map_or(Ok(None), Run::save)?,
             })
         };
-        while !done {
+        while let Some(current) = &mut run {
             if cancel.requested() {
-                observer.cancelled(save(run.as_ref(), step, false, runtime.counts())?)?;
+                observer.cancelled(save(Some(current.as_ref()), step, runtime.counts())?)?;
                 return Ok(Outcome {
                     complete: false,
                     steps: step,
                 });
             }
             let outcome = runtime.enter("sampler", 0, |cx| {
-                run.step(&mut cx.at_step(step), observer_sink(observer))
+                current.step(&mut cx.at_step(step), observer_sink(observer))
             });
             let flow = match outcome {
                 // The state is in mid-step: what holds is the last checkpoint.
@@ -174,9 +173,12 @@ impl Started<'_> {
                 other => other?,
             };
             step += 1;
-            done = flow == Flow::Done;
+            if flow == Flow::Done {
+                // Nothing is left to go on from: its state need neither be held nor saved.
+                run = None;
+            }
             observer.after_step(step, runtime.counts(), &mut || {
-                save(run.as_ref(), step, done, runtime.counts())
+                save(run.as_deref(), step, runtime.counts())
             })?;
         }
         Ok(Outcome {

@@ -108,17 +108,17 @@ pub fn run(
     check_names(plan.target.as_ref())?;
     RunDir::check_free(document, plan, options.force)?;
     // The sampler's own checks come before the directory, which may replace an earlier run's.
-    let mut session = Session::new(plan, options)?;
+    let mut engine = Engine::new(plan, options)?;
     let started = start(
         plan.sampler.as_ref(),
-        &mut session.runtime,
+        &mut engine.runtime,
         plan.run.draws,
         None,
     )
     .map_err(|e| start_error(document, base, e))?;
     let dir = RunDir::create(document, plan, name, options.force)?;
     dir.begin(plan, source, base)?;
-    session.execute(&dir, plan, started, None, monitor)
+    engine.execute(&dir, plan, started, None, monitor)
 }
 
 /// Starts a job's sampler, which checks what its settings alone do not show: that they fit the
@@ -196,7 +196,7 @@ pub fn resume(
             Level::Info,
             "it has no checkpoint: the run begins anew, to the same bits",
         ),
-        Some(s) if s.checkpoint.state.is_none() => monitor.message(
+        Some(s) if !s.checkpoint.goes_on() => monitor.message(
             Level::Info,
             "this sampler cannot save its state: the run begins anew, to the same bits",
         ),
@@ -208,25 +208,25 @@ pub fn resume(
             monitor.message(Level::Info, &text);
         }
     }
-    let mut session = Session::new(&plan, options)?;
+    let mut engine = Engine::new(&plan, options)?;
     // Without a state the run begins anew, and so do its draws.
-    let saved = saved.filter(|s| s.checkpoint.state.is_some());
+    let saved = saved.filter(|s| s.checkpoint.goes_on());
     let started = start(
         plan.sampler.as_ref(),
-        &mut session.runtime,
+        &mut engine.runtime,
         plan.run.draws,
         saved.as_ref().map(|s| &s.checkpoint),
     )?;
-    session.execute(&dir, &plan, started, saved, monitor)
+    engine.execute(&dir, &plan, started, saved, monitor)
 }
 
 /// A run from its start or resumption to its end or interruption.
-struct Session {
+struct Engine {
     runtime: Runtime,
     log: Receiver<(Level, String)>,
 }
 
-impl Session {
+impl Engine {
     fn new(plan: &Plan, options: &Options) -> Result<Self> {
         let threads = options.threads.unwrap_or(plan.run.threads);
         let (send, log) = std::sync::mpsc::channel();

@@ -100,31 +100,53 @@ impl Plan {
     }
 }
 
-/// Kept draws of a step and `S` statistics of each, handed on in one piece.
+/// Moves of a step, at most `most`: a batch so large that one move takes long is given one, whose draws
+/// are then handed on from where they are.
+pub(crate) fn moves_of_step(chains: usize, d: usize, most: u64) -> u64 {
+    const LARGE: usize = 1 << 16;
+    if chains * d < LARGE { most } else { 1 }
+}
+
+/// Kept draws of a step and `S` statistics of each, handed on in one piece. Where a step has one move
+/// nothing is copied: the draws are those of the chains as they stand.
 pub(crate) struct Kept<const S: usize> {
     x: Vec<f64>,
     stats: [Vec<f64>; S],
     d: usize,
     rows: usize,
+    copies: bool,
 }
+
+/// The chains as they stand: positions, and `S` statistics of each.
+pub(crate) type Now<'a, const S: usize> = (ArrayView2<'a, f64>, [ArrayView1<'a, f64>; S]);
 
 impl<const S: usize> Kept<S> {
     /// Room for what a step of `moves` moves can keep, whether or not this one does: the first step
     /// then takes all that later ones need.
     pub(crate) fn take(cx: &mut Cx<'_>, plan: &Plan, moves: u64, d: usize) -> Self {
         let sweeps = moves.div_ceil(plan.thin).min(plan.draws);
-        let rows = usize::try_from(sweeps).unwrap_or(usize::MAX) * plan.chains;
+        let copies = moves > 1;
+        let rows = if copies {
+            usize::try_from(sweeps).unwrap_or(usize::MAX) * plan.chains
+        } else {
+            0
+        };
         Self {
             x: cx.take(rows * d),
             stats: std::array::from_fn(|_| cx.take(rows)),
             d,
             rows: 0,
+            copies,
         }
     }
 
     /// Keeps the current state of all chains.
-    pub(crate) fn push(&mut self, x: ArrayView2<'_, f64>, stats: [ArrayView1<'_, f64>; S]) {
+    pub(crate) fn push(&mut self, (x, stats): Now<'_, S>) {
         let rows = self.rows..self.rows + x.nrows();
+        if !self.copies {
+            self.rows = rows.end;
+            return;
+        }
         let at = rows.start * self.d..rows.end * self.d;
         matrix_mut(&mut self.x[at], self.d).assign(&x);
         for (all, now) in self.stats.iter_mut().zip(stats) {
@@ -136,18 +158,26 @@ impl<const S: usize> Kept<S> {
         self.rows = rows.end;
     }
 
-    /// Hands them to the sink, if there are any.
+    /// Hands them to the sink, if there are any. `now` is the state they were last kept of.
     pub(crate) fn emit(
         self,
         cx: &mut Cx<'_>,
         sink: &mut dyn Sink,
         names: [&'static str; S],
+        now: Now<'_, S>,
     ) -> Result {
         if self.rows > 0 {
+            let (x, stats) = if self.copies {
+                let stat = |s: usize| ArrayView1::from(&self.stats[s][..self.rows]);
+                let x = matrix(&self.x[..self.rows * self.d], self.d);
+                (x, std::array::from_fn(stat))
+            } else {
+                now
+            };
             let stats: [(&str, ArrayView1<'_, f64>); S] =
-                std::array::from_fn(|s| (names[s], ArrayView1::from(&self.stats[s][..self.rows])));
+                std::array::from_fn(|s| (names[s], stats[s]));
             sink.emit(&Draws {
-                x: matrix(&self.x[..self.rows * self.d], self.d),
+                x,
                 log_weights: None,
                 stats: &stats,
             })?;

@@ -17,7 +17,7 @@
 use crate::adapt::{DualAveraging, Windows};
 use crate::chains::{
     FAR, Gaussian, Kept, Plan, check, check_positive, dense, dense_mut, matrix, matrix_mut,
-    note_no_evidence,
+    moves_of_step, note_no_evidence,
 };
 use crate::mala::report;
 use crate::walkers::{Path, Walkers, WalkersMut};
@@ -408,6 +408,7 @@ impl Algorithm for Chains {
             note_no_evidence(sink);
         }
         let most = LEAPS.div_ceil(u64::from(s.leapfrog));
+        let most = moves_of_step(n, d, most);
         let mut kept = Kept::<5>::take(cx, &state.plan, most, d);
         let [mut acceptance, mut steps, mut diverging, mut leaps] =
             std::array::from_fn(|_| cx.take(n));
@@ -440,11 +441,14 @@ impl Algorithm for Chains {
                 let stats = [&acceptance, &steps, &leaps, &diverging];
                 let [a, e, l, v] = stats.map(|s| ArrayView1::from(&s[..]));
                 let lp = state.walkers.log_density.view();
-                kept.push(state.walkers.x.view(), [lp, a, e, l, v]);
+                kept.push((state.walkers.x.view(), [lp, a, e, l, v]));
             }
         }
         let names = ["lp", "accept_stat", "step_size", "n_steps", "diverging"];
-        kept.emit(cx, sink, names)?;
+        let stats = [&acceptance, &steps, &leaps, &diverging];
+        let [a, e, l, v] = stats.map(|s| ArrayView1::from(&s[..]));
+        let now = [state.walkers.log_density.view(), a, e, l, v];
+        kept.emit(cx, sink, names, (state.walkers.x.view(), now))?;
         [leaps, diverging, steps, acceptance]
             .into_iter()
             .for_each(|b| cx.give(b));

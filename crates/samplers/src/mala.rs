@@ -15,7 +15,7 @@
 use crate::adapt::DualAveraging;
 use crate::chains::{
     FAR, Gaussian, Kept, Plan, check, check_positive, dense, dense_mut, matrix, matrix_mut,
-    note_no_evidence,
+    moves_of_step, note_no_evidence,
 };
 use crate::walkers::{Path, Walkers, WalkersMut};
 use ndarray::{ArrayView1, ArrayViewMut1};
@@ -294,10 +294,11 @@ impl Algorithm for Chains {
             sink.set_chains(plan.declared_chains())?;
             note_no_evidence(sink);
         }
-        let mut kept = Kept::<3>::take(cx, plan, MOVES, d);
+        let moves = moves_of_step(n, d, MOVES);
+        let mut kept = Kept::<3>::take(cx, plan, moves, d);
         let mut acceptance = cx.take(n);
         let mut steps = cx.take(n);
-        for m in 0..plan.moves_now(MOVES) {
+        for m in 0..plan.moves_now(moves) {
             cx.check_cancelled()?;
             let kernel = Move {
                 target: &*self.target,
@@ -320,10 +321,16 @@ impl Algorithm for Chains {
                 steps.fill(kernel.step);
                 let lp = walkers.log_density.view();
                 let stats = [lp, (&acceptance[..]).into(), (&steps[..]).into()];
-                kept.push(walkers.x.view(), stats);
+                kept.push((walkers.x.view(), stats));
             }
         }
-        kept.emit(cx, sink, ["lp", "accept_stat", "step_size"])?;
+        let stats = [
+            walkers.log_density.view(),
+            (&acceptance[..]).into(),
+            (&steps[..]).into(),
+        ];
+        let names = ["lp", "accept_stat", "step_size"];
+        kept.emit(cx, sink, names, (walkers.x.view(), stats))?;
         cx.give(steps);
         cx.give(acceptance);
         report(sink, NAME, plan, step.step, *accepted, s.target_acceptance);

@@ -11,7 +11,7 @@
 
 use crate::chains::{
     FAR, Gaussian, Kept, Plan, check_positive, dense, dense_mut, evaluate_starts, matrix,
-    matrix_mut, note_no_evidence, zeros,
+    matrix_mut, moves_of_step, note_no_evidence, zeros,
 };
 use ndarray::{Array1, Array2};
 use retrograde_core::registry::Parts;
@@ -179,9 +179,10 @@ impl Algorithm for Langevin {
                 "halve `step_size` and compare, or use mala, which has no such error",
             ));
         }
-        let mut kept = Kept::<0>::take(cx, plan, MOVES, d);
+        let moves = moves_of_step(chains, d, MOVES);
+        let mut kept = Kept::<0>::take(cx, plan, moves, d);
         let mut gradient = cx.take(chains * d);
-        for m in 0..plan.moves_now(MOVES) {
+        for m in 0..plan.moves_now(moves) {
             cx.check_cancelled()?;
             let out = matrix_mut(&mut gradient, d);
             cx.eval_target(&*self.target, x.view(), None, Some(out))?;
@@ -204,14 +205,14 @@ impl Algorithm for Langevin {
                 Ok(())
             })?;
             if plan.count_move() {
-                kept.push(x.view(), []);
+                kept.push((x.view(), []));
             }
         }
         let lost = diverged.iter().filter(|lost| **lost).count();
         if lost > 0 {
             self.report_diverged(lost, chains, sink)?;
         }
-        kept.emit(cx, sink, [])?;
+        kept.emit(cx, sink, [], (x.view(), []))?;
         cx.give(gradient);
         sink.progress(plan.fraction());
         Ok(if plan.is_done() { Flow::Done } else { Flow::More })
