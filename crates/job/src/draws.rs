@@ -6,7 +6,7 @@ use crate::rundir::RunDir;
 use crate::settings::Format;
 use crate::store::{Columns, Extent, write_npy};
 use ndarray::{Array2, ArrayView2, ArrayView3, Axis, ShapeBuilder, s};
-use retrograde_core::{Error, Kind, Outputs, Result, Runtime, Target};
+use retrograde_core::{Error, Kind, Outputs, Result, Runtime};
 use std::io::Write;
 
 /// Rows of a block when functions of the draws are computed.
@@ -35,11 +35,9 @@ impl DrawSet {
         let target = plan.target.as_ref();
         let dim = target.dim();
         let outputs = target.outputs();
-        let mut names: Vec<String> = (0..dim).map(|i| target.coordinate(i)).collect();
-        // A limited target has its natural coordinates as its first outputs.
-        let natural = if plan.bounded.is_some() { dim } else { 0 };
-        let extra = outputs.map_or(0, |o| o.count() - natural);
-        names.extend((0..extra).filter_map(|k| outputs.map(|o| o.name(natural + k))));
+        let natural = natural(plan);
+        let names = names(plan);
+        let extra = names.len() - dim;
         let columns = extent.columns.clone().unwrap_or(Columns {
             dim,
             ..Columns::default()
@@ -295,15 +293,36 @@ fn stan_name(name: &str) -> String {
         .collect()
 }
 
-/// A target whose outputs fit what is written; checked before a run, not after it.
-pub(crate) fn check_names(target: &dyn Target) -> Result {
-    let mut names: Vec<String> = (0..target.dim()).map(|i| target.coordinate(i)).collect();
+/// How many of the first outputs are the coordinates themselves: a limited target has its natural
+/// ones there.
+fn natural(plan: &Plan) -> usize {
+    if plan.bounded.is_some() {
+        plan.target.dim()
+    } else {
+        0
+    }
+}
+
+/// Names of the coordinates, then of the outputs.
+fn names(plan: &Plan) -> Vec<String> {
+    let target = plan.target.as_ref();
+    let outputs = target.outputs();
+    let further = natural(plan)..outputs.map_or(0, Outputs::count);
+    let coordinates = (0..target.dim()).map(|i| target.coordinate(i));
+    coordinates
+        .chain(further.filter_map(|k| outputs.map(|o| o.name(k))))
+        .collect()
+}
+
+/// Refuses a target whose columns could not be told apart; before a run, not after it.
+pub(crate) fn check_names(plan: &Plan) -> Result {
+    let mut names = names(plan);
     names.sort();
     match names.windows(2).find(|w| w[0] == w[1]) {
         None => Ok(()),
         Some(w) => Err(Error::Argument {
             component: "target".into(),
-            argument: "coordinate names".into(),
+            argument: "names of coordinates and outputs".into(),
             given: format!("`{}` twice", w[0]),
             allowed: "unique".into(),
         }),

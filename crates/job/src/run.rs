@@ -105,7 +105,7 @@ pub fn run(
     options: &Options,
     monitor: &mut dyn Monitor,
 ) -> std::result::Result<Finished, JobError> {
-    check_names(plan.target.as_ref())?;
+    check_names(plan)?;
     RunDir::check_free(document, plan, options.force)?;
     // The sampler's own checks come before the directory, which may replace an earlier run's.
     let mut engine = Engine::new(plan, options)?;
@@ -131,7 +131,7 @@ pub fn try_start(
     plan: &Plan,
     base: &Path,
 ) -> std::result::Result<(), JobError> {
-    check_names(plan.target.as_ref())?;
+    check_names(plan)?;
     let mut runtime = Runtime::new(plan.run.seed, plan.run.threads)?;
     match start(plan.sampler.as_ref(), &mut runtime, plan.run.draws, None) {
         Ok(_) => Ok(()),

@@ -143,17 +143,16 @@ impl Target for EightSchools {
     }
 }
 
-/// μ, τ and the effects θ₁ … θ₈.
+/// τ and the effects θ₁ … θ₈.
 impl Outputs for EightSchools {
     fn count(&self) -> usize {
-        DIM
+        DIM - 1
     }
 
     fn name(&self, i: usize) -> String {
         match i {
-            0 => "mu".into(),
-            1 => "tau".into(),
-            _ => format!("theta{}", i - 1),
+            0 => "tau".into(),
+            _ => format!("theta{i}"),
         }
     }
 
@@ -165,9 +164,9 @@ impl Outputs for EightSchools {
     ) -> Result {
         for (mut out, x) in out.rows_mut().into_iter().zip(x.rows()) {
             let (mu, tau) = (x[0], x[1].exp());
-            (out[0], out[1]) = (mu, tau);
-            for j in 2..DIM {
-                out[j] = mu + tau * x[j];
+            out[0] = tau;
+            for j in 1..DIM - 1 {
+                out[j] = mu + tau * x[j + 1];
             }
         }
         Ok(())

@@ -133,9 +133,17 @@ pub fn assert_target(what: &str, target: &dyn Target, points: ArrayView2<'_, f64
             }
         }
         let mut names: Vec<String> = (0..d).map(|i| target.coordinate(i)).collect();
+        if let Some(outputs) = target.outputs() {
+            names.extend((0..outputs.count()).map(|i| outputs.name(i)));
+        }
+        let all = names.len();
         names.sort();
         names.dedup();
-        assert_eq!(names.len(), d, "{what}: coordinate names repeat");
+        assert_eq!(
+            names.len(),
+            all,
+            "{what}: names of coordinates and outputs repeat"
+        );
         if let Some(outputs) = target.outputs() {
             let mut out = Array2::from_elem((n, outputs.count()), f64::NAN);
             outputs
