@@ -28,7 +28,7 @@ thin = 1000
         "mala",
         "[target]
 kind = \"standard-normal\"
-dim = 4000
+dim = 2000
 [sampler]
 kind = \"mala\"
 warmup = 1000
@@ -39,11 +39,11 @@ thin = 200
         "hmc",
         "[target]
 kind = \"standard-normal\"
-dim = 2000
+dim = 1000
 [sampler]
 kind = \"hmc\"
-warmup = 400
-thin = 100
+warmup = 200
+thin = 30
 ",
     ),
 ];

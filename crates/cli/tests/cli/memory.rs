@@ -51,10 +51,10 @@ macro_rules! frugal {
 }
 
 frugal! {
-    a_large_run_of_ula: "kind = \"ula\"\nchains = 100_000\nwarmup = 3\n";
-    a_large_run_of_mala: "kind = \"mala\"\nchains = 100_000\nwarmup = 3\n";
-    a_large_run_of_hmc: "kind = \"hmc\"\nchains = 100_000\nwarmup = 3\nleapfrog = 2\n";
-    a_large_run_of_smc: "kind = \"smc\"\nbase_sd = 1.2\nalpha = 0.5\nmoves = 1\n";
+    a_large_run_of_ula: "kind = \"ula\"\nchains = 100_000\nwarmup = 1\n";
+    a_large_run_of_mala: "kind = \"mala\"\nchains = 100_000\nwarmup = 1\n";
+    a_large_run_of_hmc: "kind = \"hmc\"\nchains = 100_000\nwarmup = 1\nleapfrog = 2\n";
+    a_large_run_of_smc: "kind = \"smc\"\nbase_sd = 1.1\nalpha = 0.5\nmoves = 1\n";
     a_large_run_of_frozen_smc:
-        "kind = \"smc\"\nbase_sd = 1.2\nalpha = 0.5\nmoves = 1\nfrozen = true\n";
+        "kind = \"smc\"\nbase_sd = 1.1\nalpha = 0.5\nmoves = 1\nfrozen = true\n";
 }
