@@ -229,6 +229,185 @@ fn numbers_that_do_not_fit_together() {
     assert_snapshot!("numbers_that_do_not_fit_together", all);
 }
 
+/// Keys of which exactly one is given, and lists and matrices that must fit.
+#[test]
+fn gaussians() {
+    let gaussian = |keys: &str| format!("[target]\nkind = \"gaussian\"\n{keys}\n{ULA}");
+    let all = told(&[
+        ("no spread", &gaussian("dim = 2")),
+        ("two spreads", &gaussian("dim = 2\nvariance = 4\nsd = 2")),
+        (
+            "all three",
+            &gaussian("sd = 2\nvariance = 4\ncovariance = [[4]]"),
+        ),
+        (
+            "variance and covariance",
+            &gaussian("variance = 4\ncovariance = [[4]]"),
+        ),
+        ("no dimension", &gaussian("sd = 2")),
+        ("no mean, by mistake", &gaussian("mean = []\nsd = 2")),
+        (
+            "mean too long",
+            &gaussian("dim = 2\nmean = [0, 0, 0]\nsd = 1"),
+        ),
+        (
+            "lists of two lengths",
+            &gaussian("mean = [0, 0, 0]\nsd = [1, 1]"),
+        ),
+        ("sd 0", &gaussian("dim = 2\nsd = 0")),
+        ("negative variance", &gaussian("variance = [1, -1]")),
+        ("mean inf", &gaussian("mean = [0, inf]\nsd = 1")),
+        (
+            "covariance is a number",
+            &gaussian("dim = 2\ncovariance = 4"),
+        ),
+        ("covariance is a list", &gaussian("covariance = [1, 2]")),
+        (
+            "a row too few",
+            &gaussian("dim = 3\ncovariance = [[1, 0], [0, 1]]"),
+        ),
+        (
+            "a row too short",
+            &gaussian("covariance = [[1, 0.5], [0.5]]"),
+        ),
+        (
+            "not symmetric",
+            &gaussian("covariance = [[1, 0.5], [0.4, 1]]"),
+        ),
+        (
+            "not positive definite",
+            &gaussian("covariance = [[1, 2], [2, 1]]"),
+        ),
+        (
+            "covariance nan",
+            &gaussian("covariance = [[1, nan], [nan, 1]]"),
+        ),
+        ("log_z inf", &gaussian("dim = 1\nsd = 1\nlog_z = inf")),
+    ]);
+    assert_snapshot!("gaussians", all);
+}
+
+#[test]
+fn mixtures() {
+    let mixture = |keys: &str| {
+        format!("[target]\nkind = \"gaussian-mixture\"\nmeans = [[0, 0], [3, 3]]\n{keys}\n{ULA}")
+    };
+    let means = |means: &str| {
+        format!("[target]\nkind = \"gaussian-mixture\"\nmeans = {means}\nsd = 1\n{ULA}")
+    };
+    let all = told(&[
+        ("no spread", &mixture("")),
+        (
+            "two spreads",
+            &mixture("sd = 1\nvariances = [[1, 1], [1, 1]]"),
+        ),
+        (
+            "the other two",
+            &mixture("variances = [[1, 1]]\ncovariances = [[[1]]]"),
+        ),
+        (
+            "keys of the gaussian",
+            &mixture("covariance = [[1, 0], [0, 1]]"),
+        ),
+        ("negative weight", &mixture("sd = 1\nweights = [1, -0.5]")),
+        ("no weight", &mixture("sd = 1\nweights = [0, 0]")),
+        (
+            "a weight too many",
+            &mixture("sd = 1\nweights = [0.2, 0.3, 0.5]"),
+        ),
+        ("sd too short", &mixture("sd = [1]")),
+        ("sd 0", &mixture("sd = 0")),
+        ("sd negative", &mixture("sd = [1, -1]")),
+        (
+            "variances of one component",
+            &mixture("variances = [[1, 1]]"),
+        ),
+        ("variances too short", &mixture("variances = [[1, 1], [1]]")),
+        ("variance 0", &mixture("variances = [[1, 1], [1, 0]]")),
+        ("variances not lists", &mixture("variances = [1, 1]")),
+        (
+            "one covariance for two",
+            &mixture("covariances = [[[1, 0], [0, 1]]]"),
+        ),
+        (
+            "not positive definite",
+            &mixture("covariances = [[[1, 0], [0, 1]], [[1, 2], [2, 1]]]"),
+        ),
+        (
+            "a row too short",
+            &mixture("covariances = [[[1, 0], [0, 1]], [[1, 0], [0]]]"),
+        ),
+        ("no means", &means("[]")),
+        ("empty means", &means("[[]]")),
+        ("means of two lengths", &means("[[0, 1], [0]]")),
+        ("means are numbers", &means("[0, 1]")),
+        ("mean nan", &means("[[0, nan]]")),
+    ]);
+    assert_snapshot!("mixtures", all);
+}
+
+#[test]
+fn other_targets() {
+    let target = |keys: &str| format!("[target]\n{keys}\n{ULA}");
+    let all = told(&[
+        (
+            "bounds of three on a plane",
+            &target("kind = \"gmm40\"\nbounds = { lower = [-50, -50, -50] }"),
+        ),
+        (
+            "bounds crossed",
+            &target("kind = \"gmm40\"\nbounds = { lower = 50, upper = -50 }"),
+        ),
+        (
+            "bounds misspelt",
+            &target("kind = \"gmm40\"\nbounds = { min = -50, max = 50 }"),
+        ),
+        (
+            "bounds are a list",
+            &target("kind = \"gmm40\"\nbounds = [-50, 50]"),
+        ),
+        ("gmm40 has no dim", &target("kind = \"gmm40\"\ndim = 2")),
+        (
+            "more wells than coordinates",
+            &target("kind = \"multi-well\"\ndim = 3\nwells = 4"),
+        ),
+        (
+            "more wells than coordinates, by default",
+            &target("kind = \"multi-well\"\ndim = 3"),
+        ),
+        (
+            "wells too deep",
+            &target("kind = \"multi-well\"\ndelta = 1e5"),
+        ),
+        ("odd dimension", &target("kind = \"many-well\"\ndim = 5")),
+    ]);
+    assert_snapshot!("other_targets", all);
+}
+
+#[test]
+fn particles() {
+    let smc = |keys: &str| format!("{NORMAL}[sampler]\nkind = \"smc\"\n{keys}\n");
+    let all = told(&[
+        ("alpha 0", &smc("alpha = 0")),
+        ("alpha 1", &smc("alpha = 1.0")),
+        ("alpha nan", &smc("alpha = nan")),
+        ("threshold", &smc("resample_threshold = 1.5")),
+        ("no moves", &smc("moves = 0")),
+        ("too many moves", &smc("moves = 5000000000")),
+        ("unknown move", &smc("move = \"nuts\"")),
+        ("no leapfrog", &smc("leapfrog = 0")),
+        ("step size", &smc("step_size = -0.1")),
+        ("precondition", &smc("precondition = \"dense\"")),
+        ("frozen is a number", &smc("frozen = 1")),
+        ("no temperatures", &smc("max_temperatures = 0")),
+        ("base_sd 0", &smc("base_sd = 0")),
+        ("base_sd in one coordinate", &smc("base_sd = [1, -2]")),
+        ("base_mean too short", &smc("base_mean = [1]")),
+        ("key of the chains", &smc("chains = 4")),
+    ]);
+    assert_snapshot!("particles", all);
+}
+
 #[test]
 fn more_than_the_machine_has() {
     // The memory of the machine is part of the message.

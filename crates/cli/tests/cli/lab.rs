@@ -12,9 +12,10 @@ pub(crate) const ULA: &str = "[sampler]\nkind = \"ula\"\n";
 /// Jobs without `draws` and `[output]`, one for each sampler: they are stopped, killed, resumed and
 /// run on several threads. Each takes some hundred steps and some tenths of a second for 40 draws,
 /// and keeps draws in the later three quarters of it.
-pub(crate) const JOBS: &[(&str, &str)] = &[(
-    "ula",
-    "[target]
+pub(crate) const JOBS: &[(&str, &str)] = &[
+    (
+        "ula",
+        "[target]
 kind = \"standard-normal\"
 dim = 1000
 [sampler]
@@ -22,7 +23,61 @@ kind = \"ula\"
 warmup = 4000
 thin = 1000
 ",
-)];
+    ),
+    (
+        "mala",
+        "[target]
+kind = \"standard-normal\"
+dim = 2000
+[sampler]
+kind = \"mala\"
+warmup = 1000
+thin = 200
+",
+    ),
+    (
+        "hmc",
+        "[target]
+kind = \"standard-normal\"
+dim = 1000
+[sampler]
+kind = \"hmc\"
+warmup = 200
+thin = 30
+",
+    ),
+];
+
+/// The same for particles, all of whose draws come at the end: 300 draws, a hundred temperatures,
+/// with `frozen` twice as many.
+pub(crate) const SMC: &[(&str, &str)] = &[
+    (
+        "smc, mala",
+        "[target]
+kind = \"standard-normal\"
+dim = 100
+[sampler]
+kind = \"smc\"
+base_sd = 2.3
+alpha = 0.99
+moves = 1
+move = \"mala\"
+",
+    ),
+    (
+        "smc, frozen hmc",
+        "[target]
+kind = \"standard-normal\"
+dim = 100
+[sampler]
+kind = \"smc\"
+base_sd = 2.3
+alpha = 0.99
+moves = 1
+frozen = true
+",
+    ),
+];
 
 /// A folder with a job file `job.toml`.
 pub(crate) struct Lab {

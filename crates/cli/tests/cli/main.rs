@@ -5,6 +5,7 @@ mod broken_data;
 mod broken_jobs;
 mod failures;
 mod lab;
+mod memory;
 mod output;
 mod results;
 mod stopping;

@@ -192,6 +192,25 @@ fn every_component_is_listed_and_described() {
 }
 
 #[test]
+fn the_list_is_that_of_the_library() {
+    let registry = retrograde::registry().unwrap();
+    let components: Vec<Value> = registry
+        .iter()
+        .map(|c| {
+            serde_json::json!({
+                "kind": c.kind().word(),
+                "name": c.name,
+                "summary": c.summary,
+                "source": c.source,
+            })
+        })
+        .collect();
+    assert!(components.len() > JOBS.len());
+    let list = small().run(&["list", "--json"]).ended(0).json();
+    assert_eq!(list["components"].as_array(), Some(&components));
+}
+
+#[test]
 fn completions_and_help() {
     let lab = small();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {

@@ -1,6 +1,6 @@
 //! What a run leaves: the files, the same bits however it is run, and what `summary` says of them.
 
-use crate::lab::{JOBS, Lab, NORMAL, ULA, npy};
+use crate::lab::{JOBS, Lab, NORMAL, SMC, ULA, npy};
 
 const OUTPUT: &str = "[output]\nformats = [\"npy\", \"csv\", \"cmdstan\"]\n";
 
@@ -95,8 +95,10 @@ fn a_run_leaves_all_its_files_and_they_agree() {
 /// Two runs, any number of threads, the resolved job and other spellings of it: the same bits.
 #[test]
 fn the_same_job_gives_the_same_bits() {
-    for (name, job) in JOBS {
-        let lab = Lab::new(format!("draws = 40\nseed = 5\n{job}{OUTPUT}"));
+    let jobs = JOBS.iter().map(|job| (job, "40"));
+    let jobs = jobs.chain(SMC.iter().map(|job| (job, "300")));
+    for ((name, job), draws) in jobs {
+        let lab = Lab::new(format!("draws = {draws}\nseed = 5\n{job}{OUTPUT}"));
         lab.run(&["run", "job.toml", "-o", "a", "--threads", "1"]);
         let resolved = lab.text("a/job.toml").replace("directory = \"a\"\n", "");
         lab.write("resolved/job.toml", resolved);
@@ -104,7 +106,9 @@ fn the_same_job_gives_the_same_bits() {
             &["run", "job.toml", "-o", "b", "--threads", "1"],
             &["run", "job.toml", "-o", "b", "--threads", "2"],
             &["run", "job.toml", "-o", "b", "--threads", "7"],
-            &["run", "job.toml", "-o", "b", "--seed", "5", "--draws", "40"],
+            &[
+                "run", "job.toml", "-o", "b", "--seed", "5", "--draws", draws,
+            ],
             &["run", "resolved/job.toml", "-o", "b"],
             &["run", "a/job.toml", "-o", "b"],
         ];

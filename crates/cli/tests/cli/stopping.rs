@@ -1,14 +1,19 @@
 //! Runs that are stopped or killed, and taken up again to the bits of an uninterrupted one; runs
 //! that are not, because what they depend on has changed.
 
-use crate::lab::{JOBS, Lab, NORMAL, Running, Said, ULA, length};
+use crate::lab::{JOBS, Lab, NORMAL, Running, SMC, Said, ULA, length};
+use std::io::Read;
 
 /// Files that are the same byte for byte, however often a run was interrupted.
 const BITS: [&str; 3] = ["report.json", "draws.npy", "draws.csv"];
 
 /// A job, and a complete run of it in `whole`.
 fn lab(job: &str) -> Lab {
-    let lab = Lab::new(format!("draws = 40\nseed = 11\n{job}"));
+    lab_of(40, job)
+}
+
+fn lab_of(draws: usize, job: &str) -> Lab {
+    let lab = Lab::new(format!("draws = {draws}\nseed = 11\n{job}"));
     let said = lab.run(&["run", "job.toml", "-o", "whole"]);
     assert!(matches!(said.code, Some(0 | 3)), "{}", said.err);
     lab
@@ -31,6 +36,23 @@ fn wait_for(lab: &Lab, run: &mut Running, share: f64) {
     let wanted = (share * all_rows(lab) as f64) as u64;
     run.wait_until(|| lab.path("out/checkpoint.bin").exists());
     run.wait_until(|| length(&lab.path("out/rows.bin")) >= wanted);
+}
+
+/// The step of the last checkpoint, 0 before the first: a number of seven bits a byte, low ones
+/// first, behind the checksum and the length of the head.
+fn step(lab: &Lab) -> u64 {
+    let mut bytes = Vec::new();
+    if let Ok(file) = std::fs::File::open(lab.path("out/checkpoint.bin")) {
+        file.take(50).read_to_end(&mut bytes).unwrap();
+    }
+    let mut step = 0;
+    for (k, byte) in bytes.iter().skip(40).enumerate() {
+        step |= u64::from(byte & 127) << (7 * k);
+        if byte & 128 == 0 {
+            break;
+        }
+    }
+    step
 }
 
 /// A killed run cannot be taken for a finished one.
@@ -164,6 +186,56 @@ fn a_run_killed_before_its_first_checkpoint_begins_anew() {
             "{}",
             said.err
         );
+    }
+}
+
+/// Particles leave no row before the end: what is lost or kept is their state alone.
+#[test]
+fn particles_killed_again_and_again_go_on_to_the_same_bits() {
+    for (name, job) in SMC {
+        let lab = lab_of(300, job);
+        let steps = lab.json("whole/report.json")["steps"].as_u64().unwrap();
+        assert!(steps >= 100, "{name}: {steps} steps");
+        let mut run = begin(&lab, "0");
+        // With `frozen` the second pass begins near the middle.
+        for percent in [0, 20, 48, 52, 85] {
+            let wanted = (steps * percent / 100).max(1);
+            run.wait_until(|| step(&lab) >= wanted);
+            run.signal("KILL");
+            assert_eq!(run.end().code, None, "{name}");
+            assert!(step(&lab) < steps, "{name}");
+            assert_eq!(length(&lab.path("out/rows.bin")), 0, "{name}");
+            assert_unfinished(&lab);
+            run = lab.start(&["run", "--resume", "out"]);
+        }
+        let said = run.end();
+        assert!(said.err.contains("going on after step"), "{}", said.err);
+        resume(&lab);
+    }
+}
+
+#[test]
+fn interrupted_particles_go_on_to_the_same_bits() {
+    for (name, job) in SMC {
+        let lab = lab_of(300, job);
+        let steps = lab.json("whole/report.json")["steps"].as_u64().unwrap();
+        let mut run = begin(&lab, "0");
+        run.wait_until(|| step(&lab) >= steps / 2);
+        run.signal("INT");
+        let said = run.end().ended(130);
+        assert!(
+            said.out.contains("WARN  complete: the run was stopped"),
+            "{name}: {}",
+            said.out
+        );
+        let report = lab.json("out/report.json");
+        assert_eq!(report["complete"], false, "{name}");
+        assert_eq!(report["draws_per_chain"], 0, "{name}");
+        let kept = report["steps"].as_u64().unwrap();
+        assert!((steps / 2..steps).contains(&kept), "{name}: {kept}");
+        let said = resume(&lab);
+        let words = format!("going on after step {kept}");
+        assert!(said.err.contains(&words), "{name}: {}", said.err);
     }
 }
 

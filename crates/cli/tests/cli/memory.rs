@@ -1,0 +1,60 @@
+//! Memory of a large run: a few copies of its draws, however they are written.
+
+use crate::lab::Lab;
+
+const DRAWS: u64 = 100_000;
+const DIM: u64 = 50;
+
+/// The most memory that a run of a sampler had.
+fn peak(sampler: &str) -> u64 {
+    let lab = Lab::new(format!(
+        "draws = {DRAWS}
+[target]
+kind = \"standard-normal\"
+dim = {DIM}
+[output]
+formats = [\"npy\", \"csv\"]
+checkpoint_seconds = 0
+[sampler]
+{sampler}"
+    ));
+    // Few moves: the diagnostics need not be content.
+    let said = lab.run(&["run", "job.toml", "-o", "out", "--threads", "2"]);
+    assert!(matches!(said.code, Some(0 | 3)), "{}", said.err);
+    let shape = crate::lab::length(&lab.path("out/draws.npy"));
+    assert_eq!(shape, 128 + 8 * DRAWS * DIM);
+    let timing = lab.json("out/timing.json");
+    timing["peak_memory_bytes"].as_u64().expect("a peak")
+}
+
+#[track_caller]
+fn assert_frugal(sampler: &str) {
+    let all = 8 * DRAWS * DIM;
+    let peak = peak(sampler);
+    // What a sampler holds is its draws at least: else the peak is not that of the run.
+    assert!(peak >= all, "{peak} bytes for {all} bytes of draws");
+    let most = 4 * all + (64 << 20);
+    assert!(peak <= most, "{peak} bytes, at most {most} were expected");
+}
+
+macro_rules! frugal {
+    ($($name:ident: $settings:expr;)*) => {$(
+        #[test]
+        #[cfg_attr(
+            not(target_os = "linux"),
+            ignore = "NOT CHECKED HERE: the peak of memory is known on Linux only"
+        )]
+        fn $name() {
+            assert_frugal($settings);
+        }
+    )*};
+}
+
+frugal! {
+    a_large_run_of_ula: "kind = \"ula\"\nchains = 100_000\nwarmup = 1\n";
+    a_large_run_of_mala: "kind = \"mala\"\nchains = 100_000\nwarmup = 1\n";
+    a_large_run_of_hmc: "kind = \"hmc\"\nchains = 100_000\nwarmup = 1\nleapfrog = 2\n";
+    a_large_run_of_smc: "kind = \"smc\"\nbase_sd = 1.1\nalpha = 0.5\nmoves = 1\n";
+    a_large_run_of_frozen_smc:
+        "kind = \"smc\"\nbase_sd = 1.1\nalpha = 0.5\nmoves = 1\nfrozen = true\n";
+}
