@@ -410,7 +410,12 @@ impl Particles {
             });
         }
         let weights = dense_weights(&state.weights);
-        let top = difference.iter().fold(f64::NEG_INFINITY, |m, v| m.max(*v));
+        // Of the particles that count: one without weight, far above them, would leave them nothing.
+        let top = weights
+            .iter()
+            .zip(difference)
+            .filter(|(w, _)| **w > 0.0)
+            .fold(f64::NEG_INFINITY, |m, (_, v)| m.max(*v));
         // Particles without mass are lost at any increment; α counts those that are left.
         let left: f64 = weights
             .iter()
