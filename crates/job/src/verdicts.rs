@@ -287,7 +287,7 @@ fn no_chain_verdicts(r: &Report, all: &mut Vec<Verdict>) {
             "ESS",
             Status::Warn,
             format!(
-                "{} draws a chain are too few to judge by; at least {FEWEST} are needed",
+                "too few draws a chain to judge by: {}, and at least {FEWEST} are needed",
                 r.draws_per_chain
             ),
             "ask for more draws",
