@@ -208,8 +208,8 @@ impl DrawSet {
         if self.columns.weighted {
             write!(out, ",log_weight__")?;
         }
-        for name in &self.names {
-            write!(out, ",{}", stan_name(name))?;
+        for name in stan_names(&self.names) {
+            write!(out, ",{name}")?;
         }
         writeln!(out)?;
         for i in 0..n {
@@ -259,12 +259,6 @@ fn evaluate(
             outputs.eval(cx, x, out.slice_mut(s![.., dim..]))?;
         }
     }
-    if values.iter().any(|v| v.is_nan()) {
-        cx.log(
-            retrograde_core::Level::Warn,
-            "some outputs of the target are not a number",
-        );
-    }
     Ok(())
 }
 
@@ -278,19 +272,78 @@ fn stan_statistic(name: &str) -> &str {
     }
 }
 
-/// `theta[1,2]` as `theta.1.2`, and nothing that would break a header.
-fn stan_name(name: &str) -> String {
-    let dotted = name.trim_end_matches(']').replace(['[', ','], ".");
-    dotted
-        .chars()
-        .map(|c| {
-            if c.is_alphanumeric() || c == '.' || c == '_' {
-                c
-            } else {
-                '_'
-            }
+/// Names as Stan's tools take them: `theta[1,2]` as `theta.1.2` where all of θ is there, counted from
+/// 1 with the first index fastest, for readers make an array of it; else, and for what would break
+/// a header, `_`; each once.
+fn stan_names(names: &[String]) -> Vec<String> {
+    let indexed: Vec<_> = names.iter().map(|n| split_index(n)).collect();
+    let mut out: Vec<String> = Vec::with_capacity(names.len());
+    let mut taken = std::collections::HashSet::new();
+    let mut i = 0;
+    while i < names.len() {
+        let base = indexed[i].as_ref().map(|(base, _)| *base);
+        let end = (i + 1..names.len())
+            .find(|k| base.is_none() || indexed[*k].as_ref().map(|(b, _)| *b) != base)
+            .unwrap_or(names.len());
+        let indices: Vec<&[usize]> = indexed[i..end]
+            .iter()
+            .flatten()
+            .map(|(_, index)| index.as_slice())
+            .collect();
+        let array = base.filter(|b| !taken.contains(&plain(b)) && is_array(&indices));
+        for k in i..end {
+            let name = match (array, &indexed[k]) {
+                (Some(base), Some((_, index))) => {
+                    let index: Vec<String> = index.iter().map(ToString::to_string).collect();
+                    format!("{}.{}", plain(base), index.join("."))
+                }
+                _ => {
+                    let name = plain(names[k].trim_end_matches(']'));
+                    let mut unique = name.clone();
+                    let mut n = 1;
+                    while !taken.insert(unique.clone()) {
+                        n += 1;
+                        unique = format!("{name}_{n}");
+                    }
+                    unique
+                }
+            };
+            out.push(name);
+        }
+        taken.extend(array.map(plain));
+        i = end;
+    }
+    out
+}
+
+fn plain(name: &str) -> String {
+    let kept = |c: char| if c.is_alphanumeric() { c } else { '_' };
+    name.chars().map(kept).collect()
+}
+
+/// `theta[1,2]` as `theta` and 1, 2.
+fn split_index(name: &str) -> Option<(&str, Vec<usize>)> {
+    let (base, index) = name.strip_suffix(']')?.split_once('[')?;
+    let index: Option<Vec<usize>> = index.split(',').map(|k| k.trim().parse().ok()).collect();
+    Some((base, index?)).filter(|(base, _)| !base.is_empty())
+}
+
+/// Whether these are all indices of an array, from 1, the first index fastest.
+fn is_array(indices: &[&[usize]]) -> bool {
+    let Some(shape) = indices.last() else {
+        return false;
+    };
+    let size = shape.iter().try_fold(1, |n: usize, k| n.checked_mul(*k));
+    size == Some(indices.len())
+        && indices.iter().enumerate().all(|(i, index)| {
+            let mut rest = i;
+            index.len() == shape.len()
+                && index.iter().zip(*shape).all(|(k, n)| {
+                    let expected = rest % n + 1;
+                    rest /= n;
+                    *k == expected
+                })
         })
-        .collect()
 }
 
 /// How many of the first outputs are the coordinates themselves: a limited target has its natural
@@ -326,5 +379,44 @@ pub(crate) fn check_names(plan: &Plan) -> Result {
             given: format!("`{}` twice", w[0]),
             allowed: "unique".into(),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(names: &[&str]) -> Vec<String> {
+        let names: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
+        stan_names(&names)
+    }
+
+    #[test]
+    fn names_in_brackets_are_arrays_for_stan_only_where_the_array_is_whole() {
+        let m = ["m[1,1]", "m[2,1]", "m[1,2]", "m[2,2]", "v[1]", "v[2]"];
+        assert_eq!(
+            named(&m),
+            ["m.1.1", "m.2.1", "m.1.2", "m.2.2", "v.1", "v.2"]
+        );
+        // One element of many, counted from 0, rows first, with a hole, with a word.
+        assert_eq!(named(&["c[1,2]"]), ["c_1_2"]);
+        assert_eq!(named(&["v[0]", "v[1]"]), ["v_0", "v_1"]);
+        assert_eq!(
+            named(&["m[1,1]", "m[1,2]", "m[2,1]", "m[2,2]"]),
+            ["m_1_1", "m_1_2", "m_2_1", "m_2_2"]
+        );
+        assert_eq!(named(&["v[1]", "v[3]"]), ["v_1", "v_3"]);
+        assert_eq!(named(&["v[a]", "[1]", "v[0,0]"]), ["v_a", "_1", "v_0_0"]);
+    }
+
+    #[test]
+    fn names_that_stan_cannot_tell_apart_are_numbered() {
+        assert_eq!(
+            named(&["a-b", "a_b", "a b", "a_b_2"]),
+            ["a_b", "a_b_2", "a_b_3", "a_b_2_2"]
+        );
+        assert_eq!(named(&["v", "v[1]"]), ["v", "v_1"]);
+        assert_eq!(named(&["v[1]", "v"]), ["v.1", "v_2"]);
+        assert_eq!(named(&["größe, cm"]), ["größe__cm"]);
     }
 }

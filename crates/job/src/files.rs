@@ -91,7 +91,7 @@ impl Files for JobFiles {
 }
 
 /// Writes a file by way of a temporary one beside it, so that a reader sees the old content or the
-/// new, never a part.
+/// new, never a part, and finds the new one even if the machine fails afterwards.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -108,7 +108,8 @@ pub(crate) fn write_atomically(
         out.into_inner()
             .map_err(std::io::IntoInnerError::into_error)?
             .sync_all()?;
-        std::fs::rename(&part, path)
+        std::fs::rename(&part, path)?;
+        sync_directory(path)
     })();
     done.map_err(|source| {
         // The disk may be full: what was half-written must not take the room.
@@ -119,4 +120,19 @@ pub(crate) fn write_atomically(
             source,
         }
     })
+}
+
+/// Brings the new name of a file to the disk; without this a failing machine may forget it.
+#[cfg(unix)]
+fn sync_directory(path: &Path) -> std::io::Result<()> {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+/// Elsewhere a directory cannot be opened, and the rename is all that can be done.
+#[cfg(not(unix))]
+fn sync_directory(_: &Path) -> std::io::Result<()> {
+    Ok(())
 }

@@ -202,6 +202,7 @@ impl Builder<'_> {
         let run: RunSettings = self.read(root, "")?;
         let output: OutputSettings = self.read_table(root, "output")?;
         let expect: ExpectSettings = self.read_table(root, "expect")?;
+        self.check_expect(&expect)?;
         let name = |kind: Kind| {
             checked
                 .kinds
@@ -288,6 +289,24 @@ impl Builder<'_> {
         built
             .map(|b| Some(Arc::new(b)))
             .map_err(|e| self.place("target", &e))
+    }
+
+    /// Refuses known answers that every run, or none, would fit.
+    fn check_expect(&self, expect: &ExpectSettings) -> Result<(), ConfigError> {
+        let numbers = [
+            ("log_z", expect.log_z),
+            ("log_z_se", Some(expect.log_z_se)),
+            ("log_z_max_se", expect.log_z_max_se),
+        ];
+        for (key, value) in numbers {
+            if let Some(v) = value.filter(|v| !v.is_finite()) {
+                let place = locate(&self.document.root, "expect", key);
+                let message = format!("`expect.{key}` must be finite, but is {v}");
+                let found = Diagnostic::new(place, message).label("not finite");
+                return Err(self.document.error(vec![found]));
+            }
+        }
+        Ok(())
     }
 
     /// Refuses sizes that no machine has before anything is allocated.

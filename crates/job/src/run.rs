@@ -183,6 +183,8 @@ pub fn resume(
     if let Ok(report) = read_report(directory)
         && report.complete
     {
+        // It may have been killed after the report.
+        dir.remove_working_files();
         monitor.message(Level::Info, "the run is complete already; nothing was done");
         return Ok(Finished {
             directory: directory.to_owned(),
@@ -315,10 +317,7 @@ impl Engine {
         }
         let report = written?;
         if report.complete {
-            // What only a resumed run would need.
-            for name in ["checkpoint.bin", "rows.bin"] {
-                let _ = std::fs::remove_file(dir.file(name));
-            }
+            dir.remove_working_files();
         }
         Ok(Finished {
             directory: dir.path().to_owned(),

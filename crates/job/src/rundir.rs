@@ -172,6 +172,13 @@ impl RunDir {
         })
     }
 
+    /// Removes what only a resumed run would need.
+    pub(crate) fn remove_working_files(&self) {
+        for name in ["checkpoint.bin", "rows.bin"] {
+            let _ = std::fs::remove_file(self.file(name));
+        }
+    }
+
     /// The manifest, after everything it names was found unchanged.
     pub(crate) fn verified(&self) -> std::result::Result<Manifest, JobError> {
         let name = self.file("manifest.json");

@@ -1,6 +1,6 @@
 //! A run in memory, for programs that sample.
 
-use ndarray::{Array3, ArrayView2};
+use ndarray::{Array2, Array3, ArrayView2};
 use retrograde_core::drive::drive;
 use retrograde_core::registry::{Folder, Parts};
 use retrograde_core::{
@@ -109,9 +109,23 @@ impl Run {
         if !outcome.complete {
             return Err(Error::Cancelled);
         }
+        let counts = runtime.counts().clone();
+        let names = (0..self.target.dim())
+            .map(|i| self.target.coordinate(i))
+            .collect();
+        let mut outputs = None;
+        if let Some(o) = self.target.outputs() {
+            let mut values = Array2::zeros((collected.len(), o.count()));
+            runtime.enter("outputs", 0, |cx| {
+                o.eval(cx, collected.rows(), values.view_mut())
+            })?;
+            outputs = Some(((0..o.count()).map(|k| o.name(k)).collect(), values));
+        }
         Ok(RunResult {
-            counts: runtime.counts().clone(),
             collected,
+            counts,
+            names,
+            outputs,
         })
     }
 }
@@ -130,13 +144,60 @@ pub struct LogZ {
 pub struct RunResult {
     collected: Collected,
     counts: Counts,
+    names: Vec<String>,
+    /// Names, and values in the order of the rows.
+    outputs: Option<(Vec<String>, Array2<f64>)>,
 }
 
 impl RunResult {
-    /// The draws: (chain, draw, dim).
+    /// The draws: (chain, draw, dim). Those of a [`Bounded`](retrograde_core::Bounded) target are on
+    /// the scale without limits; its natural coordinates are the first of the
+    /// [`outputs`](Self::outputs).
     #[must_use]
     pub fn draws(&self) -> Array3<f64> {
         self.collected.by_chain()
+    }
+
+    /// Names of the coordinates.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Functions of the draws that the target computes: (chain, draw, output); `None` if it has
+    /// none.
+    ///
+    /// ```
+    /// use retrograde::prelude::*;
+    /// use std::sync::Arc;
+    ///
+    /// // A normal limited to x > 0, and its mean √(2/π).
+    /// let normal = PointTarget::new(1, |x, gradient| {
+    ///     gradient[0] = -x[0];
+    ///     -0.5 * x[0] * x[0]
+    /// });
+    /// let half = Bounded::new(Arc::new(normal), &[0.0], &[f64::INFINITY])?;
+    /// let result = Run::new(half).sampler(Hmc::default()).draws(4000).seed(1).run()?;
+    /// let x = result.outputs().unwrap();
+    /// assert_eq!(x.dim(), (4, 1000, 1)); // (chain, draw, output)
+    /// assert!(x.iter().all(|x| *x > 0.0));
+    /// assert!((x.mean().unwrap() - 0.7979).abs() < 0.1);
+    /// # Ok::<(), retrograde::Error>(())
+    /// ```
+    #[must_use]
+    pub fn outputs(&self) -> Option<Array3<f64>> {
+        let (_, values) = self.outputs.as_ref()?;
+        let chains = self.collected.chains();
+        let shape = (chains, values.nrows() / chains, values.ncols());
+        Some(Array3::from_shape_fn(shape, |(c, i, k)| {
+            values[(i * chains + c, k)]
+        }))
+    }
+
+    /// Names of the [`outputs`](Self::outputs).
+    #[must_use]
+    pub fn output_names(&self) -> &[String] {
+        self.outputs.as_ref().map_or(&[], |(names, _)| names)
     }
 
     /// The draws in the order they came; n × d.
@@ -164,7 +225,9 @@ impl RunResult {
         Some(LogZ { value, se })
     }
 
-    /// Mean, quantiles, R-hat and effective sample sizes of each coordinate.
+    /// Mean, quantiles, R-hat and effective sample sizes of each coordinate, with every draw counted
+    /// alike: where there are [`log_weights`](Self::log_weights), take
+    /// [`summarise_weighted`](retrograde_metrics::summarise_weighted).
     #[must_use]
     pub fn summary(&self) -> Vec<CoordinateSummary> {
         summarise(self.draws().view())
