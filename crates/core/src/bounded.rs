@@ -177,6 +177,10 @@ impl Target for Bounded {
                     g[(r, j)] = g[(r, j)] * slope + log_slope_grad;
                 }
             }
+            if flat && let Some(g) = &mut gradient {
+                // No mass, so no slope: 0 · ∞ would count as a failure of the target.
+                g.row_mut(r).fill(0.0);
+            }
             if let Some(l) = &mut log_density {
                 l[r] = if flat {
                     f64::NEG_INFINITY

@@ -3,6 +3,9 @@
 use crate::{Cx, Result, Target};
 use ndarray::{Array1, Array2, ArrayView2};
 
+/// Coordinates whose differences are taken in one batch, so that a batch is not of d² numbers.
+const COORDINATES: usize = 64;
+
 /// What [`gradient`] found.
 #[derive(Debug, Clone)]
 pub struct GradientReport {
@@ -10,7 +13,7 @@ pub struct GradientReport {
     pub points: usize,
     /// Points left out because the density is −∞ or not finite there.
     pub skipped: usize,
-    /// Largest |gradient − difference| / (|gradient|∞ of the row + 1).
+    /// Largest |gradient − difference| / max(|gradient|∞ of the row, 1).
     pub worst: f64,
     /// Where the worst is.
     pub at: Option<GradientMismatch>,
@@ -57,23 +60,29 @@ pub fn gradient(
             report.skipped += 1;
             continue;
         }
-        // Four points a coordinate, ±h and ±h/2, all coordinates of the row in one batch.
-        let mut points = Array2::zeros((4 * d, d));
-        let steps: Vec<f64> = x.row(row).iter().map(|v| 1e-3 * v.abs().max(1.0)).collect();
-        for j in 0..d {
-            for (k, scale) in [1.0, -1.0, 0.5, -0.5].into_iter().enumerate() {
-                let mut p = points.row_mut(4 * j + k);
-                p.assign(&x.row(row));
-                p[j] += scale * steps[j];
-            }
-        }
-        let mut l = Array1::zeros(4 * d);
-        cx.eval_target(target, points.view(), Some(l.view_mut()), None)?;
         report.points += 1;
         let scale = gradient.row(row).iter().fold(1.0f64, |m, g| m.max(g.abs()));
-        for j in 0..d {
-            let slope = |k: usize, h: f64| (l[4 * j + k] - l[4 * j + k + 1]) / (2.0 * h);
-            let (coarse, fine) = (slope(0, steps[j]), slope(2, 0.5 * steps[j]));
+        let mut slopes = Vec::with_capacity(d);
+        for first in (0..d).step_by(COORDINATES) {
+            // Four points a coordinate, ±h and ±h/2.
+            let part = COORDINATES.min(d - first);
+            let mut points = Array2::zeros((4 * part, d));
+            let step = |i: usize| 1e-3 * x[(row, first + i)].abs().max(1.0);
+            for i in 0..part {
+                for (k, scale) in [1.0, -1.0, 0.5, -0.5].into_iter().enumerate() {
+                    let mut p = points.row_mut(4 * i + k);
+                    p.assign(&x.row(row));
+                    p[first + i] += scale * step(i);
+                }
+            }
+            let mut l = Array1::zeros(4 * part);
+            cx.eval_target(target, points.view(), Some(l.view_mut()), None)?;
+            slopes.extend((0..part).map(|i| {
+                let slope = |k: usize, h: f64| (l[4 * i + k] - l[4 * i + k + 1]) / (2.0 * h);
+                (slope(0, step(i)), slope(2, 0.5 * step(i)))
+            }));
+        }
+        for (j, (coarse, fine)) in slopes.into_iter().enumerate() {
             let difference = fine + (fine - coarse) / 3.0;
             let error = (gradient[(row, j)] - difference).abs() / scale;
             if error > report.worst || error.is_nan() {

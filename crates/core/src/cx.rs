@@ -119,9 +119,10 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// The context of the rows from `row` on (a multiple of [`BLOCK`]): what is filled or spread
-    /// through it continues this context's streams there, so that work done on one run of rows after
-    /// the other has the bits of work done on all at once.
+    /// The context of the rows from `row` on (best a multiple of [`BLOCK`], or fills draw numbers
+    /// only to pass over them): what is filled or spread through it continues this context's streams
+    /// there, so that work done on one run of rows after the other has the bits of work done on all
+    /// at once. This context does not count what is filled there: its next fill is the run's first.
     pub fn from_row(&mut self, row: usize) -> Cx<'_> {
         Cx {
             shared: self.shared,
@@ -163,9 +164,11 @@ impl<'a> Cx<'a> {
         self.fill(out.insert_axis(ndarray::Axis(1)), Law::Uniform);
     }
 
-    /// One stream of its own, for what is not row by row (resampling, a single draw).
+    /// One stream of its own, for what is not row by row (resampling, a single draw). Inside
+    /// [`rows`](Cx::rows) each block has another.
     pub fn rng(&mut self) -> Stream {
-        self.next_key("rng").stream(0)
+        let block = (self.row0 / BLOCK) as u64;
+        self.next_key("rng").stream(block)
     }
 
     /// A stream a row, for components that draw an unknown count of numbers per row. `row` counts
@@ -536,7 +539,8 @@ impl<'a> Cx<'a> {
     }
 
     fn check_thread(&self, traits: Traits, component: &str) -> Result {
-        if self.inside && traits.threading == Threading::Caller {
+        // Blocks may run at once: what is called from them must allow that.
+        if self.inside && traits.threading != Threading::Concurrent {
             return Err(Error::WrongThread {
                 component: component.into(),
             });
@@ -645,19 +649,25 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// A slice with a NaN or an infinity has a sum of squares that is neither; false alarms (overflow)
-/// only cost a closer look.
+/// A NaN or an infinity times 0 is NaN, which stays in the sum: one pass without branches. False for
+/// values that are not dense in memory, which only costs a closer look.
 fn all_finite(values: Option<&[f64]>) -> bool {
     values.is_some_and(|v| v.iter().fold(0.0, |s, x| s + x * 0.0) == 0.0)
 }
 
-fn fill_rows(key: &Key, law: Law, row0: usize, mut out: ArrayViewMut2<'_, f64>) {
-    debug_assert_eq!(row0 % BLOCK, 0, "random numbers are drawn in whole blocks");
-    for (b, mut block) in out
-        .axis_chunks_iter_mut(ndarray::Axis(0), BLOCK)
-        .enumerate()
-    {
-        let mut stream = key.stream((row0 / BLOCK + b) as u64);
+/// Fills `out` with the rows from `row` on.
+fn fill_rows(key: &Key, law: Law, mut row: usize, mut out: ArrayViewMut2<'_, f64>) {
+    while out.nrows() > 0 {
+        let mut stream = key.stream((row / BLOCK) as u64);
+        // Rows of the block that are not asked for: their numbers come first.
+        let before = row % BLOCK;
+        for _ in 0..before * out.ncols() {
+            law.fill(&mut stream, &mut [0.0]);
+        }
+        let rows = (BLOCK - before).min(out.nrows());
+        let (mut block, rest) = out.split_at(ndarray::Axis(0), rows);
+        out = rest;
+        row += rows;
         if let Some(values) = block.as_slice_mut() {
             law.fill(&mut stream, values);
         } else {

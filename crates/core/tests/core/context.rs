@@ -309,3 +309,241 @@ fn wrong_limits_are_refused_by_name() {
         assert!(e.contains(key), "{e}");
     }
 }
+
+#[test]
+fn streams_of_their_own_differ_between_blocks_and_not_between_threads() {
+    use rand_core::Rng;
+    let draw = |threads| {
+        let mut rt = Runtime::new(7, threads).unwrap();
+        let mut first = Array1::<f64>::zeros(3000);
+        rt.enter("test", 0, |cx| {
+            cx.rows(3000, first.view_mut(), |cx, _, mut out| {
+                out[0] = cx.rng().next_u32().into();
+                Ok(())
+            })
+        })
+        .unwrap();
+        first.iter().copied().step_by(BLOCK).collect::<Vec<f64>>()
+    };
+    let one = draw(1);
+    for i in 0..one.len() {
+        assert!(!one[..i].contains(&one[i]), "block {i} repeats another");
+    }
+    assert_eq!(one, draw(3));
+}
+
+#[test]
+fn a_run_of_rows_continues_the_fill_wherever_it_begins() {
+    let z = normals(1, 5000, 3);
+    for threads in [1, 3] {
+        for from in [0, 1, 100, 256, 300] {
+            let mut rt = Runtime::new(7, threads).unwrap();
+            let (mut a, mut b) = (
+                Array2::zeros((5000 - from, 3)),
+                Array2::zeros((5000 - from, 3)),
+            );
+            rt.enter("test", 0, |cx| {
+                cx.from_row(from).fill_normal(a.view_mut());
+                cx.from_row(from)
+                    .rows(5000 - from, b.view_mut(), |cx, _, b| {
+                        cx.fill_normal(b);
+                        Ok(())
+                    })
+            })
+            .unwrap();
+            assert!(
+                a == z.slice(s![from.., ..]) && b == a,
+                "from row {from} on {threads} threads"
+            );
+        }
+    }
+}
+
+/// Flat, and remembers the largest batch; −∞ and a gradient of ∞ where a coordinate is 0 or infinite.
+struct Watched {
+    traits: Traits,
+    dim: usize,
+    largest: std::sync::atomic::AtomicUsize,
+}
+
+impl Watched {
+    fn new(threading: Threading, dim: usize) -> Self {
+        Self {
+            traits: Traits {
+                threading,
+                ..Traits::PURE
+            },
+            dim,
+            largest: 0.into(),
+        }
+    }
+}
+
+impl Target for Watched {
+    fn dim(&self) -> usize {
+        self.dim
+    }
+    fn traits(&self) -> Traits {
+        self.traits
+    }
+    fn eval(
+        &self,
+        _: &mut Cx<'_>,
+        x: ndarray::ArrayView2<'_, f64>,
+        l: Option<ndarray::ArrayViewMut1<'_, f64>>,
+        g: Option<ndarray::ArrayViewMut2<'_, f64>>,
+    ) -> Result {
+        self.largest
+            .fetch_max(x.nrows(), std::sync::atomic::Ordering::Relaxed);
+        if let Some(mut l) = l {
+            l.assign(
+                &x.rows()
+                    .into_iter()
+                    .map(|x| x.sum().ln())
+                    .collect::<Array1<_>>(),
+            );
+        }
+        if let Some(mut g) = g {
+            for (mut g, x) in g.rows_mut().into_iter().zip(x.rows()) {
+                g.fill(1.0 / x.sum());
+            }
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_serial_target_cannot_be_called_from_blocks() {
+    let target = Watched::new(Threading::Serial, 1);
+    for threads in [1, 3] {
+        let mut rt = Runtime::new(1, threads).unwrap();
+        let (x, mut l) = (Array2::ones((2000, 1)), Array1::zeros(2000));
+        rt.enter("test", 0, |cx| {
+            cx.eval_target(&target, x.view(), Some(l.view_mut()), None)
+                .unwrap();
+            let from_a_block = cx.rows(2000, (x.view(), l.view_mut()), |cx, _, (x, l)| {
+                cx.eval_target(&target, x, Some(l), None)
+            });
+            assert_eq!(from_a_block.unwrap_err().status(), Status::Thread);
+        });
+    }
+    assert_eq!(target.largest.into_inner(), 2000, "a serial batch is whole");
+}
+
+#[test]
+fn beyond_a_limit_there_is_no_slope_and_no_failure() {
+    // The density is −∞ and its slope ∞ on the limit itself, where far points are rounded to.
+    let target = std::sync::Arc::new(Watched::new(Threading::Concurrent, 1));
+    let bounded = Bounded::new(target, &[0.0], &[f64::INFINITY]).unwrap();
+    let y = ndarray::array![[-800.0], [800.0], [-1e40], [0.5]];
+    for density in [true, false] {
+        let mut rt = Runtime::new(1, 1).unwrap();
+        let (mut l, mut g) = (Array1::zeros(4), Array2::zeros((4, 1)));
+        rt.enter("test", 0, |cx| {
+            let l = density.then(|| l.view_mut());
+            cx.eval_target(&bounded, y.view(), l, Some(g.view_mut()))
+        })
+        .unwrap();
+        assert_eq!(rt.counts().failed, 0, "{:?}", rt.counts());
+        // ln x + ln |dx/dy| = 2y.
+        assert_eq!(g.column(0).slice(s![..3]), ndarray::array![0.0, 0.0, 0.0]);
+        assert!((g[(3, 0)] - 2.0).abs() < 1e-12);
+        let want = if density { f64::NEG_INFINITY } else { 0.0 };
+        assert_eq!(l.slice(s![..3]), ndarray::array![want, want, want]);
+    }
+}
+
+#[test]
+fn the_gradient_of_many_coordinates_is_checked_in_small_batches() {
+    // A serial target gets each batch whole.
+    let target = Watched::new(Threading::Serial, 300);
+    let mut rt = Runtime::new(3, 1).unwrap();
+    let x = Array2::from_shape_fn((2, 300), |(_, j)| 1.0 + j as f64);
+    let report = rt
+        .enter("test", 0, |cx| check::gradient(cx, &target, x.view()))
+        .unwrap();
+    assert!(report.worst < 1e-8 && report.points == 2, "{report:?}");
+    assert_eq!(rt.counts().rows, 2 * (1 + 4 * 300));
+    assert!(target.largest.into_inner() <= 256);
+}
+
+#[test]
+fn between_two_limits_the_gradient_is_that_of_the_density() {
+    let density = PointTarget::new(1, |x, g| {
+        g[0] = 3.0 - x[0];
+        3.0 * x[0] - 0.5 * x[0] * x[0]
+    });
+    let bounded = Bounded::new(std::sync::Arc::new(density), &[-1.0], &[4.0]).unwrap();
+    let y = ndarray::array![[-6.0], [-1.0], [0.0], [0.7], [5.0]];
+    let mut rt = Runtime::new(3, 1).unwrap();
+    let report = rt
+        .enter("test", 0, |cx| check::gradient(cx, &bounded, y.view()))
+        .unwrap();
+    assert!(report.worst < 1e-8 && report.points == 5, "{report:?}");
+}
+
+#[test]
+fn a_batch_that_is_not_row_by_row_is_never_split() {
+    let mut target = Watched::new(Threading::Concurrent, 1);
+    target.traits.rowwise = false;
+    for threads in [1, 3] {
+        let mut rt = Runtime::new(1, threads).unwrap();
+        let (x, mut l) = (Array2::ones((2000, 1)), Array1::zeros(2000));
+        rt.enter("test", 0, |cx| {
+            cx.eval_target(&target, x.view(), Some(l.view_mut()), None)
+        })
+        .unwrap();
+        assert_eq!(
+            target.largest.swap(0, std::sync::atomic::Ordering::Relaxed),
+            2000
+        );
+    }
+}
+
+/// Its log density is noise: normals by row, and a stream of its own.
+struct Noise;
+
+impl Target for Noise {
+    fn dim(&self) -> usize {
+        1
+    }
+    fn traits(&self) -> Traits {
+        Traits {
+            deterministic: false,
+            ..Traits::PURE
+        }
+    }
+    fn eval(
+        &self,
+        cx: &mut Cx<'_>,
+        _: ndarray::ArrayView2<'_, f64>,
+        l: Option<ndarray::ArrayViewMut1<'_, f64>>,
+        _: Option<ndarray::ArrayViewMut2<'_, f64>>,
+    ) -> Result {
+        use rand_core::Rng;
+        let mut l = l.unwrap();
+        cx.fill_normal_1(l.view_mut());
+        let common = f64::from(cx.rng().next_u32());
+        l += common;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_target_that_draws_numbers_has_the_same_bits_on_any_number_of_threads() {
+    let values = |threads| {
+        let mut rt = Runtime::new(1, threads).unwrap();
+        let (x, mut l) = (Array2::zeros((1000, 1)), Array2::zeros((2, 1000)));
+        rt.enter("test", 0, |cx| {
+            for l in l.rows_mut() {
+                cx.eval_target(&Noise, x.view(), Some(l), None).unwrap();
+            }
+        });
+        l
+    };
+    let one = values(1);
+    assert_ne!(one.row(0), one.row(1));
+    for threads in [2, 3, 7] {
+        assert_eq!(values(threads), one, "{threads} threads");
+    }
+}
