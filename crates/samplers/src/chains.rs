@@ -247,6 +247,14 @@ impl Gaussian {
         sd: &PerCoordinate,
         proper: bool,
     ) -> Result<Self> {
+        if d == 0 {
+            return Err(Error::Argument {
+                component: component.into(),
+                argument: "target".into(),
+                given: "a target without coordinates".into(),
+                allowed: "of dimension 1 or more".into(),
+            });
+        }
         let says = if proper {
             "a number above 0"
         } else {

@@ -410,7 +410,12 @@ impl Particles {
             });
         }
         let weights = dense_weights(&state.weights);
-        let top = difference.iter().fold(f64::NEG_INFINITY, |m, v| m.max(*v));
+        // Of the particles that count: one without weight, far above them, would leave them nothing.
+        let top = weights
+            .iter()
+            .zip(difference)
+            .filter(|(w, _)| **w > 0.0)
+            .fold(f64::NEG_INFINITY, |m, (_, v)| m.max(*v));
         // Particles without mass are lost at any increment; α counts those that are left.
         let left: f64 = weights
             .iter()
@@ -421,7 +426,7 @@ impl Particles {
         let enough = |delta: f64| {
             let (mut s1, mut s2) = (0.0, 0.0);
             for (w, v) in weights.iter().zip(difference) {
-                let u = relative_weight(delta * (v - top));
+                let u = relative_weight(delta * (v - top).min(0.0));
                 s1 += w * u;
                 s2 += w * u * u;
             }

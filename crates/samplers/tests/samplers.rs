@@ -557,3 +557,18 @@ fn all_are_registered_with_documented_keys() {
         );
     }
 }
+
+#[test]
+fn a_target_without_coordinates_is_refused() {
+    let nothing: Arc<dyn Target> = Arc::new(PointTarget::new(0, |_, _| 0.0));
+    let parts = retrograde_core::registry::Folder::default();
+    let refused = |built: Result<Arc<dyn Sampler>>| {
+        let error = built.map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("coordinates"), "{error}");
+    };
+    let parts = || Parts::new(&parts).with_target(nothing.clone());
+    refused(Ula::default().build(&parts()));
+    refused(Mala::default().build(&parts()));
+    refused(Hmc::default().build(&parts()));
+    refused(Smc::default().build(&parts()));
+}

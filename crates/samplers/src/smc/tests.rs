@@ -380,3 +380,32 @@ fn a_base_that_is_the_target_gives_the_evidence_exactly() {
     assert_eq!(out.tables["ladder"].1.len(), 1);
     assert!(out.flags.keys().eq(["adaptive"]), "{:?}", out.flags);
 }
+
+#[test]
+fn a_particle_without_weight_does_not_decide_the_next_temperature() {
+    let sampler = Particles::new(base(1.0), gaussian()).unwrap();
+    let mut runtime = Runtime::new(1, 1).unwrap();
+    let n = 101;
+    let mut state = runtime.enter("test", 0, |cx| sampler.init(cx, n)).unwrap();
+    // Δ = 0, 1, … 99 with equal weights, and one far above them that has none.
+    state.weights.fill(0.01);
+    state.weights[100] = 0.0;
+    let mut difference: Vec<f64> = (0..101).map(f64::from).collect();
+    let alone = sampler.next_beta(&state, &difference).unwrap();
+    assert!((0.001..0.1).contains(&alone), "{alone}");
+    difference[100] = 1e6;
+    assert_eq!(sampler.next_beta(&state, &difference).unwrap(), alone);
+}
+
+#[test]
+fn where_the_correction_takes_all_away_the_standard_error_is_the_bound() {
+    let spread = |variance, uncorrected| Spread {
+        families: 50.0,
+        variance,
+        uncorrected,
+    };
+    assert_eq!(standard_error(spread(0.04, 0.09)), (0.2, true));
+    assert_eq!(standard_error(spread(0.001, 0.09)), (0.3, false));
+    assert_eq!(standard_error(spread(-0.01, 0.09)), (0.3, false));
+    assert_eq!(standard_error(spread(0.0, 0.0)), (0.0, true));
+}
