@@ -131,6 +131,21 @@ mod tests {
     }
 
     #[test]
+    fn mirrored_draws_have_the_mirrored_errors() {
+        // Few effective draws and a low quantile: Beta(14, 240) or so, and its mirror image.
+        let x = autoregressive(0.99, 4, 3000, 23);
+        let y = x.mapv(|x| -x);
+        let ess = ess_quantile(x.view(), 0.05);
+        assert!((20.0..400.0).contains(&ess), "{ess}");
+        // The order statistics of the two may be two ranks of 12 000 apart.
+        assert_close(
+            mcse_quantile(y.view(), 0.95),
+            mcse_quantile(x.view(), 0.05),
+            0.02,
+        );
+    }
+
+    #[test]
     fn correlation_widens_the_errors() {
         // φ = 0.8: ESS is a ninth, so the error is three times as large.
         let x = autoregressive(0.8, 4, 20_000, 22);

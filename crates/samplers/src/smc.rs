@@ -426,7 +426,7 @@ impl Particles {
         let enough = |delta: f64| {
             let (mut s1, mut s2) = (0.0, 0.0);
             for (w, v) in weights.iter().zip(difference) {
-                let u = relative_weight(delta * (v - top));
+                let u = relative_weight(delta * (v - top).min(0.0));
                 s1 += w * u;
                 s2 += w * u * u;
             }

@@ -203,6 +203,32 @@ mod tests {
     }
 
     #[test]
+    fn runs_of_rows_draw_what_all_rows_draw_at_once() {
+        use retrograde_core::PointTarget;
+        // So many coordinates that a run is one block of rows.
+        let (n, d) = (600, 4096);
+        let target = PointTarget::new(d, |_, _| 0.0);
+        let mut walkers = Walkers {
+            x: Array2::zeros((n, d)),
+            log_density: Array1::zeros(n),
+            gradient: Array2::zeros((n, d)),
+        };
+        let mut want = Array2::zeros((n, d));
+        let mut runs = 0;
+        retrograde_testkit::with_cx(1, |cx| {
+            cx.at("noise", 0).fill_normal(want.view_mut());
+            walkers.in_runs(cx, &target, (), |cx, walkers, ()| {
+                runs += 1;
+                cx.at("noise", 0).fill_normal(walkers.x.view_mut());
+                Ok(())
+            })
+        })
+        .unwrap();
+        assert_eq!(runs, 3);
+        assert!(walkers.x == want);
+    }
+
+    #[test]
     fn the_base_is_normalised() {
         let by_hand =
             -0.5 * ((0.2f64 / 2.0).powi(2) + (0.6f64 / 0.3).powi(2)) - (2.0f64 * 0.3 * TAU).ln();

@@ -466,3 +466,84 @@ fn the_gradient_of_many_coordinates_is_checked_in_small_batches() {
     assert_eq!(rt.counts().rows, 2 * (1 + 4 * 300));
     assert!(target.largest.into_inner() <= 256);
 }
+
+#[test]
+fn between_two_limits_the_gradient_is_that_of_the_density() {
+    let density = PointTarget::new(1, |x, g| {
+        g[0] = 3.0 - x[0];
+        3.0 * x[0] - 0.5 * x[0] * x[0]
+    });
+    let bounded = Bounded::new(std::sync::Arc::new(density), &[-1.0], &[4.0]).unwrap();
+    let y = ndarray::array![[-6.0], [-1.0], [0.0], [0.7], [5.0]];
+    let mut rt = Runtime::new(3, 1).unwrap();
+    let report = rt
+        .enter("test", 0, |cx| check::gradient(cx, &bounded, y.view()))
+        .unwrap();
+    assert!(report.worst < 1e-8 && report.points == 5, "{report:?}");
+}
+
+#[test]
+fn a_batch_that_is_not_row_by_row_is_never_split() {
+    let mut target = Watched::new(Threading::Concurrent, 1);
+    target.traits.rowwise = false;
+    for threads in [1, 3] {
+        let mut rt = Runtime::new(1, threads).unwrap();
+        let (x, mut l) = (Array2::ones((2000, 1)), Array1::zeros(2000));
+        rt.enter("test", 0, |cx| {
+            cx.eval_target(&target, x.view(), Some(l.view_mut()), None)
+        })
+        .unwrap();
+        assert_eq!(
+            target.largest.swap(0, std::sync::atomic::Ordering::Relaxed),
+            2000
+        );
+    }
+}
+
+/// Its log density is noise: normals by row, and a stream of its own.
+struct Noise;
+
+impl Target for Noise {
+    fn dim(&self) -> usize {
+        1
+    }
+    fn traits(&self) -> Traits {
+        Traits {
+            deterministic: false,
+            ..Traits::PURE
+        }
+    }
+    fn eval(
+        &self,
+        cx: &mut Cx<'_>,
+        _: ndarray::ArrayView2<'_, f64>,
+        l: Option<ndarray::ArrayViewMut1<'_, f64>>,
+        _: Option<ndarray::ArrayViewMut2<'_, f64>>,
+    ) -> Result {
+        use rand_core::Rng;
+        let mut l = l.unwrap();
+        cx.fill_normal_1(l.view_mut());
+        let common = f64::from(cx.rng().next_u32());
+        l += common;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_target_that_draws_numbers_has_the_same_bits_on_any_number_of_threads() {
+    let values = |threads| {
+        let mut rt = Runtime::new(1, threads).unwrap();
+        let (x, mut l) = (Array2::zeros((1000, 1)), Array2::zeros((2, 1000)));
+        rt.enter("test", 0, |cx| {
+            for l in l.rows_mut() {
+                cx.eval_target(&Noise, x.view(), Some(l), None).unwrap();
+            }
+        });
+        l
+    };
+    let one = values(1);
+    assert_ne!(one.row(0), one.row(1));
+    for threads in [2, 3, 7] {
+        assert_eq!(values(threads), one, "{threads} threads");
+    }
+}

@@ -396,3 +396,53 @@ fn a_particle_without_weight_does_not_decide_the_next_temperature() {
     difference[100] = 1e6;
     assert_eq!(sampler.next_beta(&state, &difference).unwrap(), alone);
 }
+
+#[test]
+fn where_the_correction_takes_all_away_the_standard_error_is_the_bound() {
+    let spread = |variance, uncorrected| Spread {
+        families: 50.0,
+        variance,
+        uncorrected,
+    };
+    assert_eq!(standard_error(spread(0.04, 0.09)), (0.2, true));
+    assert_eq!(standard_error(spread(0.001, 0.09)), (0.3, false));
+    assert_eq!(standard_error(spread(-0.01, 0.09)), (0.3, false));
+    assert_eq!(standard_error(spread(0.0, 0.0)), (0.0, true));
+}
+
+#[test]
+fn the_memory_is_a_weighted_correlation() {
+    let (w, a) = ([0.1, 0.2, 0.3, 0.4], [1.0, 2.0, -1.0, 5.0]);
+    let line = |slope: f64| a.map(|v| 7.0 + slope * v);
+    assert!((correlation(&w, &a, &line(2.0)) - 1.0).abs() < 1e-12);
+    assert!((correlation(&w, &a, &line(-0.5)) + 1.0).abs() < 1e-12);
+    assert_eq!(correlation(&w, &a, &line(0.0)), 0.0);
+    // Weights 1/4 and 3/4 on (0, 0) and (1, 1), then as much on (0, 1) and (1, 0): none.
+    let (zero, one) = ([0.0, 1.0, 0.0, 1.0], [0.0, 1.0, 1.0, 0.0]);
+    assert!(correlation(&[0.25; 4], &zero, &one).abs() < 1e-12);
+    // 2 × 2 table of masses .4, .1, .2, .3: φ = (.4·.3 − .1·.2)/√(.5·.5·.6·.4).
+    let phi = correlation(&[0.4, 0.3, 0.1, 0.2], &[0.0, 1.0, 0.0, 1.0], &[0.0, 1.0, 1.0, 0.0]);
+    assert!((phi - 0.1 / 0.06f64.sqrt()).abs() < 1e-12, "{phi}");
+    // Where there is no mass on one side nothing is compared.
+    let gap = [1.0, 2.0, f64::NEG_INFINITY, 5.0];
+    assert!((correlation(&w, &gap, &line(2.0)) - 1.0).abs() < 1e-12);
+}
+
+#[test]
+fn moves_that_leave_particles_where_they_were_are_flagged() {
+    let memory = |moves, kernel| {
+        let s = Smc {
+            moves,
+            kernel,
+            ..base(2.0)
+        };
+        let (out, _) = run(&Particles::new(s, gaussian()).unwrap(), 10, 500, 1);
+        let rows = &out.tables["ladder"].1;
+        let mean = rows.iter().map(|r| r[8]).sum::<f64>() / rows.len() as f64;
+        (mean, out.flags.contains_key("mixing"))
+    };
+    let (stuck, flagged) = memory(1, Kernel::Mala);
+    assert!(stuck > 0.45 && flagged, "{stuck}");
+    let (free, flagged) = memory(10, Kernel::Hmc);
+    assert!(free < 0.3 && !flagged, "{free}");
+}
