@@ -506,7 +506,7 @@ impl<'a> Cx<'a> {
         F: Fn(&mut Cx<'_>, std::ops::Range<usize>, P) -> Result + Sync,
     {
         /// A job shorter than this costs more to hand over than it saves.
-        const JOB_NS: u64 = 20_000;
+        const JOB_NS: u64 = 100_000;
         if n == 0 {
             return Ok(());
         }
