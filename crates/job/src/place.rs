@@ -36,6 +36,9 @@ pub(crate) fn place(document: &Document, base: &Path, table: &str, error: &Error
     }
     let mut diagnostic = Diagnostic::new(span, text);
     match error {
+        Error::Setting { given, .. } if span == header && given == "missing" => {
+            diagnostic = diagnostic.label(format!("has no `{key}`"));
+        }
         Error::Setting { .. } if span == header => {
             diagnostic = diagnostic.label(format!("has no `{key}`, so that its default holds"));
         }

@@ -53,11 +53,14 @@ impl Build<dyn Target> for Gaussian {
         ];
         let named: Vec<&str> = given.iter().filter(|g| g.1).map(|g| g.0).collect();
         if named.len() != 1 {
-            let (key, words) = match named[..] {
-                [] => ("sd", "missing".into()),
-                [first, ..] => (first, format!("given beside {}", named[1..].join(" and "))),
+            let (key, words, allowed) = match named[..] {
+                [] => ("sd", "missing".into(), "given, or one of `variance` and `covariance`"),
+                [first, ..] => {
+                    let others = named[1..].join("` and `");
+                    let allowed = "given alone: exactly one of `sd`, `variance`, `covariance`";
+                    (first, format!("given beside `{others}`"), allowed)
+                }
             };
-            let allowed = "given alone: exactly one of `sd`, `variance`, `covariance`";
             return Err(Error::setting(NAME, key, words, allowed));
         }
         let d = self.dimension()?;
@@ -71,13 +74,13 @@ impl Build<dyn Target> for Gaussian {
                 let matrix = matrix.insert_axis(ndarray::Axis(0));
                 return GaussianMixture::dense(one(), mean, matrix);
             }
-            let (key, spread, power) = match (&self.sd, &self.variance) {
-                (Some(sd), _) => ("sd", sd, 2),
-                (_, Some(variance)) => ("variance", variance, 1),
-                _ => ("sd", &self.mean, 2),
+            let (key, spread, power, says) = match (&self.sd, &self.variance) {
+                (_, Some(variance)) => ("variance", variance, 1, "> 0 and finite"),
+                (Some(sd), _) => ("sd", sd, 2, "> 0 and finite, its square too"),
+                _ => ("sd", &self.mean, 2, "given"),
             };
             let positive = |v: f64| v > 0.0 && v.powi(power).is_normal();
-            let v = spread.expand(d, NAME, key, positive, "> 0 and finite, its square too")?;
+            let v = spread.expand(d, NAME, key, positive, says)?;
             let v: Vec<f64> = v.iter().map(|v| v.powi(power)).collect();
             if matches!(spread, PerCoordinate::All(_)) {
                 GaussianMixture::isotropic(one(), mean, Array1::from_elem(1, v[0]))
@@ -103,20 +106,28 @@ fn row(v: Vec<f64>) -> Array2<f64> {
 impl Gaussian {
     /// `dim`, or the length of the first list.
     fn dimension(&self) -> Result<usize> {
-        let list = |v: Option<&PerCoordinate>| match v {
-            Some(PerCoordinate::Each(v)) => Some(v.len()),
+        let list = |key, v: Option<&PerCoordinate>| match v {
+            Some(PerCoordinate::Each(v)) => Some((key, v.len())),
             _ => None,
         };
-        let d = self
+        let told = self
             .dim
-            .or_else(|| list(Some(&self.mean)))
-            .or_else(|| list(self.sd.as_ref()))
-            .or_else(|| list(self.variance.as_ref()))
-            .or_else(|| self.covariance.as_ref().map(Vec::len));
-        match d {
-            Some(d) if (1..=MAX_DIM).contains(&d) => Ok(d),
-            Some(d) => Err(Error::setting(NAME, "dim", d, "1 to 1000000")),
-            None => Err(Error::setting(NAME, "dim", "missing", "given where no list tells it")),
+            .map(|d| ("dim", d))
+            .or_else(|| list("mean", Some(&self.mean)))
+            .or_else(|| list("sd", self.sd.as_ref()))
+            .or_else(|| list("variance", self.variance.as_ref()))
+            .or_else(|| self.covariance.as_ref().map(|c| ("covariance", c.len())));
+        match told {
+            Some((_, d)) if (1..=MAX_DIM).contains(&d) => Ok(d),
+            Some(("dim", d)) => Err(Error::setting(NAME, "dim", d, "1 to 1000000")),
+            Some((key, d)) => {
+                let given = format!("a list of {d}");
+                Err(Error::setting(NAME, key, given, "a list of 1 to 1000000 (the dimension)"))
+            }
+            None => {
+                let allowed = "given, since no list tells the dimension";
+                Err(Error::setting(NAME, "dim", "missing", allowed))
+            }
         }
     }
 }
@@ -197,9 +208,11 @@ mod tests {
         let sd = || Some(PerCoordinate::All(1.0));
         assert!(message(Gaussian { dim: Some(2), ..settings() }).contains("`sd` is missing"));
         let both = Gaussian { dim: Some(2), sd: sd(), variance: sd(), ..settings() };
-        assert!(message(both).contains("`sd` is given beside variance"));
+        assert!(message(both).contains("`sd` is given beside `variance`"));
         assert!(message(Gaussian { sd: sd(), ..settings() }).contains("`dim` is missing"));
         assert!(message(Gaussian { dim: Some(0), sd: sd(), ..settings() }).contains("`dim` is 0"));
+        let empty = Gaussian { mean: vec![].into(), sd: sd(), ..settings() };
+        assert!(message(empty).contains("`mean` is a list of 0"));
         let negative = Gaussian { sd: Some(vec![1.0, -1.0].into()), ..settings() };
         assert!(message(negative).contains("`sd[1]` is -1"));
         let indefinite = Gaussian { covariance: Some(vec![vec![1.0, 2.0], vec![2.0, 1.0]]), ..settings() };

@@ -40,6 +40,12 @@ const NAME: &str = "target gaussian-mixture";
 impl Build<dyn Target> for Mixture {
     fn build(self, _parts: &Parts<'_>) -> Result<Arc<dyn Target>> {
         let (k, d) = (self.means.len(), self.means.first().map_or(0, Vec::len));
+        if k == 0 {
+            return Err(Error::setting(NAME, "means", "an empty list", "at least one list of numbers"));
+        }
+        if d == 0 {
+            return Err(Error::setting(NAME, "means[0]", "an empty list", "at least one number"));
+        }
         let means = table("means", &self.means, k, d)?;
         let weights = self.weights.unwrap_or_else(|| vec![1.0; k]);
         let weights = Array1::from(weights);
@@ -64,10 +70,15 @@ impl Build<dyn Target> for Mixture {
                 let allowed = "given, or one of `variances` and `covariances`";
                 return Err(Error::setting(NAME, "sd", "missing", allowed));
             }
-            (sd, ..) => {
-                let key = if sd.is_some() { "sd" } else { "variances" };
+            (sd, variances, covariances) => {
+                let (key, others) = match (sd, variances, covariances) {
+                    (None, ..) => ("variances", "`covariances`"),
+                    (_, Some(_), Some(_)) => ("sd", "`variances` and `covariances`"),
+                    (_, Some(_), None) => ("sd", "`variances`"),
+                    (_, None, _) => ("sd", "`covariances`"),
+                };
                 let allowed = "given alone: exactly one of `sd`, `variances`, `covariances`";
-                return Err(Error::setting(NAME, key, "not the only one given", allowed));
+                return Err(Error::setting(NAME, key, format!("given beside {others}"), allowed));
             }
         };
         let mixture = mixture
@@ -79,21 +90,12 @@ impl Build<dyn Target> for Mixture {
 
 /// Variances of K round components.
 fn spreads(sd: &PerCoordinate, k: usize) -> Result<Array1<f64>> {
-    let sd = match sd {
-        PerCoordinate::All(sd) => vec![*sd; k],
-        PerCoordinate::Each(sd) => {
-            length("sd", "numbers", sd.len(), k)?;
-            sd.clone()
-        }
-    };
-    let wrong = |sd: &f64| !(*sd > 0.0 && (sd * sd).is_normal());
-    match sd.iter().position(wrong) {
-        Some(i) => {
-            let allowed = "> 0 and finite, its square too";
-            Err(Error::setting(NAME, format!("sd[{i}]"), sd[i], allowed))
-        }
-        None => Ok(sd.iter().map(|sd| sd * sd).collect()),
+    if let PerCoordinate::Each(sd) = sd {
+        length("sd", "numbers", sd.len(), k)?;
     }
+    let right = |sd: f64| sd > 0.0 && (sd * sd).is_normal();
+    let sd = sd.expand(k, NAME, "sd", right, "> 0 and finite, its square too")?;
+    Ok(sd.iter().map(|sd| sd * sd).collect())
 }
 
 fn length(key: &str, of: &str, given: usize, k: usize) -> Result {
@@ -201,17 +203,19 @@ mod tests {
         let sd = || Some(PerCoordinate::All(1.0));
         assert!(message(settings()).contains("`sd` is missing"));
         let both = Mixture { sd: sd(), variances: Some(vec![]), ..settings() };
-        assert!(message(both).contains("`sd` is not the only one given"));
+        assert!(message(both).contains("`sd` is given beside `variances`"));
         let weights = Mixture { sd: sd(), weights: Some(vec![1.0, -1.0, 1.0]), ..settings() };
         assert!(message(weights).contains("`weights[1]` is -1"));
         let short = Mixture { sd: Some(vec![1.0].into()), ..settings() };
         assert!(message(short).contains("`sd` is a list of 1 numbers"));
         let zero = Mixture { sd: Some(0.0.into()), ..settings() };
-        assert!(message(zero).contains("`sd[0]` is 0"));
+        assert!(message(zero).contains("`sd` is 0"));
         let ragged = Mixture { sd: sd(), means: vec![vec![1.0], vec![]], ..settings() };
         assert!(message(ragged).contains("`means[1]` is a list of 0 numbers"));
         let none = Mixture { sd: sd(), means: vec![], ..settings() };
-        assert!(message(none).contains("`means`"));
+        assert!(message(none).contains("`means` is an empty list"));
+        let flat = Mixture { sd: sd(), means: vec![vec![]], ..settings() };
+        assert!(message(flat).contains("`means[0]` is an empty list"));
         let flat = Mixture { variances: Some(vec![vec![1.0, 0.0]; 3]), ..settings() };
         assert!(message(flat).contains("`variances[0][1]` is 0"));
         let singular = Mixture { covariances: Some(vec![vec![vec![1.0; 2]; 2]; 3]), ..settings() };

@@ -370,6 +370,18 @@ error: `target.label` must be a string, but is an array
 5 | label = [
   |         ^ expected a string"
     );
+    // No list of one number is a list of lists.
+    assert_eq!(
+        shown(&target("means = 0"), &[]),
+        "\
+error: `target.means` must be an array, but is the whole number 0
+ --> job.toml:4:9
+  |
+4 | means = 0
+  |         ^ expected an array
+  |
+help: it is a list of lists"
+    );
     assert_eq!(
         shown(&sampler("order = secnd order"), &[]),
         "\

@@ -164,7 +164,8 @@ pub(super) fn unknown_key(
         .help(help)
 }
 
-pub(super) fn wrong_type(node: &Node, wanted: &[&str], at: &Place<'_>) -> Diagnostic {
+/// `nested`: a list that is wanted is one of lists, which a value alone does not tell.
+pub(super) fn wrong_type(node: &Node, wanted: &[&str], nested: bool, at: &Place<'_>) -> Diagnostic {
     let words = type_words(wanted);
     let (is, path) = (value_words(&node.value), &at.path);
     let problem = at.problem(
@@ -172,6 +173,7 @@ pub(super) fn wrong_type(node: &Node, wanted: &[&str], at: &Place<'_>) -> Diagno
         format!("expected {words}"),
     );
     match rewritten(&node.value, wanted) {
+        Some(_) if nested => problem.help("it is a list of lists"),
         Some(text) => problem.help(format!("write `{text}`")),
         None => problem,
     }
@@ -252,8 +254,11 @@ pub(super) fn check_number(
     if let (Value::Integer(n), Some((low, high))) = (value, format_bounds(schema))
         && !(low..=high).contains(n)
     {
+        // The least value may be told beside the format; it is within it.
+        let least = schema.get("minimum").and_then(Json::as_i64);
+        let low = least.map_or(low, |least| least.max(low));
         let words = match high {
-            i64::MAX => "at least 0".to_owned(),
+            i64::MAX => format!("at least {low}"),
             _ => format!("between {low} and {high}"),
         };
         out.push(bad(words));

@@ -109,7 +109,9 @@ impl<'s> Checker<'s> {
         }
         let wanted = types(schema);
         if !wanted.is_empty() && !wanted.iter().any(|t| has_type(&node.value, t)) {
-            out.push(wrong_type(node, &wanted, at));
+            let items = schema.get("items").and_then(Json::as_object);
+            let nested = items.is_some_and(|items| types(items).contains(&"array"));
+            out.push(wrong_type(node, &wanted, nested, at));
             return;
         }
         match &node.value {
@@ -160,7 +162,7 @@ impl<'s> Checker<'s> {
         let fits =
             |types: &[&str]| types.is_empty() || types.iter().any(|t| has_type(&node.value, t));
         if !wanted.iter().any(|types| fits(types)) {
-            out.push(wrong_type(node, &wanted.concat(), at));
+            out.push(wrong_type(node, &wanted.concat(), false, at));
             return;
         }
         if let Some(problem) = self.check_tag(node, list, at) {
