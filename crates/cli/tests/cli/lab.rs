@@ -20,8 +20,8 @@ kind = \"standard-normal\"
 dim = 1000
 [sampler]
 kind = \"ula\"
-warmup = 4000
-thin = 1000
+warmup = 1000
+thin = 250
 ",
     ),
     (
