@@ -347,3 +347,16 @@ pub(crate) fn check(
         Err(Error::setting(component, key, value, allowed))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draw_is_kept_after_each_thinning_interval() {
+        let mut plan = Plan::new("test", 6, 2, 2, 4).unwrap();
+        let kept: Vec<u64> = (1..=14).filter(|_| plan.count_move()).collect();
+        assert_eq!(kept, [6, 10, 14]);
+        assert!(plan.is_done() && plan.moves_now(16) == 0);
+    }
+}

@@ -547,3 +547,36 @@ fn a_target_that_draws_numbers_has_the_same_bits_on_any_number_of_threads() {
         assert_eq!(values(threads), one, "{threads} threads");
     }
 }
+
+#[test]
+fn a_tenth_of_the_rows_may_fail() {
+    let target = PointTarget::new(1, |x, _| if x[0] == 0.0 { f64::NAN } else { 0.0 });
+    for (failing, stops) in [(100, false), (101, true)] {
+        let mut rt = Runtime::new(1, 1).unwrap();
+        let x = Array2::from_shape_fn((1000, 1), |(i, _)| f64::from(u8::from(i >= failing)));
+        let mut l = Array1::zeros(1000);
+        let outcome = rt.enter("test", 0, |cx| {
+            cx.eval_target(&target, x.view(), Some(l.view_mut()), None)
+        });
+        assert_eq!(outcome.is_err(), stops, "{failing}");
+        assert_eq!(rt.counts().failed, failing as u64);
+    }
+}
+
+#[test]
+fn no_gradient_is_asked_for_where_there_is_no_mass() {
+    let target = PointTarget::new(1, |x, g| {
+        g[0] = if x[0] > 0.0 { -1.0 } else { f64::NAN };
+        if x[0] > 0.0 { -x[0] } else { f64::NEG_INFINITY }
+    });
+    let mut rt = Runtime::new(1, 1).unwrap();
+    let x = ndarray::array![[-1.0], [2.0]];
+    let (mut l, mut g) = (Array1::zeros(2), Array2::ones((2, 1)));
+    rt.enter("test", 0, |cx| {
+        cx.eval_target(&target, x.view(), Some(l.view_mut()), Some(g.view_mut()))
+    })
+    .unwrap();
+    assert_eq!(rt.counts().failed, 0);
+    assert_eq!((l[0], g[(0, 0)]), (f64::NEG_INFINITY, 0.0));
+    assert_eq!((l[1], g[(1, 0)]), (-2.0, -1.0));
+}
