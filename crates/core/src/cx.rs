@@ -119,10 +119,9 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// The context of the rows from `row` on (best a multiple of [`BLOCK`], or fills draw numbers
-    /// only to pass over them): what is filled or spread through it continues this context's streams
-    /// there, so that work done on one run of rows after the other has the bits of work done on all
-    /// at once. This context does not count what is filled there: its next fill is the run's first.
+    /// The context of the rows from `row` on, best a multiple of [`BLOCK`]: what is filled through it
+    /// continues this context's streams there, so that work done on one run of rows after the other
+    /// has the bits of work done on all at once. This context's next fill is that run's first again.
     pub fn from_row(&mut self, row: usize) -> Cx<'_> {
         Cx {
             shared: self.shared,

@@ -166,6 +166,30 @@ mod tests {
     }
 
     #[test]
+    fn dual_averaging_by_hand() {
+        // H₁ = 0.3/11, H₂ = H₁ + (−0.1 − H₁)/12 = 1/60; ln ε_t = ln 10 − 20 √t H_t; weights 1, 2^−¾.
+        let mut a = DualAveraging::new(1.0);
+        a.update(0.5, 0.8);
+        assert!(
+            (a.step.ln() - 1.757_130_547_5).abs() < 1e-9,
+            "{}",
+            a.step.ln()
+        );
+        a.update(0.9, 0.8);
+        assert!(
+            (a.step.ln() - 1.831_180_572_2).abs() < 1e-9,
+            "{}",
+            a.step.ln()
+        );
+        a.freeze();
+        assert!(
+            (a.step.ln() - 1.801_160_954_2).abs() < 1e-6,
+            "{}",
+            a.step.ln()
+        );
+    }
+
+    #[test]
     fn dual_averaging_finds_the_step_of_a_given_acceptance() {
         // acceptance e^{−step}: 0.8 at step = −ln 0.8
         let mut a = DualAveraging::new(5.0);

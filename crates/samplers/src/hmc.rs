@@ -585,6 +585,52 @@ mod tests {
         })
     }
 
+    /// Acceptance, step size and divergence of one leapfrog step on N(0, 1) from x = 1.
+    fn told(step: f64, jitter: f64) -> [Vec<f64>; 3] {
+        let target = normal();
+        let (one, zero) = (PerCoordinate::All(1.0), PerCoordinate::All(0.0));
+        let start = Gaussian::new(NAME, 1, START, &one, &zero, false).unwrap();
+        let mut told = std::array::from_fn(|_| vec![f64::NAN; 4000]);
+        retrograde_testkit::with_cx(1, |cx| {
+            let mut w = Walkers::start(cx, NAME, START, &*target, &start, 4000).unwrap();
+            let [acceptance, step_out, diverging] = &mut told;
+            let kernel = Move {
+                target: &*target,
+                path: Path::TARGET,
+                step,
+                jitter,
+                leapfrog: 1,
+                scale: &[1.0],
+                fault: Fault::None,
+            };
+            let mut out = Outcome {
+                acceptance,
+                step: step_out,
+                diverging,
+            };
+            kernel.apply(&mut cx.at("move", 0), &mut w, &mut out).unwrap();
+        });
+        told
+    }
+
+    #[test]
+    fn trajectories_tell_their_acceptance_step_and_divergence() {
+        let [a, steps, lost] = told(1.5, 0.2);
+        assert!(a.iter().all(|a| (0.0..=1.0).contains(a)) && a.contains(&1.0));
+        // Uniform on 1.2 to 1.8.
+        let (mean, se) = mean_se(steps.iter().copied());
+        retrograde_testkit::assert_z("step", mean, 1.5, se);
+        let (low, high) = (steps.iter().fold(9.0f64, |m, s| m.min(*s)), steps.iter().fold(0.0f64, |m, s| m.max(*s)));
+        assert!((1.2..1.21).contains(&low) && (1.79..1.8).contains(&high), "{low} {high}");
+        assert!(lost.iter().all(|v| *v == 0.0));
+        // ε = 4: errors of some ten to a hundred are rejections, not divergences.
+        let [a, _, lost] = told(4.0, 0.0);
+        assert!(a.iter().any(|a| *a < 1e-4) && lost.iter().all(|v| *v == 0.0));
+        // ε = 30: x′ = −449 + 30 v, so that H′ is above 10⁴ whatever v.
+        let [_, _, lost] = told(30.0, 0.0);
+        assert!(lost.iter().all(|v| *v == 1.0));
+    }
+
     #[test]
     fn the_energy_error_is_of_second_order() {
         // Halving ε quarters the error; a full last kick leaves one of first order.
