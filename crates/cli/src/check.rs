@@ -2,11 +2,11 @@
 
 use crate::args::CheckArgs;
 use crate::outcome::{Exit, Output};
-use crate::run::{folder, read};
+use crate::run::{folder, job_name, read};
 use crate::show::number;
 use retrograde::core::check::{GradientReport, gradient};
 use retrograde::core::{Error, Runtime, Target};
-use retrograde::job::{JobError, Plan, try_start};
+use retrograde::job::{JobError, Plan, check_output, try_start};
 use serde_json::json;
 use std::fmt::Write;
 
@@ -57,6 +57,10 @@ pub(crate) fn check(args: &CheckArgs, out: &Output) -> Exit {
         Ok(planned) => planned,
         Err(e) => return out.error(&e.into()),
     };
+    let (job, name) = (&args.job, job_name(&args.job));
+    if let Err(e) = check_output(&document, &plan, &name, Some(job), &base, false) {
+        return out.error(&e);
+    }
     let no_start = match try_start(&document, &plan, &base) {
         Ok(()) => None,
         Err(JobError::Run(e @ (Error::Breakdown { .. } | Error::NonFinite { .. }))) => {

@@ -28,7 +28,7 @@ pub use error::JobError;
 pub use files::InputFile;
 pub use plan::{Plan, job_schema};
 pub use report::{Coordinate, LogZ, Report, Table, Weights};
-pub use run::{Finished, Live, Monitor, Options, Silent, resume, run, try_start};
+pub use run::{Finished, Live, Monitor, Options, Silent, check_output, resume, run, try_start};
 pub use rundir::{Manifest, read_report};
 pub use settings::{BoundsSettings, ExpectSettings, Format, OutputSettings, RunSettings};
 pub use verdicts::{Status, Verdict};
