@@ -84,6 +84,8 @@ pub(crate) fn check(args: &CheckArgs, out: &Output) -> Exit {
                 "points": POINTS,
                 "start_error": no_start,
                 "gradient_error": tried.gradient.as_ref().map(|g| g.worst),
+                "gradient_slopes": tried.gradient.as_ref().map(|g| g.slopes),
+                "gradient_slopes_skipped": tried.gradient.as_ref().map(|g| g.walls),
             })
         },
         || text(args, &plan, &tried, wrong, no_start.as_deref()),
@@ -122,6 +124,14 @@ fn text(
             "  gradient against differences of the log density at {} points: largest relative error {:.1e}",
             g.points, g.worst
         );
+        if g.walls > 0 {
+            let _ = writeln!(
+                text,
+                "  {} of {} slopes were left out: the density is −∞ beside their points",
+                g.walls,
+                g.walls + g.slopes
+            );
+        }
         if let (true, Some(at)) = (wrong, &g.at) {
             let _ = writeln!(
                 text,

@@ -62,6 +62,10 @@ fn every_command_can_write_an_object() {
     assert_eq!(check["status"], "ok");
     assert_eq!(check["finite_points"], check["points"]);
     assert!(check["gradient_error"].as_f64().unwrap() < 1e-8);
+    assert_eq!(
+        (&check["gradient_slopes"], &check["gradient_slopes_skipped"]),
+        (&16.into(), &0.into())
+    );
     let list = object(&["list"]);
     for component in list["components"].as_array().unwrap() {
         holds(component, &["kind", "name", "summary", "source"]);

@@ -1,5 +1,6 @@
 //! Tests of the core through its public interface.
 
+mod check;
 mod context;
 mod limits;
 mod process;
