@@ -26,6 +26,12 @@ pub trait Sampler: Send + Sync {
     /// When n does not suit the method, or its first evaluations fail.
     fn start(&self, cx: &mut Cx<'_>, n: usize) -> Result<Box<dyn Run + '_>>;
 
+    /// Rows of coordinates that a run of `n` draws holds at once, chains or particles: what its
+    /// memory is reckoned by. The default is one a draw.
+    fn rows(&self, n: usize) -> usize {
+        n
+    }
+
     /// Takes up a run from the bytes that [`Run::save`] gave.
     ///
     /// # Errors
@@ -185,6 +191,11 @@ pub trait Algorithm: Send + Sync {
     /// As [`Run::step`].
     fn step(&self, cx: &mut Cx<'_>, state: &mut Self::State, sink: &mut dyn Sink) -> Result<Flow>;
 
+    /// As [`Sampler::rows`].
+    fn rows(&self, n: usize) -> usize {
+        n
+    }
+
     /// What its states depend on: one with another signature is refused. Mostly
     /// `Signature::new(self.target.dim(), &self.settings)`.
     fn signature(&self) -> Signature {
@@ -226,6 +237,10 @@ impl<A: Algorithm> Run for TypedRun<'_, A> {
 impl<A: Algorithm> Sampler for A {
     fn traits(&self) -> Traits {
         Algorithm::traits(self)
+    }
+
+    fn rows(&self, n: usize) -> usize {
+        Algorithm::rows(self, n)
     }
 
     fn start(&self, cx: &mut Cx<'_>, n: usize) -> Result<Box<dyn Run + '_>> {

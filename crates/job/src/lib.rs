@@ -15,6 +15,7 @@ pub mod config;
 mod draws;
 mod error;
 mod files;
+mod memory;
 mod place;
 mod plan;
 mod report;

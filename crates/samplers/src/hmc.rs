@@ -386,6 +386,10 @@ impl Algorithm for Chains {
         self.target.traits()
     }
 
+    fn rows(&self, _n: usize) -> usize {
+        self.settings.chains
+    }
+
     fn signature(&self) -> Signature {
         Signature::new(self.target.dim(), &self.settings)
     }
