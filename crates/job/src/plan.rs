@@ -5,10 +5,11 @@ use crate::config::{
     locate, to_toml_text, validate, validate_component,
 };
 use crate::files::{InputFile, JobFiles};
+use crate::memory::{available_memory, human, needed_memory};
 use crate::place::place;
 use crate::settings::{BoundsSettings, ExpectSettings, OutputSettings, RunSettings};
 use retrograde_core::registry::{Need, Needs, Parts, schema_of};
-use retrograde_core::{Bounded, Error, Kind, Registry, Sampler, Target};
+use retrograde_core::{Bounded, Error, Kind, Outputs, Registry, Sampler, Target};
 use schemars::JsonSchema;
 use serde_json::{Value as Json, json};
 use std::path::Path;
@@ -225,7 +226,6 @@ impl Builder<'_> {
             Some(b) => b.clone(),
             None => natural,
         };
-        self.check_size(&run, target.dim())?;
         parts.target = Some(target.clone());
         if let Some(name) = name(Kind::Process) {
             let built = self
@@ -248,6 +248,7 @@ impl Builder<'_> {
             )
             .map_err(|e| self.place("sampler", &e))?;
         drop(parts);
+        self.check_size(&run, target.as_ref(), sampler.as_ref())?;
         let resolved = to_toml_text(root).map_err(|e| {
             self.document.error(vec![Diagnostic::new(
                 None,
@@ -309,13 +310,23 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// Refuses sizes that no machine has before anything is allocated.
-    fn check_size(&self, run: &RunSettings, d: usize) -> Result<(), ConfigError> {
-        let bytes = run.draws as u128 * d as u128 * 8;
-        let limit = available_memory().unwrap_or(isize::MAX as u128);
-        if bytes <= limit {
+    /// Refuses what does not fit into memory, before anything is allocated.
+    fn check_size(
+        &self,
+        run: &RunSettings,
+        target: &dyn Target,
+        sampler: &dyn Sampler,
+    ) -> Result<(), ConfigError> {
+        let d = target.dim();
+        let bytes = needed_memory(
+            run.draws,
+            d,
+            target.outputs().map_or(0, Outputs::count),
+            sampler.rows(run.draws),
+        );
+        let Some(limit) = available_memory().filter(|limit| bytes > *limit) else {
             return Ok(());
-        }
+        };
         let message = format!(
             "{} draws in dimension {d} need {} of memory, this machine has {}",
             run.draws,
@@ -474,31 +485,5 @@ fn hoist(schema: &mut Json, prefix: &str, defs: &mut serde_json::Map<String, Jso
             own.into_iter()
                 .map(|(name, def)| (format!("{prefix}.{name}"), def)),
         );
-    }
-}
-
-/// Memory that could be had now, where the system tells (Linux).
-fn available_memory() -> Option<u128> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|l| l.starts_with("MemAvailable:"))?;
-    line.split_whitespace()
-        .nth(1)?
-        .parse::<u128>()
-        .ok()
-        .map(|kib| kib * 1024)
-}
-
-/// Bytes in words.
-pub(crate) fn human(bytes: u128) -> String {
-    let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    let (mut value, mut unit) = (bytes as f64, 0);
-    while value >= 1024.0 && unit + 1 < units.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 {
-        format!("{bytes} B")
-    } else {
-        format!("{value:.1} {}", units[unit])
     }
 }

@@ -8,7 +8,7 @@ use crate::files::InputFile;
 use crate::place::place;
 use crate::plan::Plan;
 use crate::report::{Material, Report};
-use crate::rundir::{RunDir, read_report, refused};
+use crate::rundir::{RunDir, check_paths, read_report, refused};
 use crate::store::{self, Extent, Store};
 use retrograde_core::drive::{Checkpoint, Observer, Started, start};
 use retrograde_core::{Cancel, Counts, Draws, Error, Flag, Level, Registry, Result, Runtime, Sink};
@@ -107,6 +107,8 @@ pub fn run(
 ) -> std::result::Result<Finished, JobError> {
     check_names(plan)?;
     RunDir::check_free(document, plan, options.force)?;
+    let path = source.as_ref().map(|f| f.path.as_path());
+    check_paths(document, plan, path, base)?;
     // The sampler's own checks come before the directory, which may replace an earlier run's.
     let mut engine = Engine::new(plan, options)?;
     let started = start(
@@ -137,6 +139,23 @@ pub fn try_start(
         Ok(_) => Ok(()),
         Err(e) => Err(start_error(document, base, e)),
     }
+}
+
+/// Looks whether the directory of a run could be made, as [`run`] does; nothing stays there.
+/// `source` is the job's file, if it came from one; the others are those of [`run`].
+///
+/// # Errors
+/// [`JobError::Config`] or [`JobError::Refused`] as [`run`] would return, [`JobError::Run`] where
+/// nothing can be written.
+pub fn check_output(
+    document: &Document,
+    plan: &Plan,
+    name: &str,
+    source: Option<&Path>,
+    base: &Path,
+    force: bool,
+) -> std::result::Result<(), JobError> {
+    RunDir::try_create(document, plan, name, source, base, force)
 }
 
 fn start_error(document: &Document, base: &Path, error: Error) -> JobError {

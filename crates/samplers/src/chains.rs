@@ -11,7 +11,7 @@ use std::f64::consts::TAU;
 pub(crate) const FAR: f64 = 1e50;
 
 /// The length of a run and how far it is.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Plan {
     /// Chains, the rows of the batch.
     pub(crate) chains: usize,
@@ -65,6 +65,15 @@ impl Plan {
         })
     }
 
+    /// Whether a saved plan is one of this run: all but the moves done is the same.
+    pub(crate) fn check_saved(&self, saved: &Self) -> std::result::Result<(), String> {
+        let done = saved.done.min(self.moves());
+        if *saved == (Self { done, ..*self }) {
+            return Ok(());
+        }
+        Err(format!("{saved:?} is no part of {self:?}"))
+    }
+
     fn moves(&self) -> u64 {
         self.warmup + self.draws * self.thin
     }
@@ -98,6 +107,18 @@ impl Plan {
     pub(crate) fn declared_chains(&self) -> usize {
         if self.draws == 1 { 1 } else { self.chains }
     }
+}
+
+/// Refuses a saved array of another length than it should have.
+pub(crate) fn check_length(
+    what: &str,
+    found: usize,
+    expected: usize,
+) -> std::result::Result<(), String> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(format!("{found} {what}, not {expected}"))
 }
 
 /// Moves of a step, at most `most`: a batch so large that one move takes long is given one, whose draws

@@ -18,18 +18,18 @@
 //! moves of L leapfrog steps (MALA: L = 1) over all temperatures: n (1 + M L) gradients and n (1 + M)
 //! densities, twice that if `frozen`.
 
-use crate::chains::{Gaussian, check, check_positive, dense};
+use crate::chains::{Gaussian, check, check_length, check_positive, dense};
 use crate::genealogy::{Families, Spread, offspring, standard_deviations};
 use crate::walkers::Walkers;
 use doubts::standard_error;
 use moves::Moved;
-use ndarray::{Array1, ArrayViewMut1};
+use ndarray::{Array1, ArrayView1, ArrayViewMut1};
 use retrograde_core::numeric::{relative_weight, softmax_in_place};
 use retrograde_core::registry::Parts;
 use retrograde_core::settings::PerCoordinate;
 use retrograde_core::{
-    Algorithm, Build, Cx, Draws, Error, Flag, Flow, Result, Sampler, Severity, Sink, Target,
-    Traits, register,
+    Algorithm, Build, Cx, Draws, Error, Flag, Flow, Result, Sampler, Severity, Signature, Sink,
+    Target, Traits, register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -247,6 +247,43 @@ impl Algorithm for Particles {
 
     fn traits(&self) -> Traits {
         self.target.traits()
+    }
+
+    fn signature(&self) -> Signature {
+        Signature::new(self.target.dim(), &self.settings)
+    }
+
+    fn check_state(&self, n: usize, state: &State) -> std::result::Result<(), String> {
+        let d = self.target.dim();
+        state.particles.check_saved(n, d)?;
+        state.families.check_saved(n)?;
+        check_length("weights", state.weights.len(), n)?;
+        check_length("scales", state.scale.len(), d)?;
+        // A step of the first run of `frozen` adds a rung, one of the second takes one.
+        let rungs = state.ladder.rungs.len();
+        let whole = rungs.is_multiple_of(RUNG + d);
+        if !whole || state.second && state.level >= rungs / (RUNG + d) {
+            return Err(format!("{rungs} numbers of a ladder at level {}", state.level));
+        }
+        let most = f64::from(self.settings.max_moves.max(self.settings.moves));
+        let sound = |rung: &[f64]| {
+            let inside = rung[0] <= 1.0 && (1.0..=most).contains(&rung[2]);
+            inside && rung.iter().all(|v| *v > 0.0 && v.is_finite())
+        };
+        if !state.ladder.rungs.chunks_exact(RUNG + d).all(sound) {
+            return Err("a ladder with impossible rungs".into());
+        }
+        let based = |x: ArrayView1<'_, f64>| {
+            x.to_slice().is_some_and(|x| self.base.log_density(x).is_finite())
+        };
+        let sum: f64 = state.weights.iter().sum();
+        if !state.weights.iter().all(|w| *w >= 0.0) || !(0.5..2.0).contains(&sum) {
+            return Err(format!("weights that sum to {sum}"));
+        }
+        if !(0.0..=1.0).contains(&state.beta) || !state.particles.x.outer_iter().all(based) {
+            return Err("particles without mass under the base".into());
+        }
+        Ok(())
     }
 
     fn init(&self, cx: &mut Cx<'_>, n: usize) -> Result<State> {

@@ -1,6 +1,6 @@
 //! Points that Metropolis kernels move, and the law they keep.
 
-use crate::chains::{Gaussian, evaluate_starts, zeros};
+use crate::chains::{Gaussian, check_length, evaluate_starts, zeros};
 use ndarray::{Array1, Array2, ArrayViewMut1, ArrayViewMut2};
 use retrograde_core::{BLOCK, Cx, Result, RowSplit, Target};
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,24 @@ impl Walkers {
         };
         walkers.draw(cx, component, keys, target, law)?;
         Ok(walkers)
+    }
+
+    /// Whether saved walkers are `n` points in dimension `d`, none with a density of NaN or +∞.
+    pub(crate) fn check_saved(&self, n: usize, d: usize) -> std::result::Result<(), String> {
+        for (what, found) in [("points", self.x.dim()), ("gradients", self.gradient.dim())] {
+            if found != (n, d) {
+                return Err(format!("{what} of shape {found:?}, not {:?}", (n, d)));
+            }
+        }
+        check_length("log densities", self.log_density.len(), n)?;
+        match self
+            .log_density
+            .iter()
+            .find(|l| l.is_nan() || **l == f64::INFINITY)
+        {
+            None => Ok(()),
+            Some(l) => Err(format!("a log density of {l}")),
+        }
     }
 
     /// Draws them anew.

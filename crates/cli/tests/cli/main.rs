@@ -7,5 +7,6 @@ mod failures;
 mod lab;
 mod memory;
 mod output;
+mod output_directory;
 mod results;
 mod stopping;

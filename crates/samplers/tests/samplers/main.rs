@@ -1,6 +1,8 @@
 //! What every sampler must keep: the same bits on any number of threads and after a resume, no
 //! allocation in the step loop, exact counts, settings that are refused by name.
 
+mod saved_states;
+
 use ndarray::{ArrayView2, ArrayViewMut1, ArrayViewMut2};
 use retrograde_core::drive::{self, Checkpoint, Observer};
 use retrograde_core::registry::{Kind, Need, Parts};
