@@ -11,6 +11,7 @@
 //! run is complete, `rows.bin` and `checkpoint.bin`.
 
 mod checkpoint;
+pub mod compare;
 pub mod config;
 mod draws;
 mod error;

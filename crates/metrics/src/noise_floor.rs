@@ -31,7 +31,14 @@ pub struct NoiseFloor {
 }
 
 impl NoiseFloor {
-    fn new(mut values: Vec<f64>) -> Result<Self> {
+    /// The floor of distances that were measured between pairs of samples of the same law.
+    ///
+    /// # Errors
+    /// [`retrograde_core::Error::Argument`] for no values and for one that is NaN.
+    pub fn new(mut values: Vec<f64>) -> Result<Self> {
+        if values.is_empty() {
+            return Err(wrong(NAME, "pairs", 0, "at least 1"));
+        }
         if let Some(i) = values.iter().position(|v| v.is_nan()) {
             return Err(wrong(
                 NAME,
@@ -85,9 +92,6 @@ pub fn noise_floor(
     mut draw: impl FnMut(usize) -> Result<(Array2<f64>, Array2<f64>)>,
     metric: impl Fn(ArrayView2<'_, f64>, ArrayView2<'_, f64>) -> Result<f64> + Sync,
 ) -> Result<NoiseFloor> {
-    if pairs == 0 {
-        return Err(wrong(NAME, "pairs", 0, "at least 1"));
-    }
     let mut values = Vec::with_capacity(pairs);
     for first in (0..pairs).step_by(AT_ONCE) {
         let drawn: Vec<_> = (first..pairs.min(first + AT_ONCE))
