@@ -190,15 +190,18 @@ pub fn compare(a: &Path, b: &Path, registry: &Registry) -> Result<Comparison, Jo
         a: LoadedRun::read(a)?,
         b: LoadedRun::read(b)?,
     };
-    runs.a.check_same_target(&runs.b)?;
+    runs.a.check_same_settings(&runs.b)?;
     for run in [&runs.a, &runs.b] {
         if run.len() < FEWEST {
             let reason = format!("it has {} draws, at least {FEWEST} are needed", run.len());
             return Err(refused(&run.directory, &reason));
         }
     }
-    let target = runs.a.target(registry)?;
-    runs.b.target(registry)?;
+    let (target, read) = runs.a.target(registry)?;
+    if runs.b.target(registry)?.1 != read {
+        let reason = format!("it read other data than {}", runs.a.directory.display());
+        return Err(refused(&runs.b.directory, &reason));
+    }
     let bounded = runs.a.bounded();
     let exact = target.exact().filter(|_| !bounded);
     let sampler = exact.and_then(Exact::sampler);

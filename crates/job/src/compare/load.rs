@@ -68,8 +68,8 @@ impl LoadedRun {
         })
     }
 
-    /// The target without its limits, built anew.
-    pub(super) fn target(&self, registry: &Registry) -> Result<Arc<dyn Target>> {
+    /// The target without its limits, built anew, and the SHA-256 of each file it read, which must be as they were.
+    pub(super) fn target(&self, registry: &Registry) -> Result<(Arc<dyn Target>, Vec<String>)> {
         let mut settings = self.table.clone();
         let kind = settings.remove("kind");
         let kind = kind
@@ -83,13 +83,14 @@ impl LoadedRun {
             let reason = format!("its target cannot be built any more: {}", with_causes(&e));
             refused(&self.directory, &reason)
         })?;
-        for read in files.into_read() {
-            if !self.files.contains(&read) {
+        let read = files.into_read();
+        for read in &read {
+            if !self.files.contains(read) {
                 let reason = format!("{} has changed since the run began", read.path.display());
                 return Err(refused(&self.directory, &reason));
             }
         }
-        Ok(target)
+        Ok((target, read.into_iter().map(|f| f.sha256).collect()))
     }
 
     /// Whether the target has limits, within which its known truth does not hold.
@@ -97,33 +98,24 @@ impl LoadedRun {
         self.table.contains_key("bounds")
     }
 
-    /// Refuses a run of another target.
-    pub(super) fn check_same_target(&self, other: &Self) -> Result<()> {
-        let here = self.directory.display();
-        let fail = |reason: String| Err(refused(&other.directory, &reason));
+    /// Refuses a run of a target with other settings.
+    pub(super) fn check_same_settings(&self, other: &Self) -> Result<()> {
         let keys = self.table.keys().chain(other.table.keys());
         let differs = |key: &&String| self.table.get(*key) != other.table.get(*key);
-        if let Some(key) = keys.into_iter().find(differs) {
-            let told = |table: &toml::Table| {
-                table
-                    .get(key)
-                    .map_or("not given".into(), |v| shortened(&v.to_string()))
-            };
-            return fail(format!(
-                "its target is another than that of {here}: `target.{key}` is {} here and {} there",
-                told(&other.table),
-                told(&self.table)
-            ));
-        }
-        let hashes = |run: &Self| {
-            let mut all: Vec<String> = run.files.iter().map(|f| f.sha256.clone()).collect();
-            all.sort();
-            all
+        let Some(key) = keys.into_iter().find(differs) else {
+            return Ok(());
         };
-        if hashes(self) != hashes(other) {
-            return fail(format!("it read other data than {here}"));
-        }
-        Ok(())
+        let told = |table: &toml::Table| {
+            let value = table.get(key).map(|v| shortened(&v.to_string()));
+            value.unwrap_or_else(|| "not given".into())
+        };
+        let reason = format!(
+            "its target is another than that of {}: `target.{key}` is {} here and {} there",
+            self.directory.display(),
+            told(&other.table),
+            told(&self.table)
+        );
+        Err(refused(&other.directory, &reason))
     }
 
     /// Draws of all chains, in the order they were made: draw by draw, one row a chain.

@@ -55,7 +55,7 @@ fn to_the_truth(distances: &[Distance]) -> (Option<char>, String) {
     }
     let Some(name) = nearer((a, b)) else {
         let text = format!(
-            "Both runs are off alike: by the {} A is at {} × and B at {} × the noise floor.",
+            "Both runs are off alike: by {} A is at {} × and B at {} × the noise floor.",
             d.name,
             round(a),
             round(b)
@@ -69,7 +69,7 @@ fn to_the_truth(distances: &[Distance]) -> (Option<char>, String) {
     };
     let within = if near_at <= 1.0 { ", within it," } else { "" };
     let mut text = format!(
-        "{near} is nearer to the truth: by the {} it is at {} × the noise floor of exact draws{within} and {far} at {} ×.",
+        "{near} is nearer to the truth: by {} it is at {} × the noise floor of exact draws{within} and {far} at {} ×.",
         d.name,
         round(near_at),
         round(far_at)
@@ -105,7 +105,7 @@ fn to_one_another(distances: &[Distance]) -> String {
         );
     }
     format!(
-        "The runs differ: by the {} they are {} × the noise floor apart. Without exact draws of the target nothing \
+        "The runs differ: by {} they are {} × the noise floor apart. Without exact draws of the target nothing \
          here tells which is nearer to the truth.",
         d.name,
         round(times(d))
@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(who, Some('a'));
         assert_eq!(
             text,
-            "A is nearer to the truth: by the W2 it is at 1.2 × the noise floor of exact draws and B at 57 ×."
+            "A is nearer to the truth: by W2 it is at 1.2 × the noise floor of exact draws and B at 57 ×."
         );
         let (who, text) = of(&[distance("MMD²", 4.0, 0.5), distance("W2", 0.2, 0.9)]);
         assert_eq!(who, Some('b'));
