@@ -196,6 +196,20 @@ mod tests {
         // ½ (¼ + ¼ + ¼ + ¼).
         assert_eq!((m.hard_error, m.soft_error), (0.5, 0.5));
         assert_close(m.coverage, 2.0 / 3.0, 1e-15);
+        // Just below half of its weight a mode is missed, at half it is found.
+        let p = Array2::from_shape_fn((8, 2), |(i, j)| f64::from(u8::from((i < 2) == (j == 0))));
+        assert!(
+            modes(p.view(), array![0.5, 0.5].view(), None)
+                .unwrap()
+                .missed
+                .is_empty()
+        );
+        assert_eq!(
+            modes(p.view(), array![0.51, 0.49].view(), None)
+                .unwrap()
+                .missed,
+            [0]
+        );
         let nowhere = modes(Array2::zeros((3, 2)).view(), array![1.0, 1.0].view(), None).unwrap();
         assert_eq!(
             (nowhere.hard_error, nowhere.coverage, nowhere.stray),

@@ -6,7 +6,7 @@
 //! W_p(x, y)^p = min over permutations π of (1/n) Σᵢ |xᵢ − y_π(i)|^p,   p = 1, 2
 //!
 //! Between two samples of the same law W_p is far from zero (of order n^(−1/d) above the plane): it says something only
-//! beside its noise floor ([`crate::noise_floor`]).
+//! beside its noise floor ([`noise_floor`](mod@crate::noise_floor)).
 //!
 //! # Cost
 //! On the line a sort; else O(n³) at worst and n² numbers of memory. Above [`MAX_ASSIGNMENT`] points an evenly spaced part of each sample stands

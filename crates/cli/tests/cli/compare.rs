@@ -115,6 +115,52 @@ fn equal_runs_and_good_runs_cannot_be_told_apart() {
     assert!(same["log_z"]["difference_se"].as_f64().unwrap() > 0.0);
 }
 
+/// Weights that have nothing to do with the draws leave their law as it is; weights that prefer large x0 do not.
+#[test]
+fn weights_of_draws_count() {
+    let lab = Lab::new("");
+    let smc = "[sampler]\nkind = \"smc\"\n";
+    lab.make("plain", &job(NORMAL, smc, 800, 1));
+    for name in ["free", "tilted"] {
+        lab.make(name, &job(NORMAL, smc, 800, 2));
+    }
+    lab.make(
+        "line",
+        &job(
+            "[target]\nkind = \"standard-normal\"\ndim = 1\n",
+            smc,
+            800,
+            3,
+        ),
+    );
+    lab.write("free/log_weights.npy", lab.read("line/draws.npy"));
+    let draws = lab.read("tilted/draws.npy");
+    let (_, x) = crate::lab::npy(&draws);
+    let header = lab.read("line/draws.npy")[..128].to_vec();
+    let tilt = x.chunks(2).flat_map(|x| (2.0 * x[0]).to_le_bytes());
+    lab.write(
+        "tilted/log_weights.npy",
+        header.into_iter().chain(tilt).collect::<Vec<u8>>(),
+    );
+    let c = lab.compared("plain", "free");
+    assert!(c["runs"]["b"]["weighted"] == true && c["coordinates"][0]["sd_z"].is_null());
+    assert!(
+        c["coordinates"][0]["mean_z"].as_f64().unwrap().abs() < 4.0,
+        "{c}"
+    );
+    // The weights cost draws: (E w)²/E w² = 1/e.
+    assert!(times(&c, "b").all(|t| t < 3.0), "{c}");
+    let c = lab.compared("plain", "tilted");
+    assert!(
+        c["verdict"]["nearer"] == "a" && times(&c, "b").all(|t| t > 3.0),
+        "{c}"
+    );
+    assert!(
+        (c["coordinates"][0]["mean"]["b"].as_f64().unwrap() - 2.0).abs() < 0.6,
+        "{c}"
+    );
+}
+
 #[test]
 fn the_same_runs_give_the_same_bytes_on_any_number_of_threads() {
     let lab = Lab::new("");
