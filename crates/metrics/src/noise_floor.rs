@@ -20,6 +20,8 @@ pub const PAIRS: usize = 100;
 const NAME: &str = "noise floor";
 /// Pairs that are in memory at once.
 const AT_ONCE: usize = 16;
+/// Numbers that are in memory at once, a pair apart.
+const MOST_NUMBERS: usize = 1 << 22;
 
 /// Values of a distance between samples of the same law.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,15 +95,22 @@ pub fn noise_floor(
     metric: impl Fn(ArrayView2<'_, f64>, ArrayView2<'_, f64>) -> Result<f64> + Sync,
 ) -> Result<NoiseFloor> {
     let mut values = Vec::with_capacity(pairs);
-    for first in (0..pairs).step_by(AT_ONCE) {
-        let drawn: Vec<_> = (first..pairs.min(first + AT_ONCE))
-            .map(&mut draw)
-            .collect::<Result<_>>()?;
-        let part: Vec<f64> = drawn
+    let mut waiting = Vec::with_capacity(AT_ONCE);
+    let mut numbers = 0;
+    for i in 0..pairs {
+        let (x, y) = draw(i)?;
+        numbers += x.len() + y.len();
+        waiting.push((x, y));
+        if waiting.len() < AT_ONCE && numbers < MOST_NUMBERS && i + 1 < pairs {
+            continue;
+        }
+        let part: Vec<f64> = waiting
             .par_iter()
             .map(|(x, y)| metric(x.view(), y.view()))
             .collect::<Result<_>>()?;
         values.extend(part);
+        waiting.clear();
+        numbers = 0;
     }
     NoiseFloor::new(values)
 }
