@@ -57,6 +57,8 @@ pub(crate) enum Command {
     Schema,
     /// Shows the report of a run directory.
     Summary(SummaryArgs),
+    /// Compares two finished runs of one target: moments, distances beside their noise floor, the truth if it is known.
+    Compare(CompareArgs),
     /// Writes a completion script for a shell.
     Completions {
         /// The shell.
@@ -134,4 +136,14 @@ pub(crate) struct DescribeArgs {
 pub(crate) struct SummaryArgs {
     /// The run directory.
     pub(crate) directory: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// The run directory of run A.
+    #[arg(value_name = "DIR")]
+    pub(crate) first: PathBuf,
+    /// The run directory of run B.
+    #[arg(value_name = "DIR")]
+    pub(crate) second: PathBuf,
 }

@@ -5,6 +5,7 @@
 
 mod args;
 mod check;
+mod compare;
 mod inspect;
 mod outcome;
 mod progress;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Command::Describe(args) => inspect::describe(args, &out),
         Command::Schema => inspect::schema(),
         Command::Summary(args) => inspect::summary(args, &out),
+        Command::Compare(args) => compare::compare(args, &out),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "retrograde", &mut script);

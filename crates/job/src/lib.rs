@@ -8,9 +8,10 @@
 //!
 //! A run directory holds the resolved job (`job.toml`), what it depends on (`manifest.json`), the
 //! draws (`draws.npy`, `draws.csv`, `cmdstan-1.csv`, …), `report.json`, `timing.json` and, until the
-//! run is complete, `rows.bin` and `checkpoint.bin`.
+//! run is complete, `rows.bin` and `checkpoint.bin`. [`compare::compare`] puts two of them side by side.
 
 mod checkpoint;
+pub mod compare;
 pub mod config;
 mod draws;
 mod error;
