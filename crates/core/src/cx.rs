@@ -1,13 +1,13 @@
 //! The context of a call: random numbers, counters, scratch, cancel flag, fan-out of rows.
 
 use crate::counts::{Counts, Failure};
+use crate::pace::Pace;
 use crate::rows::{BLOCK, RowSplit};
 use crate::stream::{Key, Stream};
 use crate::{Error, Result, Score, Target, Threading, Times, Traits};
 use ndarray::{ArrayView2, ArrayViewMut1, ArrayViewMut2};
 use rand_distr::{Distribution, Open01, StandardNormal};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 /// Weight of a log line.
@@ -49,9 +49,7 @@ pub(crate) struct Local {
 pub(crate) struct Shared<'a> {
     pub(crate) services: &'a dyn Services,
     pub(crate) spare: &'a Mutex<Vec<Local>>,
-    /// Nanoseconds that a row of the target took in the last call; 0 = unknown. Only decides how
-    /// finely a row-wise batch is split, which changes no result.
-    pub(crate) row_ns: &'a AtomicU64,
+    pub(crate) pace: &'a Pace,
 }
 
 /// The context of a call. It lives as long as the call: never keep it.
@@ -504,8 +502,6 @@ impl<'a> Cx<'a> {
         P: RowSplit + Send,
         F: Fn(&mut Cx<'_>, std::ops::Range<usize>, P) -> Result + Sync,
     {
-        /// A job shorter than this costs more to hand over than it saves.
-        const JOB_NS: u64 = 100_000;
         if n == 0 {
             return Ok(());
         }
@@ -518,22 +514,12 @@ impl<'a> Cx<'a> {
         if !traits.deterministic || self.inside || threads == 1 {
             return self.spread(n, BLOCK, usize::MAX, parts, work);
         }
-        let row_ns = self.shared.row_ns.load(Ordering::Relaxed);
-        let started = Instant::now();
-        let jobs = if row_ns == 0 {
-            n.min(4 * threads)
-        } else {
-            usize::try_from(row_ns.saturating_mul(n as u64) / JOB_NS).unwrap_or(usize::MAX)
-        };
-        let jobs = jobs.clamp(1, (4 * threads).min(n));
+        let jobs = self.shared.pace.jobs(n, threads);
         let unit = n.div_ceil(jobs).min(BLOCK);
+        let started = Instant::now();
         let outcome = self.spread(n, unit, jobs, parts, work);
-        let busy = jobs.min(threads) as u64;
         let spent = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.shared.row_ns.store(
-            (spent.saturating_mul(busy) / n as u64).max(1),
-            Ordering::Relaxed,
-        );
+        self.shared.pace.took(n, jobs, spent);
         outcome
     }
 

@@ -21,6 +21,7 @@ pub mod grid;
 mod memory;
 mod mixture;
 pub mod numeric;
+mod pace;
 mod process;
 pub mod registry;
 mod rows;

@@ -2,6 +2,7 @@
 
 mod evidence;
 mod registry;
+mod run;
 
 use retrograde::core::registry::{Folder, Parts};
 use retrograde::core::{Collected, Counts, Runtime, Target, drive::drive};
