@@ -100,8 +100,8 @@ impl Annealed {
     fn new(settings: AnnealedLangevin, target: Arc<dyn Target>) -> Result<Self> {
         let s = &settings;
         check_positive(NAME, "power", s.power)?;
-        let others = s.tail.checked_add(s.mala_moves);
-        check_moves(NAME, s.step_size, s.steps, others.unwrap_or(u64::MAX))?;
+        let moves = [s.steps, s.tail, s.mala_moves];
+        check_moves(NAME, &*target, s.step_size, moves)?;
         let base = Gaussian::new(NAME, target.dim(), BASE, &s.base_mean, &s.base_sd, true)?;
         Ok(Self {
             settings,
@@ -204,7 +204,7 @@ impl Algorithm for Annealed {
             evaluate_starts(cx, NAME, BASE, &*self.target, x.view(), out, None)?;
             cx.give(l);
         }
-        Particles::new(self, x)
+        Ok(Particles::new(self, x))
     }
 
     fn step(&self, cx: &mut Cx<'_>, state: &mut Particles, sink: &mut dyn Sink) -> Result<Flow> {
@@ -258,4 +258,120 @@ register! {
     sampler "annealed-langevin" => AnnealedLangevin, needs GRADIENT,
         summary "Langevin particles guided along the geometric path from a normal law to the target",
         source "Neal (2001); Song & Ermon (2019), arXiv:1907.05600";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use retrograde_core::{Collected, PointTarget, Runtime, drive::drive};
+    use retrograde_testkit::mean_se;
+
+    /// N(4, ½²).
+    fn target() -> Arc<dyn Target> {
+        Arc::new(PointTarget::new(1, |x, g| {
+            g[0] = -4.0 * (x[0] - 4.0);
+            -2.0 * (x[0] - 4.0).powi(2)
+        }))
+    }
+
+    fn settings() -> AnnealedLangevin {
+        AnnealedLangevin {
+            base_mean: PerCoordinate::All(-1.0),
+            base_sd: PerCoordinate::All(2.0),
+            step_size: 0.1,
+            steps: 20,
+            power: 2.0,
+            tail: 2,
+            mala_moves: 0,
+        }
+    }
+
+    fn run(sampler: &dyn Sampler, n: usize) -> Result<Collected> {
+        let mut out = Collected::new(1);
+        drive(sampler, &mut Runtime::new(3, 1)?, n, None, &mut out)?;
+        Ok(out)
+    }
+
+    /// Mean and variance of a path so short that particles lag behind it, against the recursion
+    /// x′ = (1 − h κ) x + h b + √(2h) z of two normal laws, κ = (1−β)/4 + 4β, b = −(1−β)/4 + 16β.
+    fn check_law(fault: Fault) -> std::result::Result<(), String> {
+        let mut sampler = Annealed::new(settings(), target()).unwrap();
+        sampler.fault = fault;
+        let out = run(&sampler, 40_000).map_err(|e| e.to_string())?;
+        let (mut mean, mut variance) = (-1.0, 4.0);
+        for k in 0..22 {
+            let beta = (f64::from(k) / 19.0).powi(2).min(1.0);
+            let kappa = 0.25 * (1.0 - beta) + 4.0 * beta;
+            mean += 0.1 * (16.0 * beta - 0.25 * (1.0 - beta) - kappa * mean);
+            variance = (1.0 - 0.1 * kappa).powi(2) * variance + 0.2;
+        }
+        assert!(mean < 3.95, "the lag is visible: {mean}");
+        let x = out.rows();
+        for (what, (got, se), want) in [
+            ("mean", mean_se(x.iter().copied()), mean),
+            ("variance", mean_se(x.iter().map(|v| (v - mean).powi(2))), variance),
+        ] {
+            if (got - want).abs() >= 4.5 * se {
+                return Err(format!("{what} {got} ± {se}, expected {want}"));
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_law_along_the_path_is_the_known_one_and_wrong_paths_are_noticed() {
+        check_law(Fault::None).unwrap();
+        for fault in [Fault::BaseMissing, Fault::Reversed, Fault::NoiseHalved] {
+            assert!(check_law(fault).is_err(), "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn runs_say_what_they_are_not_and_when_the_base_is_too_narrow() {
+        let wide = run(&Annealed::new(settings(), target()).unwrap(), 500).unwrap();
+        assert!(wide.flags["mode_weights"].text.contains("not calibrated"));
+        assert!(wide.flags.contains_key("no_log_z") && wide.flags.contains_key("uncorrected"));
+        assert!(!wide.scalars.contains_key("log_z"));
+        // The draws are 2.5 standard deviations of the base from its mean.
+        assert!(wide.flags["narrow_base"].text.contains("2.5 standard deviations"));
+        let s = AnnealedLangevin {
+            base_mean: PerCoordinate::All(3.0),
+            step_size: 0.05,
+            ..settings()
+        };
+        let near = run(&Annealed::new(s, target()).unwrap(), 500).unwrap();
+        assert_eq!(near.flags.len(), 3, "{:?}", near.flags.keys());
+        let s = AnnealedLangevin {
+            step_size: 0.45,
+            base_mean: PerCoordinate::All(3.0),
+            tail: 50,
+            ..settings()
+        };
+        let rough = run(&Annealed::new(s, target()).unwrap(), 500).unwrap();
+        assert!(rough.flags["step_size"].text.contains("0.45"));
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused_by_name() {
+        for (key, s) in [
+            ("power", AnnealedLangevin { power: 0.0, ..settings() }),
+            ("steps", AnnealedLangevin { steps: 0, ..settings() }),
+            ("base_sd", AnnealedLangevin { base_sd: 0.0.into(), ..settings() }),
+            ("step_size", AnnealedLangevin { step_size: f64::INFINITY, ..settings() }),
+        ] {
+            let error = Annealed::new(s, target()).map(|_| ()).unwrap_err().to_string();
+            assert!(error.contains(&format!("`{key}`")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_path_of_one_move_is_langevin_on_the_target() {
+        let s = AnnealedLangevin {
+            steps: 1,
+            ..settings()
+        };
+        let sampler = Annealed::new(s, target()).unwrap();
+        assert_eq!(sampler.beta(0), 1.0);
+        assert_eq!(run(&sampler, 100).unwrap().len(), 100);
+    }
 }

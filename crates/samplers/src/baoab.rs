@@ -322,3 +322,202 @@ register! {
         summary "Underdamped Langevin chains by the splitting BAOAB, exact for normal targets",
         source "Leimkuhler & Matthews (2013), arXiv:1203.5428";
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use retrograde_core::{Collected, PointTarget, Runtime, drive::drive};
+    use retrograde_testkit::mean_se;
+
+    type Checked = std::result::Result<(), String>;
+
+    /// N(0, diag(1, 100²)).
+    fn normal() -> Arc<dyn Target> {
+        Arc::new(PointTarget::new(2, |x, g| {
+            (g[0], g[1]) = (-x[0], -1e-4 * x[1]);
+            -0.5 * (x[0] * x[0] + 1e-4 * x[1] * x[1])
+        }))
+    }
+
+    fn settings(step_size: f64, friction: f64) -> Baoab {
+        Baoab {
+            step_size,
+            friction,
+            scale: vec![1.0, 100.0].into(),
+            start_sd: vec![1.0, 100.0].into(),
+            warmup: 60,
+            chains: 20_000,
+            ..Baoab::default()
+        }
+    }
+
+    fn run(sampler: &dyn Sampler, d: usize, n: usize) -> Result<Collected> {
+        let mut out = Collected::new(d);
+        drive(sampler, &mut Runtime::new(3, 1)?, n, None, &mut out)?;
+        Ok(out)
+    }
+
+    /// Stationary law of x and v in both coordinates, to 4.5 s.e.: Var x = s², Var v = 1 − h²/4,
+    /// Cov = 0.
+    fn check_law(sampler: &Splitting) -> Checked {
+        let h = sampler.settings.step_size;
+        let mut runtime = Runtime::new(3, 1).unwrap();
+        let mut out = Collected::new(2);
+        let mut state = runtime.enter("init", 0, |cx| sampler.init(cx, 20_000)).unwrap();
+        for step in 0.. {
+            let done = runtime.enter("sampler", 0, |cx| {
+                sampler.step(&mut cx.at_step(step), &mut state, &mut out)
+            });
+            if done.map_err(|e| e.to_string())? == Flow::Done {
+                break;
+            }
+        }
+        let Chains { x, v, .. } = &state.chains;
+        assert!(out.rows() == x, "what is emitted is where the chains are");
+        for (j, s) in [1.0, 100.0].into_iter().enumerate() {
+            let both = || x.column(j).into_iter().zip(v.column(j));
+            for (what, (got, se), want) in [
+                ("mean", mean_se(both().map(|(x, _)| x / s)), 0.0),
+                ("variance", mean_se(both().map(|(x, _)| (x / s).powi(2))), 1.0),
+                ("of v", mean_se(both().map(|(_, v)| v * v)), 1.0 - 0.25 * h * h),
+                ("covariance", mean_se(both().map(|(x, v)| x / s * v)), 0.0),
+            ] {
+                if (got - want).abs() >= 4.5 * se {
+                    return Err(format!("{what} in x{j}: {got} ± {se}, expected {want}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_stationary_law_for_a_normal_target_is_exact_at_any_step() {
+        for (h, gamma) in [(0.5, 1.0), (1.0, 0.3), (1.0, 20.0), (1.7, 1.0)] {
+            check_law(&Splitting::new(settings(h, gamma), normal()).unwrap()).unwrap();
+        }
+    }
+
+    #[test]
+    fn other_orders_and_wrong_coefficients_are_noticed() {
+        use Part::{A, B, HalfO, O};
+        let wrong = |order: Order, friction: [(f64, f64); 2]| {
+            let mut sampler = Splitting::new(settings(1.0, 1.0), normal()).unwrap();
+            (sampler.order, sampler.friction) = (order, friction);
+            check_law(&sampler)
+        };
+        let right = Splitting::new(settings(1.0, 1.0), normal()).unwrap().friction;
+        wrong(BAOAB, right).unwrap();
+        // Var x = 1/(1 − h²/4) for the first; exact in x, but Var v = 1/(1 − h²/4), for the second.
+        let orders: [(&str, Order); 5] = [
+            ("OBABO", [&[HalfO, B, A, A], &[B, HalfO]]),
+            ("ABOBA", [&[A], &[B, O, B, A]]),
+            ("OBAAB", [&[O, B, A, A], &[B]]),
+            ("AOABB", [&[A, O, A], &[B, B]]),
+            ("no friction", [&[B, A, A], &[B]]),
+        ];
+        for (what, order) in orders {
+            assert!(wrong(order, right).is_err(), "{what} was not noticed");
+        }
+        let c = right[0].0;
+        for (what, part) in [
+            ("noise √(1 − c)", (c, (1.0 - c).sqrt())),
+            ("noise of half a step", (c, right[1].1)),
+            ("friction of half a step", (right[1].0, right[0].1)),
+            ("no noise", (c, 0.0)),
+        ] {
+            assert!(wrong(BAOAB, [part, right[1]]).is_err(), "{what} was not noticed");
+        }
+    }
+
+    #[test]
+    fn other_targets_have_an_error_that_vanishes_with_the_step() {
+        // ℓ = −ln cosh x, of curvature ≤ 1: E x² = π²/4.
+        let sech = || {
+            Arc::new(PointTarget::new(1, |x, g| {
+                g[0] = -x[0].tanh();
+                -x[0].cosh().ln()
+            }))
+        };
+        let truth = std::f64::consts::PI.powi(2) / 4.0;
+        let error = |h: f64, warmup| {
+            let s = Baoab {
+                step_size: h,
+                warmup,
+                chains: 1000,
+                ..Baoab::default()
+            };
+            let out = run(&Splitting::new(s, sech()).unwrap(), 1, 400_000).unwrap();
+            let x = out.by_chain();
+            let squares = x.outer_iter().map(|c| c.mapv(|v| v * v).mean().unwrap());
+            let (got, se) = mean_se(squares);
+            (got - truth, se)
+        };
+        let (small, se) = error(0.3, 100);
+        assert!(small.abs() < 4.5 * se, "{small} ± {se}");
+        let (large, se) = error(1.8, 50);
+        assert!(large.abs() > 4.5 * se && large.abs() < 0.5, "{large} ± {se}");
+    }
+
+    #[test]
+    fn one_gradient_a_move() {
+        let s = Baoab {
+            warmup: 10,
+            thin: 3,
+            ..Baoab::default()
+        };
+        let sampler: &dyn Sampler = &Splitting::new(s, normal()).unwrap();
+        let (mut out, mut runtime) = (Collected::new(2), Runtime::new(3, 1).unwrap());
+        drive(sampler, &mut runtime, 40, None, &mut out).unwrap();
+        assert_eq!(runtime.counts().gradient_evals, 4 * (1 + 10 + 3 * 10));
+        assert_eq!(runtime.counts().density_evals, 4);
+    }
+
+    #[test]
+    fn a_few_diverged_chains_are_flagged_and_stay_finite() {
+        // ℓ = −x⁴/4: a start beyond some x is unstable at h = 0.2.
+        let quartic = Arc::new(PointTarget::new(1, |x, g| {
+            g[0] = -x[0].powi(3);
+            -0.25 * x[0].powi(4)
+        }));
+        let s = Baoab {
+            step_size: 0.2,
+            warmup: 100,
+            chains: 1000,
+            start_sd: PerCoordinate::All(3.5),
+            ..Baoab::default()
+        };
+        let out = run(&Splitting::new(s, quartic).unwrap(), 1, 1000).unwrap();
+        let flag = &out.flags["diverged"];
+        assert_eq!(flag.severity, Severity::Failure);
+        let lost: f64 = flag.text.split(' ').next().unwrap().parse().unwrap();
+        assert!((1.0..200.0).contains(&lost), "{}", flag.text);
+        assert!(out.rows().iter().all(|v| v.is_finite()));
+    }
+
+    #[test]
+    fn divergence_stops_the_run_with_advice() {
+        let s = Baoab {
+            step_size: 2.5,
+            ..Baoab::default()
+        };
+        let error = run(&Splitting::new(s, normal()).unwrap(), 2, 8).unwrap_err();
+        assert!(matches!(error, Error::Breakdown { .. }), "{error}");
+        assert!(error.to_string().contains("step_size"), "{error}");
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused_by_name() {
+        let default = Baoab::default;
+        for (key, s) in [
+            ("friction", Baoab { friction: 0.0, ..default() }),
+            ("friction", Baoab { friction: 1e-320, step_size: 1e-9, ..default() }),
+            ("scale", Baoab { scale: 0.0.into(), ..default() }),
+            ("scale", Baoab { scale: vec![1.0; 3].into(), ..default() }),
+            ("thin", Baoab { thin: 0, ..default() }),
+            ("step_size", Baoab { step_size: 0.0, ..default() }),
+        ] {
+            let error = Splitting::new(s, normal()).map(|_| ()).unwrap_err().to_string();
+            assert!(error.contains(&format!("`{key}`")), "{error}");
+        }
+    }
+}

@@ -169,8 +169,8 @@ impl Opening {
         let d = target.dim();
         let step = s.step_size.unwrap_or(STEP * s.mode_sd * s.mode_sd);
         let cap = s.drift_cap.unwrap_or(s.mode_sd * (d as f64).sqrt());
-        let others = s.tail.checked_add(s.mala_moves);
-        check_moves(NAME, step, s.steps, others.unwrap_or(u64::MAX))?;
+        let moves = [s.steps, s.tail, s.mala_moves];
+        check_moves(NAME, &*target, step, moves)?;
         let start = Gaussian::new(NAME, d, START, &s.location, &s.start_sd, false)?;
         check_positive(NAME, "drift_cap", cap)?;
         Ok(Self {
@@ -328,7 +328,7 @@ impl Algorithm for Opening {
             cx.give(y);
             cx.give(l);
         }
-        Particles::new(self, x)
+        Ok(Particles::new(self, x))
     }
 
     fn step(&self, cx: &mut Cx<'_>, state: &mut Particles, sink: &mut dyn Sink) -> Result<Flow> {
@@ -400,3 +400,6 @@ register! {
         summary "Langevin particles guided along the dilation path from a point to the target",
         source "Chehab & Korba (2024), arXiv:2406.14040";
 }
+
+#[cfg(test)]
+mod tests;

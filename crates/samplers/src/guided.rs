@@ -7,7 +7,7 @@ use crate::mala;
 use crate::walkers::{Path, Walkers};
 use ndarray::{Array1, Array2, ArrayViewMut1};
 use retrograde_core::{
-    Cx, Draws, Error, Flag, Flow, Result, RowSplit, Severity, Sink, Target, Threading,
+    BLOCK, Cx, Draws, Error, Flag, Flow, Result, RowSplit, Severity, Sink, Target, Threading,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -67,21 +67,10 @@ pub(crate) struct Particles {
 
 impl Particles {
     /// Particles at `x` (n × d).
-    ///
-    /// # Errors
-    /// [`Error::Missing`] when moves are to be corrected and the target has no log density.
-    pub(crate) fn new<G: Guide>(guide: &G, x: Array2<f64>) -> Result<Self> {
-        if guide.mala_moves() > 0 && !guide.target().has_density() {
-            return Err(Error::Missing {
-                component: guide.component().into(),
-                needed: "a log density, for `mala_moves`".into(),
-                holder: "the target".into(),
-                advice: "set `mala_moves` to 0".into(),
-            });
-        }
+    pub(crate) fn new<G: Guide>(guide: &G, x: Array2<f64>) -> Self {
         let (n, d) = x.dim();
         let rows = if guide.mala_moves() > 0 { n } else { 0 };
-        Ok(Self {
+        Self {
             walkers: Walkers {
                 x,
                 log_density: Array1::zeros(n),
@@ -91,7 +80,7 @@ impl Particles {
             done: 0,
             mala: DualAveraging::new(guide.step_size()),
             acceptance: f64::NAN,
-        })
+        }
     }
 
     /// One step of the run: some moves, and at the end the draws. The caller has shown its notes.
@@ -107,7 +96,7 @@ impl Particles {
         let most = most.clamp(1, MOVES);
         if self.done == 0 && all > path {
             // Room that the corrected moves will want: no later step asks for memory.
-            let room = [n * d, n * d, n, n, d].map(|len| cx.take(len));
+            let room = [n * d, n * d, n, n, n.min(BLOCK), d, d].map(|len| cx.take(len));
             room.into_iter().for_each(|buffer| cx.give(buffer));
         }
         if self.done < path {
@@ -290,7 +279,23 @@ impl Arrival {
             sink.scalar("capped", self.capped);
         }
         let percent = |share: f64| (100.0 * share).round();
-        if self.rough > ROUGH_SHARE {
+        // Draws that the limit holds back are out of their modes: their gradients tell of nothing else.
+        if limited && self.capped > CAPPED_SHARE {
+            sink.flag(Flag::new(
+                Severity::Warning,
+                "drift_capped",
+                format!(
+                    "At the end the limit of the drift, {}, still holds back {} % of the draws, which \
+                     have not come to rest in their modes: the limit is too small, or the step size, \
+                     {}, too long for modes so narrow",
+                    guide.drift_cap(),
+                    percent(self.capped),
+                    guide.step_size()
+                ),
+                "lower `mode_sd` to the standard deviation of the narrowest mode and take more `steps`; \
+                 or raise `drift_cap`",
+            ));
+        } else if self.rough > ROUGH_SHARE {
             sink.flag(Flag::new(
                 Severity::Warning,
                 "step_size",
@@ -304,28 +309,31 @@ impl Arrival {
                  `steps`",
             ));
         }
-        if limited && self.capped > CAPPED_SHARE {
-            sink.flag(Flag::new(
-                Severity::Warning,
-                "drift_capped",
-                format!(
-                    "At the end the limit of the drift, {}, still holds back {} % of the draws: they \
-                     have not come to rest in their modes",
-                    guide.drift_cap(),
-                    percent(self.capped)
-                ),
-                "raise `drift_cap`, or lower `step_size` and take more `steps`",
-            ));
-        }
     }
 }
 
-/// Refuses settings of the step that are out of range.
-pub(crate) fn check_moves(component: &str, step_size: f64, steps: u64, others: u64) -> Result {
+/// Refuses a step size or numbers of moves (along the path, tail, corrected) that are out of range.
+pub(crate) fn check_moves(
+    component: &str,
+    target: &dyn Target,
+    step_size: f64,
+    [steps, tail, mala_moves]: [u64; 3],
+) -> Result {
     check_positive(component, "step_size", step_size)?;
-    if steps == 0 || steps.checked_add(others).is_none() {
-        let allowed = "at least 1, and so few that the moves can be counted";
+    let all = steps
+        .checked_add(tail)
+        .and_then(|m| m.checked_add(mala_moves));
+    if steps == 0 || all.is_none() {
+        let allowed = "at least 1, and with the moves after it so few that they can be counted";
         return Err(Error::setting(component, "steps", steps, allowed));
+    }
+    if mala_moves > 0 && !target.has_density() {
+        return Err(Error::Missing {
+            component: component.into(),
+            needed: "a log density, for `mala_moves`".into(),
+            holder: "the target".into(),
+            advice: "set `mala_moves` to 0".into(),
+        });
     }
     Ok(())
 }
@@ -442,3 +450,6 @@ pub(crate) fn note_uncalibrated(sink: &mut dyn Sink, path: &str, weights: &str, 
     };
     sink.flag(Flag::new(Severity::Note, "uncorrected", text, advice));
 }
+
+#[cfg(test)]
+mod tests;

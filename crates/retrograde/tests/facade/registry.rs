@@ -32,7 +32,7 @@ fn every_component_has_words_a_source_and_documented_keys() {
         registry
             .of(Kind::Sampler)
             .map(|c| c.name.as_ref())
-            .eq(["hmc", "mala", "smc", "ula"])
+            .eq(["annealed-langevin", "baoab", "dilation", "hmc", "mala", "smc", "ula"])
     );
     for c in registry.iter() {
         assert!(
