@@ -212,7 +212,7 @@ impl Algorithm for Annealed {
             sink.set_chains(1)?;
             note_uncalibrated(
                 sink,
-                "Langevin moves along the geometric path",
+                "Annealed Langevin",
                 "they drift along the path and stay as they are where particles no longer cross \
                  between modes",
                 self.settings.mala_moves,

@@ -10,18 +10,19 @@
 //! | A | x ← x + (h/2) S v |
 //! | O | v ← c v + √(1 − c²) z,   c = e^{−γh},   z ~ N(0, I) |
 //!
-//! The gradient of the last B is that of the next first one. Stable where h < 2/ω, ω² the largest
-//! curvature of −ℓ in units of S. There is no correction. For N(m, S²/ω²) the stationary law is, at
-//! every stable h and every γ, Var x = S²/ω², exactly, Var v = 1 − h²ω²/4, Cov = 0: half a kick takes
-//! (1, 1 − h²ω²/4) to (1, 1) with covariance −hω²/2, half a drift from there, and back the same way.
-//! Other targets: an error of O(h²) in the law of x, O(h⁴) in the limit of large γ.
+//! The last B of a move and the first of the next have the same gradient and are done at once. Stable
+//! where h < 2/ω, ω² the largest curvature of −ℓ in units of S. There is no correction. For
+//! N(m, S²/ω²) the stationary law is, at every stable h and every γ, Var x = S²/ω², exactly,
+//! Var v = 1 − h²ω²/4, Cov = 0. Other targets: an error of O(h²) in the law of x, O(h⁴) in the limit of
+//! large γ.
 //!
 //! Cost: one gradient a move and chain, and one a chain at the start.
 
 use crate::chains::{
-    FAR, Gaussian, Kept, Plan, check, check_positive, dense, dense_mut, evaluate_starts, matrix_mut,
+    Gaussian, Kept, Plan, check, check_positive, dense_mut, evaluate_starts, matrix_mut,
     moves_of_step, note_no_evidence, zeros,
 };
+use crate::guided::{gradients, settle, sweep};
 use ndarray::{Array1, Array2};
 use retrograde_core::registry::Parts;
 use retrograde_core::settings::PerCoordinate;
@@ -91,7 +92,6 @@ impl Build<dyn Sampler> for Baoab {
 
 /// A part of the dynamics that is solved exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(test), allow(dead_code))]
 enum Part {
     /// Velocities at fixed positions, for h/2.
     B,
@@ -99,14 +99,13 @@ enum Part {
     A,
     /// Friction and noise, for h.
     O,
-    /// Friction and noise, for h/2.
-    HalfO,
 }
 
-/// The parts of a move before and after its gradient is taken. Tests put others here.
+/// The parts before and after the gradient is taken. Tests put others here.
 type Order = [&'static [Part]; 2];
 
-const BAOAB: Order = [&[Part::B, Part::A, Part::O, Part::A], &[Part::B]];
+/// From the first A of a move to the first B of the next.
+const BAOAB: Order = [&[Part::A, Part::O, Part::A], &[Part::B, Part::B]];
 
 struct Splitting {
     settings: Baoab,
@@ -115,8 +114,8 @@ struct Splitting {
     /// Diagonal of S.
     scale: Vec<f64>,
     order: Order,
-    /// c and √(1 − c²) of O, and of half of it.
-    friction: [(f64, f64); 2],
+    /// c and √(1 − c²).
+    friction: (f64, f64),
 }
 
 impl Splitting {
@@ -129,14 +128,11 @@ impl Splitting {
         let start = Gaussian::new(NAME, d, START, &s.start_mean, &s.start_sd, false)?;
         let above = |s: f64| s > 0.0 && s.is_finite();
         let scale = s.scale.expand(d, NAME, "scale", above, "a number above 0")?;
-        let part = |time: f64| {
-            let c = (-s.friction * time).exp();
-            // 1 − c² without cancellation for a small time.
-            (c, (-(-2.0 * s.friction * time).exp_m1()).sqrt())
-        };
-        let friction = [part(s.step_size), part(0.5 * s.step_size)];
-        let moves = friction[0].1 > 0.0;
-        check(NAME, "friction", s.friction, moves, "so large that γh is not lost in rounding")?;
+        let time = s.friction * s.step_size;
+        // 1 − c² without cancellation for a small time.
+        let friction = ((-time).exp(), (-(-2.0 * time).exp_m1()).sqrt());
+        let says = "so large that γh is not lost in rounding";
+        check(NAME, "friction", s.friction, friction.1 > 0.0, says)?;
         Ok(Self {
             start,
             target,
@@ -147,60 +143,64 @@ impl Splitting {
         })
     }
 
-    /// Takes all chains through `parts`, with the gradient as it is kept. Random numbers are those of
-    /// `cx`, which must be of these parts alone.
-    fn apply(&self, cx: &mut Cx<'_>, parts: &[Part], chains: &mut Chains) -> Result {
+    /// `moves` moves of all chains, from number `first` of the step on, block of rows by block of rows,
+    /// so that a block stays in the cache.
+    fn travel(&self, cx: &mut Cx<'_>, chains: &mut Chains, first: u64, moves: u64) -> Result {
         let (n, d) = chains.x.dim();
-        let half = 0.5 * self.settings.step_size;
+        let [before, after] = self.order;
         let rows = (
             chains.x.view_mut(),
             chains.v.view_mut(),
-            chains.gradient.view(),
             chains.diverged.view_mut(),
         );
-        cx.rows(n, rows, |cx, _, (x, v, g, lost)| {
-            let (x, v, g) = (dense_mut(x), dense_mut(v), dense(&g));
-            let mut y = cx.take(x.len());
-            y.copy_from_slice(x);
-            for part in parts {
-                match part {
-                    Part::B => {
-                        for (v, g) in v.chunks_exact_mut(d).zip(g.chunks_exact(d)) {
-                            for j in 0..d {
-                                v[j] += half * self.scale[j] * g[j];
-                            }
-                        }
-                    }
-                    Part::A => {
-                        for (y, v) in y.chunks_exact_mut(d).zip(v.chunks_exact(d)) {
-                            for j in 0..d {
-                                y[j] += half * self.scale[j] * v[j];
-                            }
-                        }
-                    }
-                    Part::O | Part::HalfO => {
-                        let (keep, noise) = self.friction[usize::from(*part == Part::HalfO)];
-                        let mut z = cx.take(v.len());
-                        cx.fill_normal(matrix_mut(&mut z, d));
-                        for (v, z) in v.iter_mut().zip(&z) {
-                            *v = keep * *v + noise * z;
-                        }
-                        cx.give(z);
-                    }
-                }
+        sweep(cx, &*self.target, n, rows, |cx, (x, v, mut lost)| {
+            let (x, v) = (dense_mut(x), dense_mut(v));
+            let (mut y, mut g, mut z) = (cx.take(x.len()), cx.take(x.len()), cx.take(x.len()));
+            for m in first..first + moves {
+                cx.check_cancelled()?;
+                y.copy_from_slice(x);
+                cx.at("noise", m).fill_normal(matrix_mut(&mut z, d));
+                self.apply(before, &mut y, v, &g, &z);
+                settle(x, &y, &mut lost, d);
+                gradients(cx, &*self.target, &mut y, &mut g, &mut lost)?;
+                self.apply(after, &mut y, v, &g, &z);
+                settle(x, &y, &mut lost, d);
             }
-            let moved = y.chunks_exact(d).zip(x.chunks_exact_mut(d));
-            for (((new, x), v), lost) in moved.zip(v.chunks_exact_mut(d)).zip(lost) {
-                *lost |= !new.iter().all(|v| v.abs() < FAR);
-                if *lost {
-                    v.fill(0.0);
-                } else {
-                    x.copy_from_slice(new);
-                }
+            for buffer in [y, g, z] {
+                cx.give(buffer);
             }
-            cx.give(y);
             Ok(())
         })
+    }
+
+    /// Takes rows of positions `y` and velocities `v` through `parts`; `z` are normals.
+    fn apply(&self, parts: &[Part], y: &mut [f64], v: &mut [f64], g: &[f64], z: &[f64]) {
+        let d = self.scale.len();
+        let half = 0.5 * self.settings.step_size;
+        let (keep, noise) = self.friction;
+        for part in parts {
+            match part {
+                Part::B => {
+                    for (v, g) in v.chunks_exact_mut(d).zip(g.chunks_exact(d)) {
+                        for j in 0..d {
+                            v[j] += half * self.scale[j] * g[j];
+                        }
+                    }
+                }
+                Part::A => {
+                    for (y, v) in y.chunks_exact_mut(d).zip(v.chunks_exact(d)) {
+                        for j in 0..d {
+                            y[j] += half * self.scale[j] * v[j];
+                        }
+                    }
+                }
+                Part::O => {
+                    for (v, z) in v.iter_mut().zip(z) {
+                        *v = keep * *v + noise * z;
+                    }
+                }
+            }
+        }
     }
 
     fn report_diverged(&self, diverged: usize, chains: usize, sink: &mut dyn Sink) -> Result {
@@ -230,8 +230,8 @@ impl Splitting {
 #[derive(Serialize, Deserialize)]
 struct Chains {
     x: Array2<f64>,
+    /// Velocities after the first B of the move to come.
     v: Array2<f64>,
-    gradient: Array2<f64>,
     diverged: Array1<bool>,
 }
 
@@ -259,21 +259,22 @@ impl Algorithm for Splitting {
         let mut chains = Chains {
             x: zeros(NAME, s.chains, d)?,
             v: zeros(NAME, s.chains, d)?,
-            gradient: zeros(NAME, s.chains, d)?,
             diverged: Array1::from_elem(s.chains, false),
         };
-        self.start
-            .draw(&mut cx.at("start", 0), chains.x.view_mut());
-        cx.at("velocity", 0).fill_normal(chains.v.view_mut());
-        let (x, gradient) = (chains.x.view(), Some(chains.gradient.view_mut()));
+        let Chains { x, v, .. } = &mut chains;
+        self.start.draw(&mut cx.at("start", 0), x.view_mut());
+        cx.at("velocity", 0).fill_normal(v.view_mut());
+        let (mut g, mut l) = (cx.take(x.len()), cx.take(s.chains));
+        let gradient = Some(matrix_mut(&mut g, d));
         if self.target.has_density() {
-            let mut l = cx.take(s.chains);
             let out = (&mut l[..]).into();
-            evaluate_starts(cx, NAME, START, &*self.target, x, out, gradient)?;
-            cx.give(l);
+            evaluate_starts(cx, NAME, START, &*self.target, x.view(), out, gradient)?;
         } else {
-            cx.eval_target(&*self.target, x, None, gradient)?;
+            cx.eval_target(&*self.target, x.view(), None, gradient)?;
         }
+        self.apply(&[Part::B], &mut [], dense_mut(v.view_mut()), &g, &[]);
+        cx.give(l);
+        cx.give(g);
         Ok(State { plan, chains })
     }
 
@@ -294,16 +295,17 @@ impl Algorithm for Splitting {
                 "halve `step_size` and compare, or use hmc, which has no such error",
             ));
         }
-        let moves = moves_of_step(n, d, MOVES);
-        let mut kept = Kept::<0>::take(cx, plan, moves, d);
-        for m in 0..plan.moves_now(moves) {
-            cx.check_cancelled()?;
-            let [before, after] = self.order;
-            self.apply(&mut cx.at("noise", m), before, chains)?;
-            let gradient = Some(chains.gradient.view_mut());
-            cx.eval_target(&*self.target, chains.x.view(), None, gradient)?;
-            self.apply(&mut cx.at("noise after", m), after, chains)?;
-            if plan.count_move() {
+        let most = moves_of_step(n, d, MOVES);
+        let mut kept = Kept::<0>::take(cx, plan, most, d);
+        // A large batch keeps no copies: its step ends with the next draw.
+        let most = if most == 1 { MOVES.min(plan.until_draw()) } else { most };
+        let (moves, mut m) = (plan.moves_now(most), 0);
+        while m < moves {
+            let burst = plan.until_draw().min(moves - m);
+            self.travel(cx, chains, m, burst)?;
+            m += burst;
+            let last = (0..burst).map(|_| plan.count_move()).last();
+            if last == Some(true) {
                 kept.push((chains.x.view(), []));
             }
         }
@@ -374,6 +376,11 @@ mod tests {
         }
         let Chains { x, v, .. } = &state.chains;
         assert!(out.rows() == x, "what is emitted is where the chains are");
+        // Without the kick of the move to come, −(h/2) x/s.
+        let mut v = v.clone();
+        for (j, s) in [1.0, 100.0].into_iter().enumerate() {
+            v.column_mut(j).scaled_add(0.5 * h / s, &x.column(j));
+        }
         for (j, s) in [1.0, 100.0].into_iter().enumerate() {
             let both = || x.column(j).into_iter().zip(v.column(j));
             for (what, (got, se), want) in [
@@ -399,8 +406,8 @@ mod tests {
 
     #[test]
     fn other_orders_and_wrong_coefficients_are_noticed() {
-        use Part::{A, B, HalfO, O};
-        let wrong = |order: Order, friction: [(f64, f64); 2]| {
+        use Part::{A, B, O};
+        let wrong = |order: Order, friction: (f64, f64)| {
             let mut sampler = Splitting::new(settings(1.0, 1.0), normal()).unwrap();
             (sampler.order, sampler.friction) = (order, friction);
             check_law(&sampler)
@@ -409,23 +416,49 @@ mod tests {
         wrong(BAOAB, right).unwrap();
         // Var x = 1/(1 − h²/4) for the first; exact in x, but Var v = 1/(1 − h²/4), for the second.
         let orders: [(&str, Order); 5] = [
-            ("OBABO", [&[HalfO, B, A, A], &[B, HalfO]]),
+            ("OBABO", [&[A, A], &[B, O, B]]),
             ("ABOBA", [&[A], &[B, O, B, A]]),
-            ("OBAAB", [&[O, B, A, A], &[B]]),
-            ("AOABB", [&[A, O, A], &[B, B]]),
-            ("no friction", [&[B, A, A], &[B]]),
+            ("OBAAB", [&[O, A, A], &[B, B]]),
+            ("one kick", [&[A, O, A], &[B]]),
+            ("no friction", [&[A, A], &[B, B]]),
         ];
         for (what, order) in orders {
             assert!(wrong(order, right).is_err(), "{what} was not noticed");
         }
-        let c = right[0].0;
-        for (what, part) in [
+        let c = right.0;
+        for (what, friction) in [
             ("noise √(1 − c)", (c, (1.0 - c).sqrt())),
-            ("noise of half a step", (c, right[1].1)),
-            ("friction of half a step", (right[1].0, right[0].1)),
+            ("friction of half a step", (c.sqrt(), right.1)),
             ("no noise", (c, 0.0)),
         ] {
-            assert!(wrong(BAOAB, [part, right[1]]).is_err(), "{what} was not noticed");
+            assert!(wrong(BAOAB, friction).is_err(), "{what} was not noticed");
+        }
+    }
+
+    #[test]
+    fn one_move_by_hand() {
+        let s = Baoab {
+            step_size: 0.5,
+            friction: 2.0,
+            scale: PerCoordinate::All(1.0),
+            start_sd: PerCoordinate::All(0.0),
+            start_mean: vec![2.0, -100.0].into(),
+            warmup: 0,
+            chains: 1,
+            ..Baoab::default()
+        };
+        let out = run(&Splitting::new(s, normal()).unwrap(), 2, 1).unwrap();
+        let (mut v, mut z) = (Array2::zeros((1, 2)), Array2::zeros((1, 2)));
+        Runtime::new(3, 1).unwrap().enter("sampler", 0, |cx| {
+            cx.at("init", 0).at("velocity", 0).fill_normal(v.view_mut());
+            cx.at_step(0).at("noise", 0).fill_normal(z.view_mut());
+        });
+        let c = (-1.0f64).exp();
+        for (j, (x, g)) in [(2.0, -2.0), (-100.0, 0.01)].into_iter().enumerate() {
+            let kicked = v[(0, j)] + 0.25 * g;
+            let damped = c * kicked + (1.0 - c * c).sqrt() * z[(0, j)];
+            let want = x + 0.25 * kicked + 0.25 * damped;
+            assert!((out.rows()[(0, j)] - want).abs() < 1e-13);
         }
     }
 

@@ -340,7 +340,7 @@ pub(crate) fn check_moves(
 
 /// Calls `work` on blocks of rows where the target may be evaluated inside one, else on all rows.
 /// Random numbers of a row are the same either way.
-fn sweep<P: RowSplit + Send>(
+pub(crate) fn sweep<P: RowSplit + Send>(
     cx: &mut Cx<'_>,
     target: &dyn Target,
     n: usize,
@@ -357,7 +357,7 @@ fn sweep<P: RowSplit + Send>(
 
 /// Gradients at the rows of `y`. Rows where they are not finite are dead from here on; dead rows are
 /// not evaluated at a point, so that they are held against the target once.
-fn gradients(
+pub(crate) fn gradients(
     cx: &mut Cx<'_>,
     target: &dyn Target,
     y: &mut [f64],
@@ -386,7 +386,7 @@ fn gradients(
 }
 
 /// Takes over the new places; particles that would go beyond every range die where they are.
-fn settle(x: &mut [f64], new: &[f64], dead: &mut ArrayViewMut1<'_, bool>, d: usize) {
+pub(crate) fn settle(x: &mut [f64], new: &[f64], dead: &mut ArrayViewMut1<'_, bool>, d: usize) {
     // One pass without branches for the ordinary case.
     let near = new.iter().fold(true, |near, v| near & (v.abs() < FAR));
     if near && !dead.iter().any(|dead| *dead) {
