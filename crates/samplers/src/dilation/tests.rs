@@ -374,6 +374,29 @@ fn corrected_moves_take_the_bias_away() {
 }
 
 #[test]
+fn corrected_moves_start_from_the_values_at_the_end_of_the_path() {
+    let settings = Dilation {
+        steps: 10,
+        tail: 0,
+        location: vec![0.5, -1.0].into(),
+        mala_moves: 1,
+        ..Dilation::default()
+    };
+    let sampler = opening(settings, bent(), Fault::None);
+    let (mut runtime, mut out) = (Runtime::new(3, 1).unwrap(), Collected::new(2));
+    let mut state = runtime.enter("init", 0, |cx| sampler.init(cx, 300)).unwrap();
+    let flow = runtime.enter("sampler", 0, |cx| {
+        sampler.step(&mut cx.at_step(0), &mut state, &mut out)
+    });
+    assert!(flow.unwrap() == Flow::More && state.done == 10);
+    let all = &state.walkers;
+    for i in 0..300 {
+        let (l, g) = retrograde_testkit::eval(&*bent(), &all.x.row(i).to_vec());
+        assert_eq!((all.log_density[i], all.gradient.row(i).to_vec()), (l, g), "{i}");
+    }
+}
+
+#[test]
 fn settings_out_of_range_are_refused_by_name() {
     let default = Dilation::default;
     for (key, settings) in [
