@@ -25,7 +25,7 @@
 //! Cost of K steps and T of tail: n (K + T) gradients, and n gradients and densities at the end;
 //! twice n a corrected move.
 
-use crate::chains::{Gaussian, check, check_positive, evaluate_starts, matrix, zeros};
+use crate::chains::{Gaussian, check, check_positive, dense, dense_mut, evaluate_starts, zeros};
 use crate::guided::{Guide, Particles, check_moves, moments, note_uncalibrated};
 use retrograde_core::registry::Parts;
 use retrograde_core::settings::PerCoordinate;
@@ -321,11 +321,12 @@ impl Algorithm for Opening {
         about.mean.fill(0.0);
         about.draw(&mut cx.at("start", 0), x.view_mut());
         if self.target.has_density() {
-            let (mut l, mut y) = (cx.take(n), cx.take(x.len()));
-            self.place(0, x.as_slice().unwrap_or(&[]), &mut y);
-            let (y_rows, out) = (matrix(&y, x.ncols()), (&mut l[..]).into());
-            evaluate_starts(cx, NAME, START, &*self.target, y_rows, out, None)?;
-            cx.give(y);
+            // Let go of at the end: no later step wants so much room.
+            let mut y = zeros(NAME, n, x.ncols())?;
+            self.place(0, dense(&x.view()), dense_mut(y.view_mut()));
+            let mut l = cx.take(n);
+            let out = (&mut l[..]).into();
+            evaluate_starts(cx, NAME, START, &*self.target, y.view(), out, None)?;
             cx.give(l);
         }
         Ok(Particles::new(self, x))

@@ -96,7 +96,8 @@ impl Particles {
         let most = most.clamp(1, MOVES);
         if self.done == 0 && all > path {
             // Room that the corrected moves will want: no later step asks for memory.
-            let room = [n * d, n * d, n, n, n.min(BLOCK), d, d].map(|len| cx.take(len));
+            let run = n.min(Walkers::run(guide.target(), n));
+            let room = [run * d, run * d, n, run, n.min(BLOCK), d, d].map(|len| cx.take(len));
             room.into_iter().for_each(|buffer| cx.give(buffer));
         }
         if self.done < path {
