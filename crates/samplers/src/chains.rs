@@ -83,6 +83,12 @@ impl Plan {
         most.min(self.moves() - self.done)
     }
 
+    /// Moves to the next one whose state is a draw, that one included.
+    pub(crate) fn until_draw(&self) -> u64 {
+        let over = self.done.saturating_sub(self.warmup);
+        (self.warmup.saturating_sub(self.done)) + self.thin - over % self.thin
+    }
+
     /// Whether the next move belongs to the warm-up.
     pub(crate) fn warming_up(&self) -> bool {
         self.done < self.warmup
@@ -376,7 +382,15 @@ mod tests {
     #[test]
     fn a_draw_is_kept_after_each_thinning_interval() {
         let mut plan = Plan::new("test", 6, 2, 2, 4).unwrap();
-        let kept: Vec<u64> = (1..=14).filter(|_| plan.count_move()).collect();
+        let mut expected = Vec::new();
+        let kept: Vec<u64> = (1..=14)
+            .filter(|m| {
+                expected.push(m - 1 + plan.until_draw());
+                plan.count_move()
+            })
+            .collect();
+        let next = |m: u64| [6, 10, 14].into_iter().find(|k| *k > m).unwrap();
+        assert!(expected.into_iter().eq((0..14).map(next)));
         assert_eq!(kept, [6, 10, 14]);
         assert!(plan.is_done() && plan.moves_now(16) == 0);
     }

@@ -84,6 +84,15 @@ pub(crate) struct WalkersMut<'a> {
 }
 
 impl Walkers {
+    /// Rows of a run.
+    pub(crate) fn run(target: &dyn Target, n: usize) -> usize {
+        if target.traits().rowwise {
+            (BUFFER / target.dim() / BLOCK).max(1) * BLOCK
+        } else {
+            n.max(1)
+        }
+    }
+
     /// Calls `work` on one run of rows after the other, so that its buffers need not be as large as
     /// the walkers. Rows keep their random numbers; a target that is not row by row gets all at once.
     pub(crate) fn in_runs<P: RowSplit>(
@@ -93,12 +102,8 @@ impl Walkers {
         parts: P,
         mut work: impl FnMut(&mut Cx<'_>, &mut WalkersMut<'_>, P) -> Result,
     ) -> Result {
-        let (n, d) = self.x.dim();
-        let run = if target.traits().rowwise {
-            (BUFFER / d / BLOCK).max(1) * BLOCK
-        } else {
-            n.max(1)
-        };
+        let n = self.x.nrows();
+        let run = Self::run(target, n);
         let walkers = (
             self.x.view_mut(),
             self.log_density.view_mut(),

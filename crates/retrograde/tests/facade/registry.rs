@@ -28,12 +28,15 @@ fn every_target_is_built_by_name() {
 #[test]
 fn every_component_has_words_a_source_and_documented_keys() {
     let registry = retrograde::registry().unwrap();
-    assert!(
-        registry
-            .of(Kind::Sampler)
-            .map(|c| c.name.as_ref())
-            .eq(["hmc", "mala", "smc", "ula"])
-    );
+    assert!(registry.of(Kind::Sampler).map(|c| c.name.as_ref()).eq([
+        "annealed-langevin",
+        "baoab",
+        "dilation",
+        "hmc",
+        "mala",
+        "smc",
+        "ula"
+    ]));
     for c in registry.iter() {
         assert!(
             !c.summary.is_empty() && !c.source.is_empty(),
