@@ -19,7 +19,7 @@ use crate::walkers::Path;
 use retrograde_core::registry::Parts;
 use retrograde_core::settings::PerCoordinate;
 use retrograde_core::{
-    Algorithm, Build, Cx, Flag, Flow, Result, Sampler, Severity, Sink, Target, Traits, register,
+    Algorithm, Build, Cx, Flag, Flow, Result, Sampler, Severity, Signature, Sink, Target, Traits, register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -193,6 +193,14 @@ impl Algorithm for Annealed {
 
     fn traits(&self) -> Traits {
         self.target.traits()
+    }
+
+    fn signature(&self) -> Signature {
+        Signature::new(self.target.dim(), &self.settings)
+    }
+
+    fn check_state(&self, n: usize, state: &Particles) -> std::result::Result<(), String> {
+        state.check_saved(self, n)
     }
 
     fn init(&self, cx: &mut Cx<'_>, n: usize) -> Result<Particles> {

@@ -19,7 +19,7 @@
 //! Cost: one gradient a move and chain, and one a chain at the start.
 
 use crate::chains::{
-    Gaussian, Kept, Plan, check, check_positive, dense_mut, evaluate_starts, matrix_mut,
+    Gaussian, Kept, Plan, check, check_length, check_positive, dense_mut, evaluate_starts, matrix_mut,
     moves_of_step, note_no_evidence, zeros,
 };
 use crate::guided::{gradients, settle, sweep};
@@ -27,7 +27,7 @@ use ndarray::{Array1, Array2};
 use retrograde_core::registry::Parts;
 use retrograde_core::settings::PerCoordinate;
 use retrograde_core::{
-    Algorithm, Build, Cx, Error, Flag, Flow, Result, Sampler, Severity, Sink, Target, Traits,
+    Algorithm, Build, Cx, Error, Flag, Flow, Result, Sampler, Severity, Signature, Sink, Target, Traits,
     register,
 };
 use schemars::JsonSchema;
@@ -250,6 +250,22 @@ impl Algorithm for Splitting {
 
     fn traits(&self) -> Traits {
         self.target.traits()
+    }
+
+    fn signature(&self) -> Signature {
+        Signature::new(self.target.dim(), &self.settings)
+    }
+
+    fn check_state(&self, n: usize, state: &State) -> std::result::Result<(), String> {
+        let s = &self.settings;
+        let plan = Plan::new(NAME, n, s.chains, s.warmup, s.thin).map_err(|e| e.to_string())?;
+        plan.check_saved(&state.plan)?;
+        let (want, Chains { x, v, diverged }) = ((s.chains, self.target.dim()), &state.chains);
+        if x.dim() != want || v.dim() != want {
+            let found = (x.dim(), v.dim());
+            return Err(format!("points and velocities of shapes {found:?}, not {want:?}"));
+        }
+        check_length("marks of divergence", diverged.len(), s.chains)
     }
 
     fn init(&self, cx: &mut Cx<'_>, n: usize) -> Result<State> {

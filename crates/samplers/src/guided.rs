@@ -2,7 +2,7 @@
 //! the moves block by block, particles that die, the end of the path and what is doubtful there.
 
 use crate::adapt::DualAveraging;
-use crate::chains::{FAR, check_positive, dense_mut, matrix, matrix_mut};
+use crate::chains::{FAR, check_length, check_positive, dense_mut, matrix, matrix_mut};
 use crate::mala;
 use crate::walkers::{Path, Walkers};
 use ndarray::{Array1, Array2, ArrayViewMut1};
@@ -81,6 +81,32 @@ impl Particles {
             mala: DualAveraging::new(guide.step_size()),
             acceptance: f64::NAN,
         }
+    }
+
+    /// Whether a saved state is one of `n` particles under this guide.
+    pub(crate) fn check_saved<G: Guide>(
+        &self,
+        guide: &G,
+        n: usize,
+    ) -> std::result::Result<(), String> {
+        let d = guide.target().dim();
+        let rows = if guide.mala_moves() > 0 { n } else { 0 };
+        let Walkers {
+            x,
+            log_density,
+            gradient,
+        } = &self.walkers;
+        if x.dim() != (n, d) || gradient.dim() != (rows, d) {
+            let found = (x.dim(), gradient.dim());
+            return Err(format!("particles and gradients of shapes {found:?}"));
+        }
+        check_length("log densities", log_density.len(), n)?;
+        check_length("marks of the dead", self.dead.len(), n)?;
+        let all = guide.moves() + guide.mala_moves();
+        if self.done > all {
+            return Err(format!("{} moves done of {all}", self.done));
+        }
+        Ok(())
     }
 
     /// One step of the run: some moves, and at the end the draws. The caller has shown its notes.

@@ -51,7 +51,27 @@ fn all(d: usize) -> Vec<(&'static str, Arc<dyn Sampler>, usize, u32)> {
         base_sd: 3.0.into(),
         ..Smc::default()
     };
+    let baoab = Baoab {
+        warmup: 20,
+        chains: 3,
+        ..Baoab::default()
+    };
+    let dilation = |mala_moves| Dilation {
+        steps: 40,
+        tail: 0,
+        mala_moves,
+        ..Dilation::default()
+    };
+    let annealed = AnnealedLangevin {
+        steps: 40,
+        tail: 0,
+        ..AnnealedLangevin::default()
+    };
     vec![
+        ("baoab", build(baoab, d), 60, 1),
+        ("dilation", build(dilation(0), d), 24, 2),
+        ("dilation, corrected", build(dilation(30), d), 24, 4),
+        ("annealed Langevin", build(annealed, d), 24, 2),
         ("ula", build(ula, d), 60, 1),
         ("mala", build(mala, d), 60, 2),
         ("hmc", build(hmc.clone(), d), 60, 2),
