@@ -57,6 +57,8 @@ pub(crate) enum Command {
     Schema,
     /// Shows the report of a run directory.
     Summary(SummaryArgs),
+    /// Writes a crate for a component of your own, with its tests, ready to fill.
+    New(NewArgs),
     /// Writes a completion script for a shell.
     Completions {
         /// The shell.
@@ -134,4 +136,12 @@ pub(crate) struct DescribeArgs {
 pub(crate) struct SummaryArgs {
     /// The run directory.
     pub(crate) directory: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewArgs {
+    /// What it shall be: target, sampler or process.
+    pub(crate) kind: String,
+    /// Its name in jobs, and that of the folder which is made: `my-target`.
+    pub(crate) name: String,
 }

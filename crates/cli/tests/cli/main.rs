@@ -6,6 +6,7 @@ mod broken_jobs;
 mod failures;
 mod lab;
 mod memory;
+mod new;
 mod output;
 mod output_directory;
 mod results;
