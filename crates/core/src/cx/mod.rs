@@ -98,9 +98,10 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// The context of the rows from `row` on, best a multiple of [`BLOCK`]: what is filled through it
-    /// continues this context's streams there, so that work done on one run of rows after the other
-    /// has the bits of work done on all at once. This context's next fill is that run's first again.
+    /// The context of the rows from `row` on, best a multiple of [`BLOCK`](crate::BLOCK): what is
+    /// filled through it continues this context's streams there, so that work done on one run of
+    /// rows after the other has the bits of work done on all at once. This context's next fill is
+    /// that run's first again.
     pub fn from_row(&mut self, row: usize) -> Cx<'_> {
         Cx {
             shared: self.shared,
