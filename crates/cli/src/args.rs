@@ -59,6 +59,8 @@ pub(crate) enum Command {
     Summary(SummaryArgs),
     /// Compares two finished runs of one target: moments, distances beside their noise floor, the truth if it is known.
     Compare(CompareArgs),
+    /// Writes a crate for a component of your own, with its tests, ready to fill.
+    New(NewArgs),
     /// Writes a completion script for a shell.
     Completions {
         /// The shell.
@@ -146,4 +148,12 @@ pub(crate) struct CompareArgs {
     /// The run directory of run B.
     #[arg(value_name = "DIR")]
     pub(crate) second: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewArgs {
+    /// What it shall be: target, sampler or process.
+    pub(crate) kind: String,
+    /// Its name in jobs, and that of the folder which is made: `my-target`.
+    pub(crate) name: String,
 }

@@ -47,7 +47,7 @@ pub(crate) fn list(args: &ListArgs, out: &Output) -> Exit {
     })
 }
 
-fn kind_called(word: &str, out: &Output) -> Result<Kind, Exit> {
+pub(crate) fn kind_called(word: &str, out: &Output) -> Result<Kind, Exit> {
     Kind::from_word(word).ok_or_else(|| {
         let words = Kind::ALL.map(Kind::word);
         let hint = match nearest(word, words) {
@@ -275,7 +275,7 @@ pub(crate) fn summary(args: &SummaryArgs, out: &Output) -> Exit {
     }
 }
 
-fn with_registry(out: &Output, f: impl FnOnce(&Registry) -> Exit) -> Exit {
+pub(crate) fn with_registry(out: &Output, f: impl FnOnce(&Registry) -> Exit) -> Exit {
     match retrograde::registry() {
         Ok(registry) => f(&registry),
         Err(e) => out.error(&e.into()),

@@ -7,6 +7,7 @@ mod args;
 mod check;
 mod compare;
 mod inspect;
+mod new;
 mod outcome;
 mod progress;
 mod run;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::check(args, &out),
         Command::List(args) => inspect::list(args, &out),
         Command::Describe(args) => inspect::describe(args, &out),
+        Command::New(args) => new::new(args, &out),
         Command::Schema => inspect::schema(),
         Command::Summary(args) => inspect::summary(args, &out),
         Command::Compare(args) => compare::compare(args, &out),

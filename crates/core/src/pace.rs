@@ -52,7 +52,7 @@ impl Pace {
             (_, 0) => false,
             _ => {
                 let alone = serial < spread;
-                let again = call % AGAIN == 0 && (alone || work < LONG_NS);
+                let again = call.is_multiple_of(AGAIN) && (alone || work < LONG_NS);
                 alone != again
             }
         };

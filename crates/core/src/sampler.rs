@@ -45,7 +45,7 @@ pub trait Run {
     /// One grid move, sweep or temperature. The context's key is that of the step.
     ///
     /// # Errors
-    /// What evaluations return; [`Error::Cancelled`] inside a long step.
+    /// What evaluations return; [`Error::Cancelled`](crate::Error::Cancelled) inside a long step.
     fn step(&mut self, cx: &mut Cx<'_>, sink: &mut dyn Sink) -> Result<Flow>;
 
     /// The state as bytes, bit-exact; `None` for a sampler that cannot be saved (it is then run

@@ -7,6 +7,7 @@ mod compare;
 mod failures;
 mod lab;
 mod memory;
+mod new;
 mod output;
 mod output_directory;
 mod results;
