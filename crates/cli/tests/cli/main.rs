@@ -3,6 +3,7 @@
 
 mod broken_data;
 mod broken_jobs;
+mod expressions;
 mod failures;
 mod lab;
 mod memory;

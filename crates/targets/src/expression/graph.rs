@@ -232,6 +232,12 @@ impl Graph {
             (Zip::Mul, None, None) if a == b => return Ok(self.map(Map::Square, a)),
             _ => {}
         }
+        // A division for each element is dear, forward and backward.
+        let constant = self.constant(a).is_some() && self.constant(b).is_some();
+        if f == Zip::Div && self.shape(b) == Shape::Scalar && shape != Shape::Scalar && !constant {
+            let inverse = self.map(Map::Inverse, b);
+            return self.zip(Zip::Mul, a, inverse);
+        }
         // One order for what commutes, so that a + b and b + a are one value.
         let commutes = matches!(f, Zip::Add | Zip::Mul | Zip::Eq | Zip::Ne | Zip::And | Zip::Or);
         let (a, b) = if commutes && b < a { (b, a) } else { (a, b) };
@@ -306,9 +312,9 @@ impl Graph {
                     Some(self.map(Map::Neg, sum))
                 }
                 Op::Map(Map::Square, a) => Some(self.make_dot(a, a)),
-                Op::Zip(f @ (Zip::Mul | Zip::Div), a, b) if is_scalar(self, b) => {
+                Op::Zip(Zip::Mul, a, b) if is_scalar(self, b) => {
                     let sum = self.sum_within(a, terms - 1);
-                    self.zip(f, sum, b).ok()
+                    self.zip(Zip::Mul, sum, b).ok()
                 }
                 Op::Zip(Zip::Mul, a, b) if is_scalar(self, a) => {
                     let sum = self.sum_within(b, terms - 1);

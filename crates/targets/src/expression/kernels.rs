@@ -297,19 +297,19 @@ pub(super) fn dot(walk: Walk, out: &mut [f64], a: Arg<'_>, b: Arg<'_>) {
     }
 }
 
-/// to[k, r] += g[r] b[k, r].
-pub(super) fn dot_backward(walk: Walk, to: &mut [f64], g: &[f64], b: Arg<'_>) {
+/// to[k, r] += times g[r] b[k, r].
+pub(super) fn dot_backward(walk: Walk, times: f64, to: &mut [f64], g: &[f64], b: Arg<'_>) {
     for (k, to) in to.chunks_exact_mut(walk.width).enumerate() {
         match b {
             Arg::Rows(b, sb) => {
                 let b = &b[k * sb..][..walk.width];
                 for ((to, g), b) in to.iter_mut().zip(g).zip(b) {
-                    *to += pull(*g, *b);
+                    *to += pull(*g, times * *b);
                 }
             }
             Arg::One(b, sb) => {
                 let b = b[k * sb];
-                to.iter_mut().zip(g).for_each(|(to, g)| *to += pull(*g, b));
+                to.iter_mut().zip(g).for_each(|(to, g)| *to += pull(*g, times * b));
             }
         }
     }

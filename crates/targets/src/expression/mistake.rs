@@ -19,6 +19,9 @@ impl Mistake {
 
     /// The message with line and column, the line of the formula and a caret below the place.
     pub(super) fn shown(&self, formula: &str) -> String {
+        if formula.trim().is_empty() {
+            return self.message.clone();
+        }
         let start = self.span.start.min(formula.len());
         let begin = formula[..start].rfind('\n').map_or(0, |i| i + 1);
         let end = formula[start..].find('\n').map_or(formula.len(), |i| start + i);

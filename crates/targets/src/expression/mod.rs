@@ -1,4 +1,65 @@
-//! The user's own log density, written as a formula.
+//! The user's own log density, written as a formula; its gradient is exact.
+//!
+//! ```toml
+//! [target]
+//! kind = "expression"
+//! coordinates = ["a", "b", "log_s"]          # or vectors, "x[50]"
+//! log_density = """
+//! s = exp(log_s);                            # definitions end with `;`
+//! sum(normal_lpdf(y, a + b*t, s))            # the last statement is the log density
+//!   + normal_lpdf(a, 0, prior_sd) + normal_lpdf(b, 0, prior_sd) + normal_lpdf(log_s, 0, 1)
+//! """
+//! constants = { prior_sd = 10.0 }
+//! data = { t = [0.0, 1.0, 2.0], y = [1.1, 2.9, 5.2] }
+//! # or from a file: file = "line.csv", columns = { t = "time", y = "height" }
+//! ```
+//!
+//! # The language
+//!
+//! A value is a number or a vector of numbers. Operators and functions work element by element; a
+//! number meets every element of a vector, and vectors that meet must have the same length. The log
+//! density is one number, up to a constant: put `sum(...)` around a vector of terms. Lines may break
+//! anywhere; `#` begins a comment. A name is made of letters, digits and `_`, and means one thing.
+//!
+//! | written | means |
+//! | --- | --- |
+//! | `1`, `.5`, `1e-3`, `pi`, `inf` | numbers |
+//! | `name = value;` | a definition for the statements after it |
+//! | `x[i]`, `x[2:50]`, `x[g]` | element, slice (both ends included), elements named by a vector g; places count from 1 and are constant |
+//! | `a ^ b` | power, to the right first; a whole exponent takes a negative base |
+//! | `-a`, `!a` | minus, not; −a² is −(a²) |
+//! | `a * b`, `a / b` | |
+//! | `a + b`, `a - b` | |
+//! | `a < b`, `<=`, `>`, `>=`, `==`, `!=` | 1 if true, 0 if not; no chains |
+//! | `a && b`, then `a \|\| b` | and, or; all but 0 is true |
+//! | `if(c, a, b)` | a where c is true, else b; what is not taken leaves no trace |
+//! | `abs` `square` `sqrt` `exp` `expm1` `log` `log1p` `pow(a, b)` | `log` is natural |
+//! | `sin` `cos` `tan` `asin` `acos` `atan` `sinh` `cosh` `tanh` | radians |
+//! | `logistic` = `sigmoid`, `softplus` = `log1p_exp` | 1/(1 + e⁻ˣ), ln(1 + eˣ) |
+//! | `erf` `lgamma` `floor` | `lgamma` is ln \|Γ\| |
+//! | `sum(v)` `mean(v)` `dot(v, w)` `length(v)` | one number of vectors |
+//! | `max` `min` `log_sum_exp` | of one vector: one number; of several values: element by element |
+//! | `normal_lpdf(x, m, s)` `lognormal_lpdf(x, m, s)` `cauchy_lpdf(x, m, s)` `laplace_lpdf(x, m, s)` `student_t_lpdf(x, nu, m, s)` | log densities, s a scale |
+//! | `exponential_lpdf(x, rate)` `gamma_lpdf(x, a, rate)` `beta_lpdf(x, a, b)` `uniform_lpdf(x, a, b)` | −∞ outside of their support |
+//! | `bernoulli_logit_lpmf(k, l)` `binomial_logit_lpmf(k, n, l)` `poisson_lpmf(k, rate)` `poisson_log_lpmf(k, l)` | log probabilities of counts k; l is the logit, or the log of the rate |
+//!
+//! # Gradients, and where there is none
+//!
+//! Reverse-mode differentiation is exact. Where there is no derivative: `abs` at 0 has slope 0, equal
+//! arguments of `max` and `min` share the gradient equally, `floor` and comparisons are flat. Where
+//! the density is −∞ the gradient is 0. A value outside of a domain, such as the logarithm of a
+//! negative number, is NaN: such points are counted, have no mass, and end the run when they are
+//! many. Write `if(x > 0, ..., -inf)`, or sample ln x, or set `bounds`, where a coordinate is
+//! limited.
+//!
+//! Nothing here can tell whether ∫ exp(log density) is finite: that is for the author to see to. A
+//! coordinate that the formula does not use is one sign that it is not.
+//!
+//! # Cost
+//!
+//! A formula is compiled once, each equal part of it once, and run over blocks of rows. Value and
+//! gradient together cost two to five times the value. Memory for a thread: 16 bytes for every
+//! element of every intermediate value of a row, and of as many rows as fit into 16 MiB.
 
 mod compile;
 mod functions;
@@ -41,7 +102,20 @@ pub struct Expression {
     /// Names of the coordinates, in order: `"mu"` for one number, `"x[50]"` for a vector of 50.
     #[schemars(length(min = 1))]
     pub coordinates: Vec<String>,
-    /// The log density, up to a constant, as a formula.
+    /// The log density, up to a constant, as a formula; its gradient is exact.
+    /// Definitions `name = value;` come first, `#` begins a comment. Operators: + - * / ^, comparisons < <= > >=
+    /// == != (1 if true, else 0), && || !. Element `x[3]`, slice `x[2:50]` (from 1, both ends
+    /// included), `x[g]` with places g from data. Numbers meet every element of a vector, vectors
+    /// meet vectors of their length; the log density is one number. Choice: if(c, a, b). Functions,
+    /// element by element: abs, square, sqrt, exp, expm1, log, log1p, pow, sin, cos, tan, asin, acos,
+    /// atan, sinh, cosh, tanh, logistic or sigmoid, softplus or log1p_exp, erf, lgamma, floor. Of
+    /// vectors: sum, mean, dot, length. Of one vector, or element by element of several values: max,
+    /// min, log_sum_exp. Log densities: normal_lpdf(x, m, s), lognormal_lpdf(x, m, s),
+    /// student_t_lpdf(x, nu, m, s), cauchy_lpdf(x, m, s), laplace_lpdf(x, m, s),
+    /// exponential_lpdf(x, rate), gamma_lpdf(x, a, rate), beta_lpdf(x, a, b), uniform_lpdf(x, a, b).
+    /// Log probabilities: bernoulli_logit_lpmf(k, l), binomial_logit_lpmf(k, n, l),
+    /// poisson_lpmf(k, rate), poisson_log_lpmf(k, l). Constants: pi, inf. Outside of its domain a
+    /// value is NaN, and such points are counted: write if(x > 0, ..., -inf) where there is no mass.
     pub log_density: String,
     /// Numbers by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

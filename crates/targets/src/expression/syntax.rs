@@ -118,7 +118,7 @@ pub(super) fn begins_name(c: char) -> bool {
 fn name<'f>(i: &mut Text<'f>) -> Parsed<&'f str, Failed> {
     (
         one_of(begins_name),
-        take_while(0.., |c: char| begins_name(c) || c.is_numeric()),
+        take_while(0.., |c: char| begins_name(c) || c.is_ascii_digit()),
     )
         .take()
         .parse_next(i)
@@ -254,6 +254,8 @@ struct Nodes<'f> {
     list: Vec<Node<'f>>,
     /// Length of the formula in bytes.
     end: usize,
+    /// Where the prefixes stand whose operand is being parsed.
+    prefixes: Vec<usize>,
 }
 
 fn push<'f>(i: &mut Input<'_, 'f>, part: Part<'f>, span: Range<usize>) -> At {
@@ -375,19 +377,21 @@ fn arguments(i: &mut Input<'_, '_>, open: &Range<usize>) -> Parsed<(Vec<At>, usi
 
 fn prefix<'t, 'f>(i: &mut Input<'t, 'f>) -> Parsed<Prefix<Input<'t, 'f>, At, Failed>, Failed> {
     type Fold<'t, 'f> = fn(&mut Input<'t, 'f>, At) -> Parsed<At, Failed>;
-    let fold: Fold<'t, 'f> = match next(i).0 {
-        Some(Word::Symbol("-")) => |i, a| {
-            let span = span(i, a);
-            Ok(push(i, Part::Neg(a), span))
-        },
-        Some(Word::Symbol("!")) => |i, a| {
-            let span = span(i, a);
-            Ok(push(i, Part::Not(a), span))
-        },
+    let (word, here) = next(i);
+    let fold: Fold<'t, 'f> = match word {
+        Some(Word::Symbol("-")) => |i, a| Ok(prefixed(i, Part::Neg(a), a)),
+        Some(Word::Symbol("!")) => |i, a| Ok(prefixed(i, Part::Not(a), a)),
         _ => return Err(ErrMode::Backtrack(Mistake::new(0..0, String::new()))),
     };
     any.void().parse_next(i)?;
+    i.state.prefixes.push(here.start);
     Ok(Prefix(12, fold))
+}
+
+fn prefixed<'f>(i: &mut Input<'_, 'f>, part: Part<'f>, operand: At) -> At {
+    let span = span(i, operand);
+    let start = i.state.prefixes.pop().unwrap_or(span.start);
+    push(i, part, start..span.end)
 }
 
 fn infix<'t, 'f>(i: &mut Input<'t, 'f>) -> Parsed<Infix<Input<'t, 'f>, At, Failed>, Failed> {
@@ -480,7 +484,7 @@ pub(super) fn parse(formula: &str) -> Result<Formula<'_>, Mistake> {
         return Err(Mistake::new(0..0, "the formula is empty"));
     }
     check_depth(&tokens)?;
-    let nodes = Nodes { list: Vec::with_capacity(tokens.len()), end: formula.trim_end().len() };
+    let nodes = Nodes { list: Vec::with_capacity(tokens.len()), end: formula.trim_end().len(), prefixes: Vec::new() };
     let mut i = Stateful { input: TokenSlice::new(&tokens), state: nodes };
     let mut statements: Vec<Statement<'_>> = Vec::new();
     while !i.input.is_empty() {

@@ -9,9 +9,10 @@ use super::graph::{Graph, Id, Op, Pool, Shape};
 use super::kernels::{self, Arg, Map, Walk, Zip};
 use ndarray::{ArrayView2, ArrayViewMut1, ArrayViewMut2, s};
 use retrograde_core::Cx;
+use std::ops::Range;
 
 /// Numbers that the values of a block of rows shall take: they stay in the second-level cache.
-const BLOCK_NUMBERS: usize = 1 << 15;
+const BLOCK_NUMBERS: usize = 1 << 14;
 /// Most rows of a block.
 const MAX_ROWS: usize = 256;
 /// Least rows of a block, unless its values took more than `MAX_NUMBERS`.
@@ -47,6 +48,20 @@ enum Act {
     Extreme(bool, Operand),
 }
 
+impl Act {
+    /// The operands that an adjoint can be passed on to.
+    fn operands(&self) -> [Option<Operand>; 2] {
+        match self {
+            Self::Zip(_, a, b) | Self::Dot(a, b) | Self::Select(_, a, b) => [Some(*a), Some(*b)],
+            Self::Map(_, x)
+            | Self::Gather(x, _)
+            | Self::Sum(x)
+            | Self::LogSumExp(x)
+            | Self::Extreme(_, x) => [Some(*x), None],
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Step {
     act: Act,
@@ -63,6 +78,9 @@ pub(super) struct Tape {
     steps: Vec<Step>,
     result: Operand,
     pools: Vec<Vec<f64>>,
+    /// For each step, what of the adjoints it is the first to add to in reverse order, and last
+    /// what none adds to.
+    cleared: Vec<Vec<Range<usize>>>,
     /// Elements of all values, the coordinates first.
     elements: usize,
     /// Rows of a block.
@@ -121,7 +139,9 @@ impl Tape {
             operands.push(Some(Operand { place, shape: node.shape, slopes: node.slopes }));
         }
         let result = operands[result.place()];
-        let rows = (BLOCK_NUMBERS / elements).clamp(MIN_ROWS, MAX_ROWS);
+        // A multiple of any vector width, so that few elements are left over at the end of a row.
+        let rows = (BLOCK_NUMBERS / elements / MIN_ROWS * MIN_ROWS).clamp(MIN_ROWS, MAX_ROWS);
+        let cleared = clearings(&steps, elements);
         Self {
             dim,
             steps,
@@ -131,6 +151,7 @@ impl Tape {
                 slopes: false,
             }),
             pools: graph.into_pools(),
+            cleared,
             elements,
             rows: rows.min((MAX_NUMBERS / elements).max(1)),
         }
@@ -244,12 +265,22 @@ impl Tape {
 
     /// Fills the adjoints; those of the coordinates, which come first, are the gradient.
     fn backward(&self, adjoints: &mut [f64], values: &[f64], w: usize) {
-        adjoints.fill(0.0);
+        let clear = |adjoints: &mut [f64], ranges: &[Range<usize>]| {
+            ranges.iter().for_each(|r| adjoints[r.start * w..r.end * w].fill(0.0));
+        };
+        if let Some(never) = self.cleared.last() {
+            clear(adjoints, never);
+        }
         match self.result.place {
             Place::Value(at) if self.result.slopes => adjoints[at * w..(at + 1) * w].fill(1.0),
             _ => return,
         }
-        for step in self.steps.iter().rev().filter(|s| s.slopes) {
+        for (step, first) in self.steps.iter().zip(&self.cleared).rev() {
+            if !step.slopes {
+                continue;
+            }
+            // Cleared just before it is used, it is still in the nearest cache.
+            clear(adjoints, first);
             let (before, g) = adjoints.split_at_mut(step.out * w);
             let g = &g[..step.shape.len() * w];
             let v = &values[step.out * w..][..g.len()];
@@ -289,10 +320,14 @@ impl Tape {
                 }
                 Act::Dot(a, b) => {
                     let walk = Walk { outer: a.shape.len(), width: w };
-                    for (o, other) in [(a, b), (b, a)] {
-                        if let Some((to, _)) = adjoint(before, *o, w) {
-                            kernels::dot_backward(walk, to, g, arg(other));
-                        }
+                    // A sum of squares passes on twice its half.
+                    let square = a == b;
+                    if let Some((to, _)) = adjoint(before, *a, w) {
+                        let times = if square { 2.0 } else { 1.0 };
+                        kernels::dot_backward(walk, times, to, g, arg(b));
+                    }
+                    if let Some((to, _)) = adjoint(before, *b, w).filter(|_| !square) {
+                        kernels::dot_backward(walk, 1.0, to, g, arg(a));
                     }
                 }
                 Act::LogSumExp(x) => {
@@ -308,6 +343,42 @@ impl Tape {
             }
         }
     }
+}
+
+/// Which adjoints each step must set to 0 before it adds to them, and which no step adds to.
+fn clearings(steps: &[Step], elements: usize) -> Vec<Vec<Range<usize>>> {
+    let mut touched = vec![false; elements];
+    let mut fresh = |range: Range<usize>| {
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        for i in range {
+            if std::mem::replace(&mut touched[i], true) {
+                continue;
+            }
+            match ranges.last_mut() {
+                Some(last) if last.end == i => last.end = i + 1,
+                _ => ranges.push(i..i + 1),
+            }
+        }
+        ranges
+    };
+    let mut all: Vec<Vec<Range<usize>>> = steps
+        .iter()
+        .rev()
+        .map(|step| {
+            let passed = step.act.operands().into_iter().flatten();
+            let passed = passed.filter(|o| step.slopes && o.slopes);
+            passed
+                .filter_map(|o| match o.place {
+                    Place::Value(at) => Some(fresh(at..at + o.shape.len())),
+                    Place::Constant(_) => None,
+                })
+                .flatten()
+                .collect()
+        })
+        .collect();
+    all.reverse();
+    all.push(fresh(0..elements));
+    all
 }
 
 /// All numbers of an argument, which is no constant, in their order.

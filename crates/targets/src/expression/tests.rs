@@ -409,3 +409,44 @@ fn large_data_take_few_rows_at_a_time() {
     });
     assert_same("many data", ours.as_ref(), &hand, points(3, 2, 0.5).view());
 }
+
+#[test]
+fn what_a_buffer_held_before_changes_nothing() {
+    for formula in ["exp(x)[2]", "x[3]", "sum(x[2:3]*exp(x)[1:2]) + x[1]", "if(x[1] > 9, x[2], x[3])^2", "4"] {
+        let target = target(&["x[4]"], formula);
+        let x = [0.3, -0.2, 0.7, 1.1];
+        let clean = eval(target.as_ref(), &x);
+        let (mut l, mut g) = ([0.0], Array2::zeros((1, 4)));
+        with_cx(0, |cx| {
+            cx.give(vec![f64::NAN; 1000]);
+            cx.give(vec![f64::NAN; 1000]);
+            let x = Array2::from_shape_vec((1, 4), x.to_vec()).unwrap();
+            target.eval(cx, x.view(), Some((&mut l[..]).into()), Some(g.view_mut())).unwrap();
+        });
+        assert_eq!((l[0], g.into_raw_vec_and_offset().0), clean, "{formula}");
+    }
+}
+
+/// The reference of the language, in the module's documentation and in what `describe` prints, is
+/// complete, with the right arguments.
+#[test]
+fn every_function_is_documented() {
+    use super::functions::{FUNCTIONS, Meaning, NUMBERS};
+    let module: String = include_str!("mod.rs").lines().filter(|l| l.starts_with("//!")).collect();
+    let schema = retrograde_core::registry::schema_of::<Expression>();
+    let key = schema.as_value()["properties"]["log_density"]["description"].as_str().unwrap();
+    let words = |text: &str| -> Vec<String> {
+        text.split(|c: char| !c.is_alphanumeric() && c != '_').map(str::to_owned).collect()
+    };
+    let (in_module, in_key) = (words(&module), words(key));
+    for name in FUNCTIONS.iter().map(|f| f.0).chain(NUMBERS.iter().map(|n| n.0)) {
+        assert!(in_module.iter().any(|w| w == name), "{name} is not in the module's documentation");
+        assert!(in_key.iter().any(|w| w == name), "{name} is not in what `describe` prints");
+    }
+    for (name, meaning) in FUNCTIONS {
+        if let Meaning::Formula(arguments, _) = meaning {
+            let call = format!("{name}({})", arguments.join(", "));
+            assert!(module.contains(&format!("`{call}`")) && key.replace('\n', " ").contains(&call), "{call}");
+        }
+    }
+}
