@@ -242,7 +242,7 @@ fn functions_have_the_values_of_their_textbooks() {
         ("expm1(1e-10) - 1e-10", 5e-21),
         ("log_sum_exp(-1000, -1000)", -1000.0 + 2f64.ln()),
         ("log_sum_exp(-inf, -inf)", f64::NEG_INFINITY),
-        ("log_sum_exp(1, 2, 3)", 3.407_605_964_444_380_2),
+        ("log_sum_exp(1, 2, 3)", 3.407_605_964_444_38),
         ("normal_lpdf(1, 0, 2)", -0.125 - 2f64.ln() - 0.918_938_533_204_672_8),
         ("lognormal_lpdf(2, 0, 1)", -1.852_312_220_723_719),
         ("student_t_lpdf(0, 1, 0, 1)", -std::f64::consts::PI.ln()),
