@@ -63,7 +63,12 @@ fn formulas_with_a_mistake() {
         ("later + 1; later = 2; mu", "statement before the last", "later + 1"),
         ("a = later; later = 2; a", "column 5: there is no name `later`", "later"),
         ("exq(mu)", "column 1: there is no function `exq`; did you mean `exp`?", "exq"),
-        ("zzzzz(mu)", "there is no function `zzzzz`; `retrograde describe expression` lists them", "zzzzz"),
+                (
+            "2*(exq(mu))",
+            "column 4: there is no function `exq`; did you mean `exp`?",
+            "exq",
+        ),
+("zzzzz(mu)", "there is no function `zzzzz`; `retrograde describe expression` lists them", "zzzzz"),
         ("mu(2)", "column 1: `mu` is not a function; to multiply write `mu * (...)`", "mu"),
         ("exp + 1", "column 1: `exp` is a function; write its arguments, `exp(...)`", "exp"),
         ("mu = 3; mu", "column 1: `mu` is a coordinate already; choose another name", "mu"),

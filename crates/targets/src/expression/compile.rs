@@ -107,10 +107,7 @@ impl Compiler<'_, '_> {
             }
             Part::Index(of, place) => self.element(*of, *place),
             Part::Range(of, from, to) => self.range(*of, *from, *to),
-            Part::Call { name, name_end, args } => {
-                let called = node.span.start..*name_end;
-                self.call(node, name, called, args)
-            }
+            Part::Call { name, called, args } => self.call(node, name, called.clone(), args),
         }
     }
 

@@ -43,7 +43,7 @@ pub(super) enum Infixed {
 pub(super) enum Part<'f> {
     Number(f64),
     Name(&'f str),
-    Call { name: &'f str, name_end: usize, args: Vec<At> },
+    Call { name: &'f str, called: Range<usize>, args: Vec<At> },
     Neg(At),
     Not(At),
     Infixed(Infixed, At, At),
@@ -347,7 +347,7 @@ fn operand<'f>(i: &mut Input<'_, 'f>) -> Parsed<At, Failed> {
                 None => Ok(push(i, Part::Name(name), here)),
                 Some(open) => {
                     let (args, end) = arguments(i, &open)?;
-                    let call = Part::Call { name, name_end: here.end, args };
+                    let call = Part::Call { name, called: here.clone(), args };
                     Ok(push(i, call, here.start..end))
                 }
             }
