@@ -145,7 +145,12 @@ impl Names {
     /// Takes a name for what is at `key`.
     fn add(&mut self, key: &str, name: &str, what: &'static str, id: graph::Id) -> Result {
         let wrong = |allowed: String| {
-            Err(Error::setting(NAME, key, format!("named {name:?}"), allowed))
+            Err(Error::setting(
+                NAME,
+                key,
+                format!("named {name:?}"),
+                allowed,
+            ))
         };
         if !is_name(name) {
             return wrong("named by letters, digits and `_`, beginning with no digit".into());
@@ -154,7 +159,10 @@ impl Names {
             return wrong(format!("named otherwise: `{name}` is {taken}"));
         }
         if let Some(taken) = self.scope.get(name) {
-            return wrong(format!("named otherwise: `{name}` is {} already", taken.what));
+            return wrong(format!(
+                "named otherwise: `{name}` is {} already",
+                taken.what
+            ));
         }
         self.scope.insert(name.to_owned(), Named { id, what });
         Ok(())
@@ -180,7 +188,12 @@ impl Expression {
         let mut d = 0usize;
         for (i, text) in self.coordinates.iter().enumerate() {
             let wrong = |allowed: &str| {
-                Err(Error::setting(NAME, format!("coordinates[{i}]"), format!("{text:?}"), allowed))
+                Err(Error::setting(
+                    NAME,
+                    format!("coordinates[{i}]"),
+                    format!("{text:?}"),
+                    allowed,
+                ))
             };
             let Some((name, length)) = coordinate(text) else {
                 return wrong("a name such as `mu`, or a name with a length such as `x[50]`");
@@ -192,7 +205,12 @@ impl Expression {
             shapes.push((name, length));
         }
         if d == 0 {
-            return Err(Error::setting(NAME, "coordinates", "empty", "a list of at least one name"));
+            return Err(Error::setting(
+                NAME,
+                "coordinates",
+                "empty",
+                "a list of at least one name",
+            ));
         }
         Ok(shapes)
     }
@@ -217,8 +235,9 @@ impl Expression {
         let table = Table::read(parts.files, file, |_| true)?;
         for (name, header) in &self.columns {
             let column = table.column("column", header)?;
-            let numbers: Result<Vec<f64>> =
-                (0..table.rows()).map(|row| table.number(row, column)).collect();
+            let numbers: Result<Vec<f64>> = (0..table.rows())
+                .map(|row| table.number(row, column))
+                .collect();
             let id = names.graph.vector(numbers?);
             names.add(&format!("columns.{name}"), name, "a column of the file", id)?;
         }
@@ -252,7 +271,12 @@ impl Build<dyn Target> for Expression {
         for (name, v) in &self.data {
             let key = format!("data.{name}");
             if v.is_empty() {
-                return Err(Error::setting(NAME, key, "empty", "a list of at least one number"));
+                return Err(Error::setting(
+                    NAME,
+                    key,
+                    "empty",
+                    "a list of at least one number",
+                ));
             }
             if let Some(i) = v.iter().position(|v| !v.is_finite()) {
                 return Err(Error::setting(NAME, format!("{key}[{i}]"), v[i], "finite"));
@@ -264,7 +288,10 @@ impl Build<dyn Target> for Expression {
         if let Some(v) = self.log_z.filter(|v| !v.is_finite()) {
             return Err(Error::setting(NAME, "log_z", v, "finite"));
         }
-        let Names { mut graph, mut scope } = names;
+        let Names {
+            mut graph,
+            mut scope,
+        } = names;
         add_numbers(&mut graph, &mut scope);
         let root = log_density(&mut graph, scope, &self.log_density).map_err(|mistake| {
             Error::Settings {
@@ -315,7 +342,11 @@ impl Target for Formula {
 
 impl Exact for Formula {
     fn truth(&self) -> Truth {
-        Truth { log_z: self.log_z, source: "given in the job".into(), ..Truth::default() }
+        Truth {
+            log_z: self.log_z,
+            source: "given in the job".into(),
+            ..Truth::default()
+        }
     }
 }
 

@@ -23,7 +23,13 @@ pub(super) type Scope = BTreeMap<String, Named>;
 /// The value of a formula, which may have any shape.
 pub(super) fn compile(graph: &mut Graph, scope: Scope, text: &str) -> Result<Id, Mistake> {
     let formula = parse(text)?;
-    let mut compiler = Compiler { graph, scope, text, formula: &formula, ids: Vec::new() };
+    let mut compiler = Compiler {
+        graph,
+        scope,
+        text,
+        formula: &formula,
+        ids: Vec::new(),
+    };
     let mut value = None;
     for statement in &formula.statements {
         for at in statement.nodes.clone() {
@@ -74,7 +80,10 @@ impl Compiler<'_, '_> {
             let message = format!("`{name}` is {} already; choose another name", taken.what);
             return Err(Mistake::new(span.clone(), message));
         }
-        let named = Named { id, what: "defined" };
+        let named = Named {
+            id,
+            what: "defined",
+        };
         self.scope.insert(name.to_owned(), named);
         Ok(())
     }
@@ -128,7 +137,10 @@ impl Compiler<'_, '_> {
                 format!("the names are {}{dots}", shown.join(", "))
             }
         };
-        Err(Mistake::new(span.clone(), format!("there is no name `{name}`; {hint}")))
+        Err(Mistake::new(
+            span.clone(),
+            format!("there is no name `{name}`; {hint}"),
+        ))
     }
 
     fn call(
@@ -197,7 +209,9 @@ impl Compiler<'_, '_> {
                         Reduction::Min => Zip::Min,
                         Reduction::LogSumExp => Zip::LogAddExp,
                     };
-                    several[1..].iter().try_fold(several[0], |all, x| g.zip(f, all, *x))
+                    several[1..]
+                        .iter()
+                        .try_fold(several[0], |all, x| g.zip(f, all, *x))
                 }
             },
             Meaning::Formula(names, body) => {
@@ -208,7 +222,13 @@ impl Compiler<'_, '_> {
                     Err(Unequal)
                 } else {
                     let named = names.iter().zip(&ids).map(|(name, id)| {
-                        ((*name).to_owned(), Named { id: *id, what: "an argument" })
+                        (
+                            (*name).to_owned(),
+                            Named {
+                                id: *id,
+                                what: "an argument",
+                            },
+                        )
                     });
                     let mut scope: Scope = named.collect();
                     add_numbers(g, &mut scope);
@@ -294,7 +314,10 @@ impl Compiler<'_, '_> {
                 [place] => *place,
                 _ => {
                     let span = self.formula.nodes[at].span.clone();
-                    return Err(Mistake::new(span, "the ends of a slice are one number each"));
+                    return Err(Mistake::new(
+                        span,
+                        "the ends of a slice are one number each",
+                    ));
                 }
             };
         }
@@ -315,7 +338,10 @@ impl Compiler<'_, '_> {
 /// Adds the constants of the language.
 pub(super) fn add_numbers(graph: &mut Graph, scope: &mut Scope) {
     for (name, v) in NUMBERS {
-        let named = Named { id: graph.number(*v), what: "a constant of the language" };
+        let named = Named {
+            id: graph.number(*v),
+            what: "a constant of the language",
+        };
         scope.insert((*name).to_owned(), named);
     }
 }

@@ -78,36 +78,78 @@ pub(super) const FUNCTIONS: &[(&str, Meaning)] = &[
     ("tan", Meaning::Map(Map::Tan)),
     ("tanh", Meaning::Map(Map::Tanh)),
     // Log densities, normalised over their first argument.
-    ("normal_lpdf", Meaning::Formula(&["x", "m", "s"], "-0.5 * ((x - m) / s)^2 - log(s) - 0.5 * log(2 * pi)")),
-    ("lognormal_lpdf", Meaning::Formula(
-        &["x", "m", "s"],
-        "if(x > 0, -0.5 * ((log(x) - m) / s)^2 - log(s) - 0.5 * log(2 * pi) - log(x), -inf)",
-    )),
-    ("student_t_lpdf", Meaning::Formula(
-        &["x", "nu", "m", "s"],
-        "lgamma((nu + 1) / 2) - lgamma(nu / 2) - 0.5 * log(pi * nu) - log(s) \
+    (
+        "normal_lpdf",
+        Meaning::Formula(
+            &["x", "m", "s"],
+            "-0.5 * ((x - m) / s)^2 - log(s) - 0.5 * log(2 * pi)",
+        ),
+    ),
+    (
+        "lognormal_lpdf",
+        Meaning::Formula(
+            &["x", "m", "s"],
+            "if(x > 0, -0.5 * ((log(x) - m) / s)^2 - log(s) - 0.5 * log(2 * pi) - log(x), -inf)",
+        ),
+    ),
+    (
+        "student_t_lpdf",
+        Meaning::Formula(
+            &["x", "nu", "m", "s"],
+            "lgamma((nu + 1) / 2) - lgamma(nu / 2) - 0.5 * log(pi * nu) - log(s) \
          - 0.5 * (nu + 1) * log1p(((x - m) / s)^2 / nu)",
-    )),
-    ("cauchy_lpdf", Meaning::Formula(&["x", "m", "s"], "-log(pi * s) - log1p(((x - m) / s)^2)")),
-    ("laplace_lpdf", Meaning::Formula(&["x", "m", "s"], "-abs(x - m) / s - log(2 * s)")),
-    ("exponential_lpdf", Meaning::Formula(&["x", "rate"], "if(x >= 0, log(rate) - rate * x, -inf)")),
-    ("gamma_lpdf", Meaning::Formula(
-        &["x", "a", "rate"],
-        "if(x > 0, a * log(rate) - lgamma(a) + (a - 1) * log(x) - rate * x, -inf)",
-    )),
-    ("beta_lpdf", Meaning::Formula(
-        &["x", "a", "b"],
-        "if(x > 0 && x < 1, lgamma(a + b) - lgamma(a) - lgamma(b) \
+        ),
+    ),
+    (
+        "cauchy_lpdf",
+        Meaning::Formula(&["x", "m", "s"], "-log(pi * s) - log1p(((x - m) / s)^2)"),
+    ),
+    (
+        "laplace_lpdf",
+        Meaning::Formula(&["x", "m", "s"], "-abs(x - m) / s - log(2 * s)"),
+    ),
+    (
+        "exponential_lpdf",
+        Meaning::Formula(&["x", "rate"], "if(x >= 0, log(rate) - rate * x, -inf)"),
+    ),
+    (
+        "gamma_lpdf",
+        Meaning::Formula(
+            &["x", "a", "rate"],
+            "if(x > 0, a * log(rate) - lgamma(a) + (a - 1) * log(x) - rate * x, -inf)",
+        ),
+    ),
+    (
+        "beta_lpdf",
+        Meaning::Formula(
+            &["x", "a", "b"],
+            "if(x > 0 && x < 1, lgamma(a + b) - lgamma(a) - lgamma(b) \
          + (a - 1) * log(x) + (b - 1) * log1p(-x), -inf)",
-    )),
-    ("uniform_lpdf", Meaning::Formula(&["x", "a", "b"], "if(x >= a && x <= b, -log(b - a), -inf)")),
-    ("bernoulli_logit_lpmf", Meaning::Formula(&["k", "l"], "k * l - log1p_exp(l)")),
-    ("binomial_logit_lpmf", Meaning::Formula(
-        &["k", "n", "l"],
-        "lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1) + k * l - n * log1p_exp(l)",
-    )),
-    ("poisson_lpmf", Meaning::Formula(&["k", "rate"], "k * log(rate) - rate - lgamma(k + 1)")),
-    ("poisson_log_lpmf", Meaning::Formula(&["k", "l"], "k * l - exp(l) - lgamma(k + 1)")),
+        ),
+    ),
+    (
+        "uniform_lpdf",
+        Meaning::Formula(&["x", "a", "b"], "if(x >= a && x <= b, -log(b - a), -inf)"),
+    ),
+    (
+        "bernoulli_logit_lpmf",
+        Meaning::Formula(&["k", "l"], "k * l - log1p_exp(l)"),
+    ),
+    (
+        "binomial_logit_lpmf",
+        Meaning::Formula(
+            &["k", "n", "l"],
+            "lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1) + k * l - n * log1p_exp(l)",
+        ),
+    ),
+    (
+        "poisson_lpmf",
+        Meaning::Formula(&["k", "rate"], "k * log(rate) - rate - lgamma(k + 1)"),
+    ),
+    (
+        "poisson_log_lpmf",
+        Meaning::Formula(&["k", "l"], "k * l - exp(l) - lgamma(k + 1)"),
+    ),
 ];
 
 /// The function of that name.

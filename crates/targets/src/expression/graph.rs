@@ -165,7 +165,13 @@ impl Graph {
 
     /// The node of that operation, new unless there is one. If all that it is made of is constant,
     /// `fold` computes it.
-    fn make(&mut self, op: Op, shape: Shape, from: &[Id], fold: impl FnOnce(&Self) -> Vec<f64>) -> Id {
+    fn make(
+        &mut self,
+        op: Op,
+        shape: Shape,
+        from: &[Id],
+        fold: impl FnOnce(&Self) -> Vec<f64>,
+    ) -> Id {
         if let Some(id) = self.known.get(&(op, shape)) {
             return *id;
         }
@@ -181,7 +187,11 @@ impl Graph {
                 _ => true,
             };
             // The condition of a choice has no say in it.
-            let passed = if matches!(op, Op::Select(..)) { &from[1..] } else { from };
+            let passed = if matches!(op, Op::Select(..)) {
+                &from[1..]
+            } else {
+                from
+            };
             let slopes = slopes && passed.iter().any(|id| self.node(*id).slopes);
             self.push(op, shape, slopes)
         };
@@ -211,7 +221,11 @@ impl Graph {
         }
         let shape = self.shape(x);
         self.make(Op::Map(f, x), shape, &[x], |g| {
-            g.constant(x).unwrap_or(&[]).iter().map(|v| f.of(*v)).collect()
+            g.constant(x)
+                .unwrap_or(&[])
+                .iter()
+                .map(|v| f.of(*v))
+                .collect()
         })
     }
 
@@ -220,10 +234,13 @@ impl Graph {
         let (x, y) = (self.scalar_constant(a), self.scalar_constant(b));
         match (f, x, y) {
             (Zip::Add, Some(0.0), _) | (Zip::Mul, Some(1.0), _) => return Ok(b),
-            (Zip::Add | Zip::Sub, _, Some(0.0)) | (Zip::Mul | Zip::Div | Zip::Pow, _, Some(1.0)) => {
+            (Zip::Add | Zip::Sub, _, Some(0.0))
+            | (Zip::Mul | Zip::Div | Zip::Pow, _, Some(1.0)) => {
                 return Ok(a);
             }
-            (Zip::Sub, Some(0.0), _) | (Zip::Mul, Some(-1.0), _) => return Ok(self.map(Map::Neg, b)),
+            (Zip::Sub, Some(0.0), _) | (Zip::Mul, Some(-1.0), _) => {
+                return Ok(self.map(Map::Neg, b));
+            }
             (Zip::Mul | Zip::Div, _, Some(-1.0)) => return Ok(self.map(Map::Neg, a)),
             (Zip::Pow, _, Some(2.0)) => return Ok(self.map(Map::Square, a)),
             (Zip::Pow, _, Some(3.0)) => return Ok(self.map(Map::Cube, a)),
@@ -239,11 +256,17 @@ impl Graph {
             return self.zip(Zip::Mul, a, inverse);
         }
         // One order for what commutes, so that a + b and b + a are one value.
-        let commutes = matches!(f, Zip::Add | Zip::Mul | Zip::Eq | Zip::Ne | Zip::And | Zip::Or);
+        let commutes = matches!(
+            f,
+            Zip::Add | Zip::Mul | Zip::Eq | Zip::Ne | Zip::And | Zip::Or
+        );
         let (a, b) = if commutes && b < a { (b, a) } else { (a, b) };
         Ok(self.make(Op::Zip(f, a, b), shape, &[a, b], |g| {
             let mut out = vec![0.0; shape.len()];
-            let walk = Walk { outer: 1, width: shape.len() };
+            let walk = Walk {
+                outer: 1,
+                width: shape.len(),
+            };
             f.forward(walk, &mut out, g.arg(a, shape), g.arg(b, shape));
             out
         }))
@@ -260,8 +283,17 @@ impl Graph {
         }
         Ok(self.make(Op::Select(c, a, b), shape, &[c, a, b], |g| {
             let mut out = vec![0.0; shape.len()];
-            let walk = Walk { outer: 1, width: shape.len() };
-            kernels::select(walk, &mut out, g.arg(c, shape), g.arg(a, shape), g.arg(b, shape));
+            let walk = Walk {
+                outer: 1,
+                width: shape.len(),
+            };
+            kernels::select(
+                walk,
+                &mut out,
+                g.arg(c, shape),
+                g.arg(a, shape),
+                g.arg(b, shape),
+            );
             out
         }))
     }
@@ -321,7 +353,9 @@ impl Graph {
                     self.zip(Zip::Mul, a, sum).ok()
                 }
                 Op::Zip(Zip::Mul, a, b) => Some(self.make_dot(a, b)),
-                Op::Zip(f @ (Zip::Add | Zip::Sub), a, b) if is_scalar(self, a) || is_scalar(self, b) => {
+                Op::Zip(f @ (Zip::Add | Zip::Sub), a, b)
+                    if is_scalar(self, a) || is_scalar(self, b) =>
+                {
                     let count = self.number(n as f64);
                     let part = |g: &mut Self, id: Id| {
                         if is_scalar(g, id) {
@@ -354,7 +388,11 @@ impl Graph {
     fn make_dot(&mut self, a: Id, b: Id) -> Id {
         let (a, b) = (a.min(b), a.max(b));
         self.make(Op::Dot(a, b), Shape::Scalar, &[a, b], |g| {
-            let pairs = g.constant(a).unwrap_or(&[]).iter().zip(g.constant(b).unwrap_or(&[]));
+            let pairs = g
+                .constant(a)
+                .unwrap_or(&[])
+                .iter()
+                .zip(g.constant(b).unwrap_or(&[]));
             vec![pairs.map(|(a, b)| a * b).sum()]
         })
     }
@@ -382,7 +420,9 @@ impl Graph {
     }
 
     fn reduce(&mut self, op: Op, x: Id, f: impl FnOnce(&[f64]) -> f64) -> Id {
-        self.make(op, Shape::Scalar, &[x], |g| vec![f(g.constant(x).unwrap_or(&[]))])
+        self.make(op, Shape::Scalar, &[x], |g| {
+            vec![f(g.constant(x).unwrap_or(&[]))]
+        })
     }
 }
 

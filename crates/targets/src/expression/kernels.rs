@@ -44,7 +44,11 @@ fn share(wins: bool, ties: bool) -> f64 {
 
 /// The weight of a term of a sum of exponentials, given its logarithm and that of the sum.
 fn weight(term: f64, sum: f64) -> f64 {
-    if sum == f64::NEG_INFINITY { 0.0 } else { (term - sum).exp() }
+    if sum == f64::NEG_INFINITY {
+        0.0
+    } else {
+        (term - sum).exp()
+    }
 }
 
 /// Functions of one number: `Name: value; pull-back`. Those without a slope have one of 0 wherever
@@ -309,7 +313,9 @@ pub(super) fn dot_backward(walk: Walk, times: f64, to: &mut [f64], g: &[f64], b:
             }
             Arg::One(b, sb) => {
                 let b = b[k * sb];
-                to.iter_mut().zip(g).for_each(|(to, g)| *to += pull(*g, times * b));
+                to.iter_mut()
+                    .zip(g)
+                    .for_each(|(to, g)| *to += pull(*g, times * b));
             }
         }
     }
@@ -335,12 +341,19 @@ pub(super) fn log_sum_exp(out: &mut [f64], x: &[f64]) {
     let w = out.len();
     out.copy_from_slice(&x[..w]);
     for x in x.chunks_exact(w).skip(1) {
-        out.iter_mut().zip(x).for_each(|(o, x)| *o = maximum(*o, *x));
+        out.iter_mut()
+            .zip(x)
+            .for_each(|(o, x)| *o = maximum(*o, *x));
     }
     for (r, o) in out.iter_mut().enumerate() {
         let max = *o;
         if max.is_finite() {
-            *o += x[r..].iter().step_by(w).map(|x| (x - max).exp()).sum::<f64>().ln();
+            *o += x[r..]
+                .iter()
+                .step_by(w)
+                .map(|x| (x - max).exp())
+                .sum::<f64>()
+                .ln();
         }
     }
 }
@@ -397,7 +410,11 @@ pub(super) fn gather_backward(to: &mut [f64], g: &[f64], width: usize, places: &
 pub(super) fn select(walk: Walk, out: &mut [f64], c: Arg<'_>, a: Arg<'_>, b: Arg<'_>) {
     for (k, out) in out.chunks_exact_mut(walk.width).enumerate() {
         for (r, o) in out.iter_mut().enumerate() {
-            *o = if c.at(k, r) == 0.0 { b.at(k, r) } else { a.at(k, r) };
+            *o = if c.at(k, r) == 0.0 {
+                b.at(k, r)
+            } else {
+                a.at(k, r)
+            };
         }
     }
 }

@@ -14,7 +14,10 @@ pub(super) struct Mistake {
 
 impl Mistake {
     pub(super) fn new(span: Range<usize>, message: impl Into<String>) -> Self {
-        Self { span, message: message.into() }
+        Self {
+            span,
+            message: message.into(),
+        }
     }
 
     /// The message with line and column, the line of the formula and a caret below the place.
@@ -24,7 +27,9 @@ impl Mistake {
         }
         let start = self.span.start.min(formula.len());
         let begin = formula[..start].rfind('\n').map_or(0, |i| i + 1);
-        let end = formula[start..].find('\n').map_or(formula.len(), |i| start + i);
+        let end = formula[start..]
+            .find('\n')
+            .map_or(formula.len(), |i| start + i);
         let column = formula[begin..start].chars().count();
         let line: Vec<char> = formula[begin..end]
             .chars()
@@ -33,15 +38,27 @@ impl Mistake {
         let stop = self.span.end.clamp(start, end);
         let marked = formula[start..stop].chars().count().max(1);
         // Of a long line what is around the mistake.
-        let first = if line.len() <= SHOWN { 0 } else { column.saturating_sub(SHOWN / 2) };
+        let first = if line.len() <= SHOWN {
+            0
+        } else {
+            column.saturating_sub(SHOWN / 2)
+        };
         let last = line.len().min(first + SHOWN);
         let dots = |there| if there { "…" } else { "" };
         let (before, after) = (dots(first > 0), dots(last < line.len()));
         let excerpt: String = line[first..last].iter().collect();
         let indent = column - first + before.chars().count();
-        let carets = "^".repeat(marked.min((last - first + 1).saturating_sub(column - first)).max(1));
+        let carets = "^".repeat(
+            marked
+                .min((last - first + 1).saturating_sub(column - first))
+                .max(1),
+        );
         let place = match formula.trim_end().contains('\n') {
-            true => format!("line {}, column {}", 1 + formula[..begin].matches('\n').count(), column + 1),
+            true => format!(
+                "line {}, column {}",
+                1 + formula[..begin].matches('\n').count(),
+                column + 1
+            ),
             false => format!("column {}", column + 1),
         };
         format!(

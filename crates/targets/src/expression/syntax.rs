@@ -6,9 +6,7 @@
 use super::mistake::{Mistake, quoted};
 use std::ops::Range;
 use winnow::ascii::{digit0, digit1, till_line_ending};
-use winnow::combinator::{
-    Infix, Postfix, Prefix, alt, cut_err, expression, opt, preceded, repeat,
-};
+use winnow::combinator::{Infix, Postfix, Prefix, alt, cut_err, expression, opt, preceded, repeat};
 use winnow::error::{ErrMode, ParserError};
 use winnow::stream::{LocatingSlice, Stateful, Stream, TokenSlice};
 use winnow::token::{any, one_of, take_while};
@@ -43,7 +41,11 @@ pub(super) enum Infixed {
 pub(super) enum Part<'f> {
     Number(f64),
     Name(&'f str),
-    Call { name: &'f str, called: Range<usize>, args: Vec<At> },
+    Call {
+        name: &'f str,
+        called: Range<usize>,
+        args: Vec<At>,
+    },
     Neg(At),
     Not(At),
     Infixed(Infixed, At, At),
@@ -126,7 +128,9 @@ fn name<'f>(i: &mut Text<'f>) -> Parsed<&'f str, Failed> {
 
 fn number(i: &mut Text<'_>) -> Parsed<f64, Failed> {
     let exponent = |i: &mut Text<'_>| {
-        (one_of(['e', 'E']), opt(one_of(['+', '-'])), digit1).void().parse_next(i)
+        (one_of(['e', 'E']), opt(one_of(['+', '-'])), digit1)
+            .void()
+            .parse_next(i)
     };
     let (text, span) = alt((
         (digit1, opt(('.', digit0)), opt(exponent)).take(),
@@ -136,7 +140,10 @@ fn number(i: &mut Text<'_>) -> Parsed<f64, Failed> {
     .parse_next(i)?;
     match text.parse::<f64>() {
         Ok(v) if v.is_finite() => Ok(v),
-        _ => fail(span, format!("{} is beyond the largest number, 1.8e308", quoted(text))),
+        _ => fail(
+            span,
+            format!("{} is beyond the largest number, 1.8e308", quoted(text)),
+        ),
     }
 }
 
@@ -188,13 +195,17 @@ fn tokens(formula: &str) -> Result<Vec<Token<'_>>, Mistake> {
                 '²' => "; a power is written `^2`",
                 _ => "",
             };
-            Err(Mistake::new(span, format!("`{}` has no meaning here{hint}", c.escape_debug())))
+            Err(Mistake::new(
+                span,
+                format!("`{}` has no meaning here{hint}", c.escape_debug()),
+            ))
         }
     }
 }
 
 fn inner(e: Failed) -> Mistake {
-    e.into_inner().unwrap_or_else(|_| Mistake::new(0..0, "the formula ends too early"))
+    e.into_inner()
+        .unwrap_or_else(|_| Mistake::new(0..0, "the formula ends too early"))
 }
 
 /// Refuses what would make the parser call itself too often: brackets, runs of prefixes, and
@@ -292,11 +303,21 @@ where
 }
 
 fn value<'f>(i: &mut Input<'_, 'f>) -> Parsed<At, Failed> {
-    let parsed = expression(operand).prefix(prefix).infix(infix).postfix(postfix).parse_next(i);
+    let parsed = expression(operand)
+        .prefix(prefix)
+        .infix(infix)
+        .postfix(postfix)
+        .parse_next(i);
     match parsed {
         Err(ErrMode::Backtrack(_) | ErrMode::Incomplete(_)) => {
             let (word, span) = next(i);
-            fail(span, format!("expected a number, a name or `(`, but found {}", found(word)))
+            fail(
+                span,
+                format!(
+                    "expected a number, a name or `(`, but found {}",
+                    found(word)
+                ),
+            )
         }
         other => other,
     }
@@ -315,7 +336,10 @@ fn close(
     let opening = if wanted == ")" { "(" } else { "[" };
     match word {
         // The bracket that was left open is the better place where nothing follows.
-        None => fail(open.clone(), format!("this `{opening}` is never closed by `{wanted}`")),
+        None => fail(
+            open.clone(),
+            format!("this `{opening}` is never closed by `{wanted}`"),
+        ),
         Some(_) => fail(span, behind_value(word, &format!(" or `{wanted}`"))),
     }
 }
@@ -347,7 +371,11 @@ fn operand<'f>(i: &mut Input<'_, 'f>) -> Parsed<At, Failed> {
                 None => Ok(push(i, Part::Name(name), here)),
                 Some(open) => {
                     let (args, end) = arguments(i, &open)?;
-                    let call = Part::Call { name, called: here.clone(), args };
+                    let call = Part::Call {
+                        name,
+                        called: here.clone(),
+                        args,
+                    };
                     Ok(push(i, call, here.start..end))
                 }
             }
@@ -424,7 +452,10 @@ fn infix<'t, 'f>(i: &mut Input<'t, 'f>) -> Parsed<Infix<Input<'t, 'f>, At, Faile
     // `a ** b` is a power elsewhere: better told than "expected a number".
     let (twice, here) = next(i);
     if word == Some(Word::Symbol("*")) && twice == word {
-        return fail(here, "expected a number, a name or `(`, but found `*`; a power is written `^`");
+        return fail(
+            here,
+            "expected a number, a name or `(`, but found `*`; a power is written `^`",
+        );
     }
     Ok(operator)
 }
@@ -474,7 +505,11 @@ fn statement<'f>(i: &mut Input<'_, 'f>) -> Parsed<Statement<'f>, Failed> {
         return fail(span, hint);
     }
     let name = named.map(|(name, _)| name);
-    Ok(Statement { name, nodes: first..i.state.list.len(), value })
+    Ok(Statement {
+        name,
+        nodes: first..i.state.list.len(),
+        value,
+    })
 }
 
 /// Parses a formula.
@@ -484,8 +519,15 @@ pub(super) fn parse(formula: &str) -> Result<Formula<'_>, Mistake> {
         return Err(Mistake::new(0..0, "the formula is empty"));
     }
     check_depth(&tokens)?;
-    let nodes = Nodes { list: Vec::with_capacity(tokens.len()), end: formula.trim_end().len(), prefixes: Vec::new() };
-    let mut i = Stateful { input: TokenSlice::new(&tokens), state: nodes };
+    let nodes = Nodes {
+        list: Vec::with_capacity(tokens.len()),
+        end: formula.trim_end().len(),
+        prefixes: Vec::new(),
+    };
+    let mut i = Stateful {
+        input: TokenSlice::new(&tokens),
+        state: nodes,
+    };
     let mut statements: Vec<Statement<'_>> = Vec::new();
     while !i.input.is_empty() {
         let begin = next(&i).1;
@@ -504,17 +546,23 @@ pub(super) fn parse(formula: &str) -> Result<Formula<'_>, Mistake> {
         }
         statements.push(statement);
     }
-    Ok(Formula { nodes: i.state.list, statements })
+    Ok(Formula {
+        nodes: i.state.list,
+        statements,
+    })
 }
 
 /// The name and the length of a coordinate: `mu`, or `x[50]`.
 pub(super) fn coordinate(text: &str) -> Option<(&str, Option<usize>)> {
     let mut i = LocatingSlice::new(text);
     let length = |i: &mut Text<'_>| {
-        ('[', blank, digit1.parse_to::<usize>(), blank, ']').map(|t| t.2).parse_next(i)
+        ('[', blank, digit1.parse_to::<usize>(), blank, ']')
+            .map(|t| t.2)
+            .parse_next(i)
     };
-    let parsed: Parsed<_, Failed> =
-        (blank, name, blank, opt(length), blank).map(|t| (t.1, t.3)).parse_next(&mut i);
+    let parsed: Parsed<_, Failed> = (blank, name, blank, opt(length), blank)
+        .map(|t| (t.1, t.3))
+        .parse_next(&mut i);
     parsed.ok().filter(|_| i.is_empty())
 }
 

@@ -94,7 +94,10 @@ impl Tape {
         needed[result.place()] = true;
         for (i, node) in graph.nodes().iter().enumerate().rev() {
             if needed[i] {
-                arguments(node.op).into_iter().flatten().for_each(|a| needed[a.place()] = true);
+                arguments(node.op)
+                    .into_iter()
+                    .flatten()
+                    .for_each(|a| needed[a.place()] = true);
             }
         }
         let mut steps = Vec::new();
@@ -111,9 +114,9 @@ impl Tape {
                 Op::Constant(_) | Op::Slice(..) => None,
                 Op::Map(f, x) => at(x).map(|x| Act::Map(f, x)),
                 Op::Zip(f, a, b) => at(a).zip(at(b)).map(|(a, b)| Act::Zip(f, a, b)),
-                Op::Select(c, a, b) => {
-                    at(c).zip(at(a).zip(at(b))).map(|(c, (a, b))| Act::Select(c, a, b))
-                }
+                Op::Select(c, a, b) => at(c)
+                    .zip(at(a).zip(at(b)))
+                    .map(|(c, (a, b))| Act::Select(c, a, b)),
                 Op::Gather(x, places) => {
                     let places = graph.pool(places).iter().map(|p| *p as usize).collect();
                     at(x).map(|x| Act::Gather(x, places))
@@ -133,10 +136,19 @@ impl Tape {
                 _ => Place::Value(elements),
             };
             if let Some(act) = act {
-                steps.push(Step { act, out: elements, shape: node.shape, slopes: node.slopes });
+                steps.push(Step {
+                    act,
+                    out: elements,
+                    shape: node.shape,
+                    slopes: node.slopes,
+                });
                 elements += node.shape.len();
             }
-            operands.push(Some(Operand { place, shape: node.shape, slopes: node.slopes }));
+            operands.push(Some(Operand {
+                place,
+                shape: node.shape,
+                slopes: node.slopes,
+            }));
         }
         let result = operands[result.place()];
         // A multiple of any vector width, so that few elements are left over at the end of a row.
@@ -200,7 +212,11 @@ impl Tape {
                 for (mut g, adjoints) in g.columns_mut().into_iter().zip(adjoints.chunks_exact(w)) {
                     for (r, (g, a)) in g.iter_mut().zip(adjoints).enumerate() {
                         // Where there is no mass the slope has no meaning.
-                        *g = if result.at(0, r) == f64::NEG_INFINITY { 0.0 } else { *a };
+                        *g = if result.at(0, r) == f64::NEG_INFINITY {
+                            0.0
+                        } else {
+                            *a
+                        };
                     }
                 }
             }
@@ -231,9 +247,15 @@ impl Tape {
             Place::Constant(_) => o.shape == Shape::Scalar || w == 1,
         });
         if flat {
-            Walk { outer: 1, width: shape.len() * w }
+            Walk {
+                outer: 1,
+                width: shape.len() * w,
+            }
         } else {
-            Walk { outer: shape.len(), width: w }
+            Walk {
+                outer: shape.len(),
+                width: w,
+            }
         }
     }
 
@@ -248,13 +270,19 @@ impl Tape {
                     f.forward(self.walk(step.shape, &[*a, *b], w), out, arg(a), arg(b));
                 }
                 Act::Select(c, a, b) => {
-                    let walk = Walk { outer: step.shape.len(), width: w };
+                    let walk = Walk {
+                        outer: step.shape.len(),
+                        width: w,
+                    };
                     kernels::select(walk, out, arg(c), arg(a), arg(b));
                 }
                 Act::Gather(x, places) => kernels::gather(out, stretch(arg(x)), w, places),
                 Act::Sum(x) => kernels::sum(out, stretch(arg(x))),
                 Act::Dot(a, b) => {
-                    let walk = Walk { outer: a.shape.len(), width: w };
+                    let walk = Walk {
+                        outer: a.shape.len(),
+                        width: w,
+                    };
                     kernels::dot(walk, out, arg(a), arg(b));
                 }
                 Act::LogSumExp(x) => kernels::log_sum_exp(out, stretch(arg(x))),
@@ -266,7 +294,9 @@ impl Tape {
     /// Fills the adjoints; those of the coordinates, which come first, are the gradient.
     fn backward(&self, adjoints: &mut [f64], values: &[f64], w: usize) {
         let clear = |adjoints: &mut [f64], ranges: &[Range<usize>]| {
-            ranges.iter().for_each(|r| adjoints[r.start * w..r.end * w].fill(0.0));
+            ranges
+                .iter()
+                .for_each(|r| adjoints[r.start * w..r.end * w].fill(0.0));
         };
         if let Some(never) = self.cleared.last() {
             clear(adjoints, never);
@@ -301,7 +331,10 @@ impl Tape {
                     }
                 }
                 Act::Select(c, a, b) => {
-                    let walk = Walk { outer: step.shape.len(), width: w };
+                    let walk = Walk {
+                        outer: step.shape.len(),
+                        width: w,
+                    };
                     for (o, when) in [(a, true), (b, false)] {
                         if let Some(to) = adjoint(before, *o, w) {
                             kernels::select_backward(walk, to, g, arg(c), when);
@@ -319,7 +352,10 @@ impl Tape {
                     }
                 }
                 Act::Dot(a, b) => {
-                    let walk = Walk { outer: a.shape.len(), width: w };
+                    let walk = Walk {
+                        outer: a.shape.len(),
+                        width: w,
+                    };
                     // A sum of squares passes on twice its half.
                     let square = a == b;
                     if let Some((to, _)) = adjoint(before, *a, w) {
