@@ -4,6 +4,7 @@
 mod broken_data;
 mod broken_jobs;
 mod compare;
+mod expressions;
 mod failures;
 mod lab;
 mod memory;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 /// Settings of the targets that cannot do without.
 fn fewest(kind: &str) -> Value {
     match kind {
+        "expression" => json!({ "coordinates": ["x"], "log_density": "-x^2" }),
         "standard-normal" => json!({ "dim": 3 }),
         "gaussian" => json!({ "mean": [0.0, 1.0], "sd": 2.0 }),
         "gaussian-mixture" => json!({ "means": [[0.0], [1.0]], "sd": 1.0 }),
