@@ -69,6 +69,42 @@ impl DrawSet {
         self.values.nrows() / self.chains
     }
 
+    pub(crate) fn chains(&self) -> usize {
+        self.chains
+    }
+
+    /// Draws of each chain.
+    pub(crate) fn draws(&self) -> usize {
+        self.per_chain()
+    }
+
+    /// What is stored beside the coordinates.
+    #[cfg_attr(
+        not(feature = "zarr"),
+        expect(dead_code, reason = "only draws.zarr asks")
+    )]
+    pub(crate) fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    /// A coordinate or output.
+    #[cfg_attr(
+        not(feature = "zarr"),
+        expect(dead_code, reason = "only draws.zarr asks")
+    )]
+    pub(crate) fn value(&self, chain: usize, draw: usize, column: usize) -> f64 {
+        self.values[(draw * self.chains + chain, column)]
+    }
+
+    /// The log weight (if there are any, column 0) or a statistic.
+    #[cfg_attr(
+        not(feature = "zarr"),
+        expect(dead_code, reason = "only draws.zarr asks")
+    )]
+    pub(crate) fn statistic(&self, chain: usize, draw: usize, column: usize) -> f64 {
+        self.rest[(draw * self.chains + chain, column)]
+    }
+
     /// Values by (chain, draw, column).
     pub(crate) fn by_chain(&self) -> ArrayView3<'_, f64> {
         let (c, w) = (self.chains, self.values.ncols());
@@ -94,6 +130,8 @@ impl DrawSet {
         for format in &plan.output.formats {
             match format {
                 Format::Npy => self.write_npy(dir)?,
+                // They are written beside the report.
+                Format::Zarr | Format::Html => {}
                 Format::Csv => {
                     write_atomically(&dir.file("draws.csv"), |out| self.write_csv(out))?;
                 }
@@ -357,7 +395,7 @@ fn natural(plan: &Plan) -> usize {
 }
 
 /// Names of the coordinates, then of the outputs.
-fn names(plan: &Plan) -> Vec<String> {
+pub(crate) fn names(plan: &Plan) -> Vec<String> {
     let target = plan.target.as_ref();
     let outputs = target.outputs();
     let further = natural(plan)..outputs.map_or(0, Outputs::count);

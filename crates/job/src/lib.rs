@@ -15,6 +15,7 @@ pub mod config;
 mod draws;
 mod error;
 mod files;
+mod interim;
 mod place;
 mod plan;
 mod report;
@@ -23,6 +24,8 @@ mod rundir;
 mod settings;
 mod store;
 mod verdicts;
+#[cfg(feature = "zarr")]
+mod zarr;
 
 pub use error::JobError;
 pub use files::InputFile;

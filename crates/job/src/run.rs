@@ -5,6 +5,7 @@ use crate::config::Document;
 use crate::draws::{DrawSet, check_names};
 use crate::error::JobError;
 use crate::files::InputFile;
+use crate::interim::Interim;
 use crate::place::place;
 use crate::plan::Plan;
 use crate::report::{Material, Report};
@@ -265,9 +266,11 @@ impl Engine {
     ) -> Result<Finished> {
         let Self { mut runtime, log } = self;
         let extent = saved.as_ref().map(|s| s.extent.clone());
+        let interim = Interim::new(dir, plan, extent.as_ref())?;
         let mut recorder = Recorder {
             dir,
             store: Store::open(&dir.file("rows.bin"), plan.target.dim(), extent)?,
+            interim,
             monitor,
             log,
             fraction: None,
@@ -355,6 +358,11 @@ impl Kept<'_> {
             log_weights: set.log_weights(),
         });
         set.write(self.dir, self.plan)?;
+        #[cfg(feature = "zarr")]
+        if self.plan.output.has(crate::Format::Zarr) {
+            let zarr = crate::zarr::Zarr::new(&self.dir.file("draws.zarr"), self.plan);
+            zarr.finish(&set, runtime, self.complete)?;
+        }
         let gradients = counts.gradient_evals;
         let timing = Timing {
             sampling_seconds: self.seconds,
@@ -373,6 +381,7 @@ struct Recorder<'a> {
     dir: &'a RunDir,
     store: Store,
     gathered: Gathered,
+    interim: Interim<'a>,
     monitor: &'a mut dyn Monitor,
     log: Receiver<(Level, String)>,
     fraction: Option<f64>,
@@ -403,6 +412,9 @@ impl Recorder<'_> {
             seconds: self.seconds(),
         };
         saved.write(&self.dir.file("checkpoint.bin"))?;
+        if !saved.checkpoint.done {
+            self.interim.show(&saved)?;
+        }
         self.last = Instant::now();
         Ok(())
     }

@@ -298,10 +298,20 @@ fn clear(path: &Path) -> Result {
             "outputs.npy",
             "log_weights.npy",
             "stats.npy",
+            "report.html",
+            "marginals.svg",
+            "pairs.svg",
+            "trace.svg",
+            "ladder.svg",
+            "weights.svg",
         ];
         let name = name.strip_suffix(".part").unwrap_or(name);
         fixed.contains(&name) || (name.starts_with("cmdstan-") && name.ends_with(".csv"))
     };
+    let store = path.join("draws.zarr");
+    if store.is_dir() {
+        std::fs::remove_dir_all(&store).map_err(io_error("cannot replace", &store))?;
+    }
     let entries = std::fs::read_dir(path).map_err(io_error("cannot read", path))?;
     for entry in entries.flatten() {
         if entry.file_name().to_str().is_some_and(ours) {
