@@ -57,6 +57,8 @@ pub(crate) enum Command {
     Schema,
     /// Shows the report of a run directory.
     Summary(SummaryArgs),
+    /// Draws the pictures of a run directory as SVG files: marginals, pairs, trace, ladder, weights.
+    Plot(PlotArgs),
     /// Writes a completion script for a shell.
     Completions {
         /// The shell.
@@ -134,4 +136,16 @@ pub(crate) struct DescribeArgs {
 pub(crate) struct SummaryArgs {
     /// The run directory.
     pub(crate) directory: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlotArgs {
+    /// The run directory.
+    pub(crate) directory: PathBuf,
+    /// Only this picture, such as `marginals` or `pairs`; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) kind: Vec<String>,
+    /// Where to put the files; default is the run directory.
+    #[arg(short = 'o', long = "output", value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
 }

@@ -7,6 +7,8 @@ mod args;
 mod check;
 mod inspect;
 mod outcome;
+mod picture;
+mod plot;
 mod progress;
 mod run;
 mod show;
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         Command::Describe(args) => inspect::describe(args, &out),
         Command::Schema => inspect::schema(),
         Command::Summary(args) => inspect::summary(args, &out),
+        Command::Plot(args) => plot::plot(args, &out),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "retrograde", &mut script);

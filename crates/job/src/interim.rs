@@ -3,14 +3,20 @@
 
 use crate::checkpoint::Saved;
 use crate::draws::DrawSet;
+use crate::html::Stage;
 use crate::plan::Plan;
+use crate::report::{Material, Report};
 use crate::rundir::RunDir;
-use crate::store::{Extent, read_draws};
+use crate::settings::Format;
+use crate::show::write_page;
+use crate::store::{Columns, Extent, read_draws};
 use retrograde_core::{Result, Runtime};
 use std::time::{Duration, Instant};
 
 /// A refresh waits this many times as long as the last one took: it costs a run 5 % at most.
 const PATIENCE: u32 = 20;
+/// Numbers that a page of a run that goes on is made of, at most.
+const NUMBERS: u64 = 1 << 20;
 
 pub(crate) struct Interim<'a> {
     dir: &'a RunDir,
@@ -35,7 +41,7 @@ impl<'a> Interim<'a> {
             #[cfg(feature = "zarr")]
             zarr: plan
                 .output
-                .has(crate::Format::Zarr)
+                .has(Format::Zarr)
                 .then(|| crate::zarr::Zarr::new(&dir.file("draws.zarr"), plan)),
             written: 0,
             wait: Duration::ZERO,
@@ -55,9 +61,34 @@ impl<'a> Interim<'a> {
         }
         let begun = Instant::now();
         self.extend_draws(&saved.extent)?;
+        if self.plan.output.has(Format::Html) {
+            self.write_page(saved)?;
+        }
         self.last = Instant::now();
         self.wait = PATIENCE * (self.last - begun);
         Ok(())
+    }
+
+    /// A page of what there is, from so few draws that it is done in a moment.
+    fn write_page(&mut self, saved: &Saved) -> Result {
+        let extent = &saved.extent;
+        let width = extent.columns.as_ref().map_or(0, Columns::width) as u64;
+        let stride = (extent.rows * width).div_ceil(NUMBERS).max(1);
+        let stride = usize::try_from(stride).unwrap_or(usize::MAX);
+        let rows = read_draws(&self.dir.file("rows.bin"), extent, 0, stride)?;
+        let set = DrawSet::new(self.plan, &mut self.runtime, rows, extent)?;
+        let report = Report::new(&Material {
+            plan: self.plan,
+            complete: false,
+            failure: None,
+            steps: saved.checkpoint.step,
+            counts: &saved.checkpoint.counts,
+            gathered: &saved.gathered,
+            names: &set.names,
+            values: set.by_chain(),
+            log_weights: set.log_weights(),
+        });
+        write_page(self.dir, self.plan, &report, &set, Stage::Running(stride))
     }
 
     #[cfg(not(feature = "zarr"))]

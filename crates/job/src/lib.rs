@@ -7,21 +7,25 @@
 //! ```
 //!
 //! A run directory holds the resolved job (`job.toml`), what it depends on (`manifest.json`), the
-//! draws (`draws.npy`, `draws.csv`, `cmdstan-1.csv`, …), `report.json`, `timing.json` and, until the
-//! run is complete, `rows.bin` and `checkpoint.bin`.
+//! draws (`draws.npy`, `draws.csv`, `draws.zarr`, `cmdstan-1.csv`, …), `report.json`, `report.html`,
+//! `timing.json` and, until the run is complete, `rows.bin` and `checkpoint.bin`.
 
 mod checkpoint;
 pub mod config;
 mod draws;
 mod error;
 mod files;
+mod html;
 mod interim;
+mod npy;
+mod pictures;
 mod place;
 mod plan;
 mod report;
 mod run;
 mod rundir;
 mod settings;
+mod show;
 mod store;
 mod verdicts;
 #[cfg(feature = "zarr")]
@@ -34,4 +38,5 @@ pub use report::{Coordinate, LogZ, Report, Table, Weights};
 pub use run::{Finished, Live, Monitor, Options, Silent, resume, run, try_start};
 pub use rundir::{Manifest, read_report};
 pub use settings::{BoundsSettings, ExpectSettings, Format, OutputSettings, RunSettings};
+pub use show::{Preview, plot};
 pub use verdicts::{Status, Verdict};

@@ -5,11 +5,14 @@ use crate::config::Document;
 use crate::draws::{DrawSet, check_names};
 use crate::error::JobError;
 use crate::files::InputFile;
+use crate::html::Stage;
 use crate::interim::Interim;
 use crate::place::place;
 use crate::plan::Plan;
 use crate::report::{Material, Report};
 use crate::rundir::{RunDir, read_report, refused};
+use crate::settings::Format;
+use crate::show::{Preview, write_page};
 use crate::store::{self, Extent, Store};
 use retrograde_core::drive::{Checkpoint, Observer, Started, start};
 use retrograde_core::{Cancel, Counts, Draws, Error, Flag, Level, Registry, Result, Runtime, Sink};
@@ -72,6 +75,8 @@ pub struct Finished {
     pub seconds: f64,
     /// Threads.
     pub threads: usize,
+    /// Some of its draws.
+    pub preview: Preview,
 }
 
 /// `timing.json`: what differs between two runs of the same job.
@@ -192,6 +197,7 @@ pub fn resume(
             report,
             seconds: 0.0,
             threads: 0,
+            preview: Preview::default(),
         });
     }
     match &saved {
@@ -318,7 +324,7 @@ impl Engine {
             drop(written);
             return Err(error);
         }
-        let report = written?;
+        let (report, preview) = written?;
         if report.complete {
             dir.remove_working_files();
         }
@@ -327,6 +333,7 @@ impl Engine {
             report,
             seconds,
             threads: runtime.threads(),
+            preview,
         })
     }
 }
@@ -342,7 +349,12 @@ struct Kept<'a> {
 }
 
 impl Kept<'_> {
-    fn write(&self, runtime: &mut Runtime, gathered: &Gathered, extent: &Extent) -> Result<Report> {
+    fn write(
+        &self,
+        runtime: &mut Runtime,
+        gathered: &Gathered,
+        extent: &Extent,
+    ) -> Result<(Report, Preview)> {
         let counts = runtime.counts().clone();
         let rows = store::read(&self.dir.file("rows.bin"), extent)?;
         let set = DrawSet::new(self.plan, runtime, rows, extent)?;
@@ -359,9 +371,12 @@ impl Kept<'_> {
         });
         set.write(self.dir, self.plan)?;
         #[cfg(feature = "zarr")]
-        if self.plan.output.has(crate::Format::Zarr) {
+        if self.plan.output.has(Format::Zarr) {
             let zarr = crate::zarr::Zarr::new(&self.dir.file("draws.zarr"), self.plan);
             zarr.finish(&set, runtime, self.complete)?;
+        }
+        if self.plan.output.has(Format::Html) {
+            write_page(self.dir, self.plan, &report, &set, Stage::Ended)?;
         }
         let gradients = counts.gradient_evals;
         let timing = Timing {
@@ -372,7 +387,8 @@ impl Kept<'_> {
         };
         self.dir.write_json("timing.json", &timing)?;
         self.dir.write_json("report.json", &report)?;
-        Ok(report)
+        let preview = Preview::new(&report, &set);
+        Ok((report, preview))
     }
 }
 

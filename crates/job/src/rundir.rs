@@ -181,10 +181,7 @@ impl RunDir {
 
     /// The manifest, after everything it names was found unchanged.
     pub(crate) fn verified(&self) -> std::result::Result<Manifest, JobError> {
-        let name = self.file("manifest.json");
-        let text = std::fs::read(&name).map_err(io_error("cannot read", &name))?;
-        let m: Manifest = serde_json::from_slice(&text)
-            .map_err(|e| refused(&self.path, &format!("manifest.json cannot be read: {e}")))?;
+        let m = read_manifest(&self.path)?;
         if m.layout != LAYOUT || m.program != program() || m.architecture != std::env::consts::ARCH
         {
             return Err(refused(
@@ -222,6 +219,14 @@ impl RunDir {
         }
         Ok(m)
     }
+}
+
+/// Reads the manifest of a run directory.
+pub(crate) fn read_manifest(directory: &Path) -> std::result::Result<Manifest, JobError> {
+    let name = directory.join("manifest.json");
+    let text = std::fs::read(&name).map_err(io_error("cannot read", &name))?;
+    serde_json::from_slice(&text)
+        .map_err(|e| refused(directory, &format!("manifest.json cannot be read: {e}")))
 }
 
 fn busy(directory: &Path) -> JobError {
