@@ -7,5 +7,6 @@ mod failures;
 mod lab;
 mod memory;
 mod output;
+mod report;
 mod results;
 mod stopping;

@@ -21,7 +21,12 @@ pub(super) fn draw(view: &View<'_>) -> Option<Picture> {
     if view.total() < 2 {
         return None;
     }
-    let (columns, _) = view.interesting(SEARCHED);
+    let (mut columns, _) = view.interesting(SEARCHED);
+    // Outputs are functions of the coordinates, and go together without saying anything.
+    let coordinates = columns.iter().filter(|c| **c < view.report.dim).count();
+    if coordinates > 1 {
+        columns.retain(|c| *c < view.report.dim);
+    }
     match columns[..] {
         [] | [_] => None,
         [a, b] if view.report.dim == 2 => Some(plane(view, a, b)),
@@ -94,7 +99,7 @@ fn plane(view: &View<'_>, a: usize, b: usize) -> Picture {
         content.push(crosses.into());
         caption.push_str(&format!(" Orange: centres of the {n} components."));
     }
-    let layout = panel(x, y, &view.names[a], &view.names[b]);
+    let layout = panel(x, y, &view.names[a], &view.names[b]).with_ticks(8);
     Picture {
         name: "pairs".into(),
         title: "Joint distribution".into(),
@@ -145,8 +150,8 @@ fn matrix(view: &View<'_>, columns: &[usize]) -> Picture {
         name: "pairs".into(),
         title: "Pairs of coordinates".into(),
         caption: format!(
-            "The {n} coordinates with the strongest linear correlations, up to {strongest:.2}; {} of {} \
-             draws in each panel.{truth}",
+            "The {n} coordinates with the strongest linear correlations (the strongest: {strongest:.2}); {} of \
+             {} draws in each panel.{truth}",
             view.chosen(FEW_POINTS).len(),
             view.total()
         ),

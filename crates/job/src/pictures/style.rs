@@ -8,9 +8,9 @@ use kuva::render::theme::Theme;
 pub(super) const DRAWS: &str = "#56b4e9";
 /// What is known.
 pub(super) const TRUTH: &str = "#d55e00";
-/// Chains, by turns.
+/// Chains, by turns; the blue is lighter than theirs, for a dark page.
 pub(super) const CHAINS: [&str; 8] = [
-    "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#999933", "#882255",
+    "#1f86c9", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#999933", "#882255",
 ];
 
 /// A panel with these ranges.

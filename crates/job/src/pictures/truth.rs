@@ -2,7 +2,7 @@
 
 use crate::plan::Plan;
 use ndarray::{Array1, Array2, s};
-use retrograde_core::{Covariances, GaussianMixture, Runtime, Target, Truth};
+use retrograde_core::{Bounded, Covariances, GaussianMixture, Runtime, Target, Truth};
 use std::sync::Arc;
 
 /// Exact draws to compare with.
@@ -19,12 +19,13 @@ pub(crate) struct Known<'a> {
     draws: Option<Array2<f64>>,
     truth: Truth,
     /// The log density of a target in the plane.
-    density: Option<Plane>,
+    density: Option<Plane<'a>>,
 }
 
 /// A target in the plane, to be evaluated where its draws turn out to lie.
-struct Plane {
+struct Plane<'a> {
     target: Arc<dyn Target>,
+    limits: Option<&'a Bounded>,
     grid: usize,
     seed: u64,
 }
@@ -39,6 +40,7 @@ impl<'a> Known<'a> {
         let large = evaluations >= (GRID * GRID) as u64;
         let density = (natural.dim() == 2 && natural.has_density()).then(|| Plane {
             target: natural.clone(),
+            limits: plan.bounded.as_deref(),
             grid: if large { GRID } else { SMALL_GRID },
             seed: plan.run.seed,
         });
@@ -134,6 +136,16 @@ impl<'a> Known<'a> {
             cx.eval_target(&*plane.target, points.view(), Some(values.view_mut()), None)
         });
         done.ok()?;
+        if let Some(limits) = plane.limits {
+            // Beyond a limit there is no mass, whatever the target inside says.
+            let mut free = Array2::zeros((n * n, 2));
+            limits.to_unconstrained(points.view(), free.view_mut());
+            for (v, row) in values.iter_mut().zip(free.rows()) {
+                if row.iter().any(|y| !y.is_finite()) {
+                    *v = f64::NEG_INFINITY;
+                }
+            }
+        }
         let rows = (0..n).map(|r| values.slice(s![r * n..(r + 1) * n]).to_vec());
         Some((xs, ys, rows.collect()))
     }

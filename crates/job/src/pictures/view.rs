@@ -82,11 +82,8 @@ impl View<'_> {
                 .truth
                 .map_or(0.0, |t| (row.mean - t).abs() / row.mcse_mean);
             let off = if off > 3.0 { -off } else { 0.0 };
-            let ess = if row.ess_bulk.is_nan() {
-                0.0
-            } else {
-                row.ess_bulk
-            };
+            let ess = row.ess_bulk.min(row.ess_tail);
+            let ess = if ess.is_nan() { 0.0 } else { ess };
             (off, ess)
         };
         let mut order = columns.clone();
@@ -148,18 +145,17 @@ pub(super) fn density(values: &[(f64, f64)], range: (f64, f64), bins: usize) -> 
     heights
 }
 
-/// Bins by the rule of Freedman & Diaconis (1981), 15 to 60.
+/// Bins by the rule of Freedman & Diaconis (1981), 15 to 80, and 40 at least where there are enough draws:
+/// the rule knows one mode, and smooths many away.
 pub(super) fn bins(sorted: &[(f64, f64)], range: (f64, f64)) -> usize {
     let iqr = quantile(sorted, 0.75) - quantile(sorted, 0.25);
     let squares: f64 = sorted.iter().map(|(_, w)| w * w).sum();
     let total: f64 = sorted.iter().map(|(_, w)| w).sum();
     let width = 2.0 * iqr / (total * total / squares).cbrt();
     let bins = ((range.1 - range.0) / width).ceil();
-    if bins.is_finite() {
-        bins.clamp(15.0, 60.0) as usize
-    } else {
-        15
-    }
+    let least = (total * total / squares / 50.0).clamp(15.0, 40.0);
+    let bins = if bins.is_finite() { bins } else { 0.0 };
+    bins.clamp(least, 80.0) as usize
 }
 
 #[cfg(test)]
