@@ -80,8 +80,7 @@ fn picture(name: &str, table: &Table) -> Option<Picture> {
     let (title, caption) = if beta.is_some() {
         (
             "Temperature ladder".to_owned(),
-            "The inverse temperature β runs from 0 (base) to 1 (target)."
-                .to_owned(),
+            "The inverse temperature β runs from 0 (base) to 1 (target).".to_owned(),
         )
     } else {
         (

@@ -87,7 +87,7 @@ pub(super) fn svg(
 /// Rounds coordinates to a hundredth of a pixel, makes identifiers unique on a page with several
 /// pictures, lets the picture be scaled, and gives it a name for those who cannot see it.
 fn finish(name: &str, svg: &str) -> String {
-    let svg = svg.replace("kuva-clip", &format!("{name}-clip"));
+    let svg = renumbered(name, svg);
     let mut out = String::with_capacity(svg.len());
     let mut rest = svg.as_str();
     while let Some(dot) = rest.find('.') {
@@ -127,6 +127,24 @@ fn finish(name: &str, svg: &str) -> String {
     out.replacen("fill=\"black\"", "fill=\"currentColor\"", 1)
 }
 
+/// Clips by the name of the picture and their order in it: kuva numbers them through the life of the
+/// program, so that a run that was shown before its end would get another page.
+fn renumbered(name: &str, svg: &str) -> String {
+    let mut parts = svg.split("kuva-clip-");
+    let mut out = parts.next().unwrap_or("").to_owned();
+    let mut seen: Vec<&str> = Vec::new();
+    for part in parts {
+        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, rest) = part.split_at(digits);
+        let k = seen.iter().position(|n| *n == number).unwrap_or_else(|| {
+            seen.push(number);
+            seen.len() - 1
+        });
+        out.push_str(&format!("{name}-clip-{k}{rest}"));
+    }
+    out
+}
+
 /// Whether the text so far ends inside of a tag: numbers in labels stay as they are.
 fn in_attribute(before: &str) -> bool {
     before.rfind('<') > before.rfind('>')
@@ -138,7 +156,7 @@ mod tests {
 
     #[test]
     fn coordinates_are_rounded_and_labels_are_not() {
-        let svg = "<svg width=\"100.5\" height=\"7\" fill=\"black\"><g id=\"kuva-clip-0\" \
+        let svg = "<svg width=\"100.5\" height=\"7\" fill=\"black\"><g id=\"kuva-clip-17\" \
                    d=\"M-1.23456,7 L2.5 3.999999\"/><text x=\"0.125678\">3.14159 v0.1.0</text></svg>";
         assert_eq!(
             finish("pairs", svg),
