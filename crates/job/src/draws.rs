@@ -69,42 +69,6 @@ impl DrawSet {
         self.values.nrows() / self.chains
     }
 
-    pub(crate) fn chains(&self) -> usize {
-        self.chains
-    }
-
-    /// Draws of each chain.
-    pub(crate) fn draws(&self) -> usize {
-        self.per_chain()
-    }
-
-    /// What is stored beside the coordinates.
-    #[cfg_attr(
-        not(feature = "zarr"),
-        expect(dead_code, reason = "only draws.zarr asks")
-    )]
-    pub(crate) fn columns(&self) -> &Columns {
-        &self.columns
-    }
-
-    /// A coordinate or output.
-    #[cfg_attr(
-        not(feature = "zarr"),
-        expect(dead_code, reason = "only draws.zarr asks")
-    )]
-    pub(crate) fn value(&self, chain: usize, draw: usize, column: usize) -> f64 {
-        self.values[(draw * self.chains + chain, column)]
-    }
-
-    /// The log weight (if there are any, column 0) or a statistic.
-    #[cfg_attr(
-        not(feature = "zarr"),
-        expect(dead_code, reason = "only draws.zarr asks")
-    )]
-    pub(crate) fn statistic(&self, chain: usize, draw: usize, column: usize) -> f64 {
-        self.rest[(draw * self.chains + chain, column)]
-    }
-
     /// Values by (chain, draw, column).
     pub(crate) fn by_chain(&self) -> ArrayView3<'_, f64> {
         let (c, w) = (self.chains, self.values.ncols());
@@ -269,6 +233,34 @@ impl DrawSet {
         }
         // Readers find the end of the draws by the comment behind them.
         writeln!(out, "#\n# times are in timing.json")
+    }
+}
+
+/// Single numbers, for what has its own order of them.
+#[cfg(feature = "zarr")]
+impl DrawSet {
+    pub(crate) fn chains(&self) -> usize {
+        self.chains
+    }
+
+    /// Draws of each chain.
+    pub(crate) fn draws(&self) -> usize {
+        self.per_chain()
+    }
+
+    /// What is stored beside the coordinates.
+    pub(crate) fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    /// A coordinate or output.
+    pub(crate) fn value(&self, chain: usize, draw: usize, column: usize) -> f64 {
+        self.values[(draw * self.chains + chain, column)]
+    }
+
+    /// The log weight (if there are any, column 0) or a statistic.
+    pub(crate) fn statistic(&self, chain: usize, draw: usize, column: usize) -> f64 {
+        self.rest[(draw * self.chains + chain, column)]
     }
 }
 

@@ -23,10 +23,9 @@ pub(crate) struct Interim<'a> {
     plan: &'a Plan,
     /// Its own, so that what is computed for the eye is not counted.
     runtime: Runtime,
+    /// The store, and how many draws of each chain are in it.
     #[cfg(feature = "zarr")]
-    zarr: Option<crate::zarr::Zarr>,
-    /// Draws of each chain that are in the store.
-    written: usize,
+    zarr: Option<(crate::zarr::Zarr, usize)>,
     wait: Duration,
     last: Instant,
 }
@@ -34,24 +33,25 @@ pub(crate) struct Interim<'a> {
 impl<'a> Interim<'a> {
     /// For a run that begins, or goes on with the draws of `extent`.
     pub(crate) fn new(dir: &'a RunDir, plan: &'a Plan, extent: Option<&Extent>) -> Result<Self> {
-        let new = Self {
+        #[cfg(feature = "zarr")]
+        let zarr = if plan.output.has(Format::Zarr) {
+            let zarr = crate::zarr::Zarr::new(&dir.file("draws.zarr"), plan);
+            zarr.begin(extent)?;
+            Some((zarr, 0))
+        } else {
+            None
+        };
+        #[cfg(not(feature = "zarr"))]
+        let _ = extent;
+        Ok(Self {
             dir,
             plan,
             runtime: Runtime::new(plan.run.seed, 1)?,
             #[cfg(feature = "zarr")]
-            zarr: plan
-                .output
-                .has(Format::Zarr)
-                .then(|| crate::zarr::Zarr::new(&dir.file("draws.zarr"), plan)),
-            written: 0,
+            zarr,
             wait: Duration::ZERO,
             last: Instant::now(),
-        };
-        #[cfg(feature = "zarr")]
-        if let Some(zarr) = &new.zarr {
-            zarr.begin(extent)?;
-        }
-        Ok(new)
+        })
     }
 
     /// Brings the files up to date with a checkpoint.
@@ -98,20 +98,20 @@ impl<'a> Interim<'a> {
 
     #[cfg(feature = "zarr")]
     fn extend_draws(&mut self, extent: &Extent) -> Result {
-        let (Some(zarr), Some(columns)) = (&self.zarr, &extent.columns) else {
+        let (Some((zarr, written)), Some(columns)) = (&mut self.zarr, &extent.columns) else {
             return Ok(());
         };
         let draws = usize::try_from(extent.rows).unwrap_or(usize::MAX) / extent.chains;
-        if draws <= self.written {
+        if draws <= *written {
             return Ok(());
         }
         // The chunk that is not full is written again.
         let chunk = zarr.chunk_draws(extent.chains, columns);
-        let first = self.written / chunk * chunk;
+        let first = *written / chunk * chunk;
         let rows = read_draws(&self.dir.file("rows.bin"), extent, first, 1)?;
         let set = DrawSet::new(self.plan, &mut self.runtime, rows, extent)?;
         zarr.extend(&set, first)?;
-        self.written = draws;
+        *written = draws;
         Ok(())
     }
 }

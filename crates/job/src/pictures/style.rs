@@ -89,12 +89,17 @@ pub(super) fn svg(
 fn finish(name: &str, svg: &str) -> String {
     let svg = renumbered(name, svg);
     let mut out = String::with_capacity(svg.len());
-    let mut rest = svg.as_str();
+    let (mut rest, mut in_tag) = (svg.as_str(), false);
     while let Some(dot) = rest.find('.') {
         let (before, after) = rest.split_at(dot + 1);
+        // Numbers in labels stay as they are.
+        in_tag = match before.bytes().rfind(|b| matches!(b, b'<' | b'>')) {
+            Some(last) => last == b'<',
+            None => in_tag,
+        };
         let digits = after.bytes().take_while(u8::is_ascii_digit).count();
         let number = before.as_bytes().iter().rev().nth(1);
-        if digits > 2 && number.is_some_and(u8::is_ascii_digit) && in_attribute(before) {
+        if digits > 2 && number.is_some_and(u8::is_ascii_digit) && in_tag {
             let whole = before[..dot]
                 .bytes()
                 .rev()
@@ -143,11 +148,6 @@ fn renumbered(name: &str, svg: &str) -> String {
         out.push_str(&format!("{name}-clip-{k}{rest}"));
     }
     out
-}
-
-/// Whether the text so far ends inside of a tag: numbers in labels stay as they are.
-fn in_attribute(before: &str) -> bool {
-    before.rfind('<') > before.rfind('>')
 }
 
 #[cfg(test)]
