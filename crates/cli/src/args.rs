@@ -61,6 +61,8 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// Writes a crate for a component of your own, with its tests, ready to fill.
     New(NewArgs),
+    /// Draws the pictures of a run directory as SVG files: marginals, pairs, trace, ladder, weights.
+    Plot(PlotArgs),
     /// Writes a completion script for a shell.
     Completions {
         /// The shell.
@@ -156,4 +158,16 @@ pub(crate) struct NewArgs {
     pub(crate) kind: String,
     /// Its name in jobs, and that of the folder which is made: `my-target`.
     pub(crate) name: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlotArgs {
+    /// The run directory.
+    pub(crate) directory: PathBuf,
+    /// Only this picture, such as `marginals` or `pairs`; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) kind: Vec<String>,
+    /// Where to put the files; default is the run directory.
+    #[arg(short = 'o', long = "output", value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
 }

@@ -9,6 +9,8 @@ mod compare;
 mod inspect;
 mod new;
 mod outcome;
+mod picture;
+mod plot;
 mod progress;
 mod run;
 mod show;
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         Command::Schema => inspect::schema(),
         Command::Summary(args) => inspect::summary(args, &out),
         Command::Compare(args) => compare::compare(args, &out),
+        Command::Plot(args) => plot::plot(args, &out),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "retrograde", &mut script);

@@ -8,6 +8,7 @@ use retrograde::core::{Cancel, Error, Registry};
 use retrograde::job::config::{ConfigError, Document};
 use retrograde::job::{Finished, InputFile, JobError, Options, Plan, Status, check_output};
 use serde_json::json;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -161,7 +162,14 @@ fn end(finished: Result<Finished, JobError>, out: &Output) -> Exit {
             })
         },
         || {
-            let report = show::report(report, SHOWN);
+            let mut report = show::report(report, SHOWN);
+            // For eyes only: what a pipe or a file gets stays the same.
+            if std::io::stdout().is_terminal() {
+                let picture = crate::picture::picture(&finished.preview);
+                if !picture.is_empty() {
+                    report = format!("{report}\n{picture}");
+                }
+            }
             if finished.threads == 0 {
                 // It was complete before, so that nothing ran.
                 return format!("{report}\nresults in {directory}\n");

@@ -7,7 +7,7 @@ use crate::config::{
 use crate::files::{InputFile, JobFiles};
 use crate::memory::{available_memory, human, needed_memory};
 use crate::place::place;
-use crate::settings::{BoundsSettings, ExpectSettings, OutputSettings, RunSettings};
+use crate::settings::{BoundsSettings, ExpectSettings, Format, OutputSettings, RunSettings};
 use retrograde_core::registry::{Need, Needs, Parts, schema_of};
 use retrograde_core::{Bounded, Error, Kind, Outputs, Registry, Sampler, Target};
 use schemars::JsonSchema;
@@ -33,6 +33,8 @@ pub struct Plan {
     pub sampler: Arc<dyn Sampler>,
     /// The job with all defaults filled in, as TOML.
     pub resolved: String,
+    /// The same without what changes no bits: threads and what is written where.
+    pub identity: String,
     /// Files that components read.
     pub files: Vec<InputFile>,
 }
@@ -202,6 +204,7 @@ impl Builder<'_> {
         let root = &checked.resolved;
         let run: RunSettings = self.read(root, "")?;
         let output: OutputSettings = self.read_table(root, "output")?;
+        self.check_formats(&output)?;
         let expect: ExpectSettings = self.read_table(root, "expect")?;
         self.check_expect(&expect)?;
         let name = |kind: Kind| {
@@ -249,12 +252,17 @@ impl Builder<'_> {
             .map_err(|e| self.place("sampler", &e))?;
         drop(parts);
         self.check_size(&run, target.as_ref(), sampler.as_ref())?;
-        let resolved = to_toml_text(root).map_err(|e| {
-            self.document.error(vec![Diagnostic::new(
-                None,
-                format!("the job cannot be written: {e}"),
-            )])
-        })?;
+        let text = |root: &Node| {
+            to_toml_text(root).map_err(|e| {
+                let message = format!("the job cannot be written: {e}");
+                self.document.error(vec![Diagnostic::new(None, message)])
+            })
+        };
+        let resolved = text(root)?;
+        let mut what = root.clone();
+        what.remove(&["threads"]);
+        what.remove(&["output"]);
+        let identity = text(&what)?;
         Ok(Plan {
             run,
             output,
@@ -264,6 +272,7 @@ impl Builder<'_> {
             bounded,
             sampler,
             resolved,
+            identity,
             files: self.files.into_read(),
         })
     }
@@ -290,6 +299,19 @@ impl Builder<'_> {
         built
             .map(|b| Some(Arc::new(b)))
             .map_err(|e| self.place("target", &e))
+    }
+
+    /// Refuses a format that this build cannot write.
+    fn check_formats(&self, output: &OutputSettings) -> Result<(), ConfigError> {
+        if cfg!(feature = "zarr") || !output.has(Format::Zarr) {
+            return Ok(());
+        }
+        let place = locate(&self.document.root, "output", "formats");
+        let message = "this build cannot write the format `zarr`";
+        let found = Diagnostic::new(place, message)
+            .label("has `zarr`")
+            .help("leave it out, or build retrograde-job with its feature `zarr`");
+        Err(self.document.error(vec![found]))
     }
 
     /// Refuses known answers that every run, or none, would fit.

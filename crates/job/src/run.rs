@@ -5,10 +5,14 @@ use crate::config::Document;
 use crate::draws::{DrawSet, check_names};
 use crate::error::JobError;
 use crate::files::InputFile;
+use crate::html::Stage;
+use crate::interim::Interim;
 use crate::place::place;
 use crate::plan::Plan;
 use crate::report::{Material, Report};
 use crate::rundir::{RunDir, check_paths, read_report, refused};
+use crate::settings::Format;
+use crate::show::{Preview, write_page};
 use crate::store::{self, Extent, Store};
 use retrograde_core::drive::{Checkpoint, Observer, Started, start};
 use retrograde_core::{Cancel, Counts, Draws, Error, Flag, Level, Registry, Result, Runtime, Sink};
@@ -71,6 +75,8 @@ pub struct Finished {
     pub seconds: f64,
     /// Threads.
     pub threads: usize,
+    /// Some of its draws.
+    pub preview: Preview,
 }
 
 /// `timing.json`: what differs between two runs of the same job.
@@ -210,6 +216,7 @@ pub fn resume(
             report,
             seconds: 0.0,
             threads: 0,
+            preview: Preview::default(),
         });
     }
     match &saved {
@@ -284,9 +291,11 @@ impl Engine {
     ) -> Result<Finished> {
         let Self { mut runtime, log } = self;
         let extent = saved.as_ref().map(|s| s.extent.clone());
+        let interim = Interim::new(dir, plan, extent.as_ref())?;
         let mut recorder = Recorder {
             dir,
             store: Store::open(&dir.file("rows.bin"), plan.target.dim(), extent)?,
+            interim,
             monitor,
             log,
             fraction: None,
@@ -334,7 +343,7 @@ impl Engine {
             drop(written);
             return Err(error);
         }
-        let report = written?;
+        let (report, preview) = written?;
         if report.complete {
             dir.remove_working_files();
         }
@@ -343,6 +352,7 @@ impl Engine {
             report,
             seconds,
             threads: runtime.threads(),
+            preview,
         })
     }
 }
@@ -358,7 +368,12 @@ struct Kept<'a> {
 }
 
 impl Kept<'_> {
-    fn write(&self, runtime: &mut Runtime, gathered: &Gathered, extent: &Extent) -> Result<Report> {
+    fn write(
+        &self,
+        runtime: &mut Runtime,
+        gathered: &Gathered,
+        extent: &Extent,
+    ) -> Result<(Report, Preview)> {
         let counts = runtime.counts().clone();
         let rows = store::read(&self.dir.file("rows.bin"), extent)?;
         let set = DrawSet::new(self.plan, runtime, rows, extent)?;
@@ -374,6 +389,14 @@ impl Kept<'_> {
             log_weights: set.log_weights(),
         });
         set.write(self.dir, self.plan)?;
+        #[cfg(feature = "zarr")]
+        if self.plan.output.has(Format::Zarr) {
+            let zarr = crate::zarr::Zarr::new(&self.dir.file("draws.zarr"), self.plan);
+            zarr.finish(&set, runtime, self.complete)?;
+        }
+        if self.plan.output.has(Format::Html) {
+            write_page(self.dir, self.plan, &report, &set, Stage::Ended)?;
+        }
         let gradients = counts.gradient_evals;
         let timing = Timing {
             sampling_seconds: self.seconds,
@@ -383,7 +406,8 @@ impl Kept<'_> {
         };
         self.dir.write_json("timing.json", &timing)?;
         self.dir.write_json("report.json", &report)?;
-        Ok(report)
+        let preview = Preview::new(&report, &set);
+        Ok((report, preview))
     }
 }
 
@@ -392,6 +416,7 @@ struct Recorder<'a> {
     dir: &'a RunDir,
     store: Store,
     gathered: Gathered,
+    interim: Interim<'a>,
     monitor: &'a mut dyn Monitor,
     log: Receiver<(Level, String)>,
     fraction: Option<f64>,
@@ -422,6 +447,9 @@ impl Recorder<'_> {
             seconds: self.seconds(),
         };
         saved.write(&self.dir.file("checkpoint.bin"))?;
+        if !saved.checkpoint.done {
+            self.interim.show(&saved)?;
+        }
         self.last = Instant::now();
         Ok(())
     }

@@ -210,10 +210,7 @@ impl RunDir {
 
     /// The manifest, after everything it names was found unchanged.
     pub(crate) fn verified(&self) -> std::result::Result<Manifest, JobError> {
-        let name = self.file("manifest.json");
-        let text = std::fs::read(&name).map_err(io_error("cannot read", &name))?;
-        let m: Manifest = serde_json::from_slice(&text)
-            .map_err(|e| refused(&self.path, &format!("manifest.json cannot be read: {e}")))?;
+        let m = read_manifest(&self.path)?;
         if m.layout != LAYOUT || m.program != program() || m.architecture != std::env::consts::ARCH
         {
             return Err(refused(
@@ -261,6 +258,14 @@ fn make(document: &Document, path: &Path) -> std::result::Result<(), JobError> {
             "choose a place that can be written with `-o`",
         )
     })
+}
+
+/// Reads the manifest of a run directory.
+pub(crate) fn read_manifest(directory: &Path) -> std::result::Result<Manifest, JobError> {
+    let name = directory.join("manifest.json");
+    let text = std::fs::read(&name).map_err(io_error("cannot read", &name))?;
+    serde_json::from_slice(&text)
+        .map_err(|e| refused(directory, &format!("manifest.json cannot be read: {e}")))
 }
 
 fn busy(directory: &Path) -> JobError {
@@ -365,10 +370,20 @@ fn clear(path: &Path) -> Result {
             "outputs.npy",
             "log_weights.npy",
             "stats.npy",
+            "report.html",
+            "marginals.svg",
+            "pairs.svg",
+            "trace.svg",
+            "ladder.svg",
+            "weights.svg",
         ];
         let name = name.strip_suffix(".part").unwrap_or(name);
         fixed.contains(&name) || (name.starts_with("cmdstan-") && name.ends_with(".csv"))
     };
+    let store = path.join("draws.zarr");
+    if store.is_dir() {
+        std::fs::remove_dir_all(&store).map_err(io_error("cannot replace", &store))?;
+    }
     let entries = std::fs::read_dir(path).map_err(io_error("cannot read", path))?;
     for entry in entries.flatten() {
         if entry.file_name().to_str().is_some_and(ours) {

@@ -11,5 +11,6 @@ mod memory;
 mod new;
 mod output;
 mod output_directory;
+mod report;
 mod results;
 mod stopping;
