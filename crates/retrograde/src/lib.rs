@@ -44,7 +44,7 @@ pub use run::{LogZ, Progress, Run, RunResult};
 pub mod prelude {
     pub use crate::run::{LogZ, Progress, Run, RunResult};
     pub use retrograde_core::{BatchTarget, Bounded, Cancel, PointTarget, Target};
-    pub use retrograde_samplers::{Hmc, Mala, Smc, Ula};
+    pub use retrograde_samplers::{AnnealedLangevin, Baoab, Dilation, Hmc, Mala, Smc, Ula};
 }
 
 /// All built-in components.
