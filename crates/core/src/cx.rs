@@ -3,7 +3,7 @@
 use crate::counts::{Counts, Failure};
 use crate::rows::{BLOCK, RowSplit};
 use crate::stream::{Key, Stream};
-use crate::{Error, Result, Score, Target, Threading, Times, Traits};
+use crate::{Error, Result, Score, SimdLevel, Target, Threading, Times, Traits};
 use ndarray::{ArrayView2, ArrayViewMut1, ArrayViewMut2};
 use rand_distr::{Distribution, Open01, StandardNormal};
 use std::sync::Mutex;
@@ -29,6 +29,8 @@ pub trait Services: Sync {
     fn log(&self, level: Level, message: &str);
     /// Threads that [`fan_out`](Services::fan_out) may use, ≥ 1.
     fn threads(&self) -> usize;
+    /// Vector instructions that kernels use.
+    fn simd(&self) -> SimdLevel;
     /// Calls `job(i)` once for every i below `jobs`, in any order, on any threads, and returns
     /// when all are done.
     fn fan_out(&self, jobs: usize, job: &(dyn Fn(usize) + Sync));
@@ -254,6 +256,12 @@ impl<'a> Cx<'a> {
     #[must_use]
     pub fn threads(&self) -> usize {
         self.shared.services.threads()
+    }
+
+    /// Vector instructions that kernels use, so that a run's results do not depend on the machine.
+    #[must_use]
+    pub fn simd(&self) -> SimdLevel {
+        self.shared.services.simd()
     }
 
     // ---- fan-out --------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 use crate::counts::Counts;
 use crate::cx::{Cx, Level, Local, Services, Shared};
 use crate::stream::Key;
-use crate::{Error, Result};
+use crate::{Error, Result, SimdLevel};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -40,6 +40,7 @@ struct HostServices {
     pool: Option<rayon::ThreadPool>,
     cancel: Cancel,
     log: Option<Log>,
+    simd: SimdLevel,
 }
 
 impl Services for HostServices {
@@ -57,6 +58,10 @@ impl Services for HostServices {
         self.pool
             .as_ref()
             .map_or(1, rayon::ThreadPool::current_num_threads)
+    }
+
+    fn simd(&self) -> SimdLevel {
+        self.simd
     }
 
     fn fan_out(&self, jobs: usize, job: &(dyn Fn(usize) + Sync)) {
@@ -80,13 +85,15 @@ impl std::fmt::Debug for Runtime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Runtime")
             .field("threads", &self.services.threads())
+            .field("simd", &self.services.simd)
             .field("key", &self.key)
             .finish_non_exhaustive()
     }
 }
 
 impl Runtime {
-    /// A runtime for `seed` on `threads` threads; 0 = all that the machine has.
+    /// A runtime for `seed` on `threads` threads; 0 = all that the machine has. Kernels use the best
+    /// vector instructions of the machine.
     ///
     /// # Errors
     /// [`Error::Memory`] when the threads cannot be started.
@@ -110,6 +117,7 @@ impl Runtime {
                 pool,
                 cancel: Cancel::default(),
                 log: None,
+                simd: SimdLevel::best(),
             },
             key: Key::from_seed(seed),
             local: Local::default(),
@@ -122,6 +130,13 @@ impl Runtime {
     #[must_use]
     pub fn with_cancel(mut self, cancel: Cancel) -> Self {
         self.services.cancel = cancel;
+        self
+    }
+
+    /// Makes kernels use those vector instructions, for the same bits on unequal machines.
+    #[must_use]
+    pub fn with_simd(mut self, level: SimdLevel) -> Self {
+        self.services.simd = level;
         self
     }
 
@@ -142,6 +157,12 @@ impl Runtime {
     #[must_use]
     pub fn threads(&self) -> usize {
         self.services.threads()
+    }
+
+    /// Vector instructions that kernels use.
+    #[must_use]
+    pub fn simd(&self) -> SimdLevel {
+        self.services.simd
     }
 
     /// Evaluations so far.
