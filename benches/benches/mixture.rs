@@ -6,7 +6,7 @@
 //! if they were not exactly 0. At the near modes every component has weight.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use ndarray::{Array1, Array2, Array3, ArrayView2};
+use ndarray::{Array1, Array2, Array3, ArrayView2, Axis};
 use retrograde::core::{ExactSampler, GaussianMixture, Runtime, SimdLevel, Target};
 use std::hint::black_box;
 use std::time::Instant;
@@ -58,25 +58,14 @@ impl Idiomatic {
 
     fn eval(&self, x: ArrayView2<'_, f64>, l: &mut Array1<f64>, g: &mut Array2<f64>) {
         for (i, x) in x.rows().into_iter().enumerate() {
-            let mut w: Array1<f64> = self
-                .means
-                .rows()
-                .into_iter()
-                .zip(&self.constants)
-                .map(|(m, c)| {
-                    let e = &x - &m;
-                    c - 0.5 * self.precision * e.dot(&e)
-                })
-                .collect();
-            let max = w.fold(f64::NEG_INFINITY, |a, b| a.max(*b));
-            w.mapv_inplace(|v| (v - max).exp());
+            let e = &self.means - &x;
+            let q = (&e * &e).sum_axis(Axis(1));
+            let v = &self.constants - &(q * (0.5 * self.precision));
+            let max = v.fold(f64::NEG_INFINITY, |a, b| a.max(*b));
+            let w = v.mapv(|v| (v - max).exp());
             let sum = w.sum();
             l[i] = max + sum.ln();
-            let mut score = Array1::zeros(x.len());
-            for (w, m) in w.iter().zip(self.means.rows()) {
-                score.scaled_add(-w / sum * self.precision, &(&x - &m));
-            }
-            g.row_mut(i).assign(&score);
+            g.row_mut(i).assign(&(w.dot(&e) * (self.precision / sum)));
         }
     }
 }

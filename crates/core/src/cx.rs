@@ -270,14 +270,25 @@ impl<'a> Cx<'a> {
     /// rows each), spread over the threads. The block's context continues this one's random
     /// streams, so the split changes no bits; the range tells which rows the block holds.
     ///
+    /// A block may evaluate a target or a score, if that may be called from any thread: what is done
+    /// with the values then finds them in the cache.
+    ///
     /// # Errors
-    /// The error of the first block (in row order) that had one.
+    /// The error of the first block (in row order) that had one; [`Error::NonFinite`] when
+    /// evaluations in the blocks failed, as of [`eval_target`](Cx::eval_target).
     pub fn rows<P, F>(&mut self, n: usize, parts: P, work: F) -> Result
     where
         P: RowSplit + Send,
         F: Fn(&mut Cx<'_>, std::ops::Range<usize>, P) -> Result + Sync,
     {
-        self.spread(n, BLOCK, usize::MAX, parts, work)
+        let failed = self.local.counts.failed;
+        self.spread(n, BLOCK, usize::MAX, parts, work)?;
+        let first = self.local.counts.first_failure.as_ref();
+        let score = first.is_some_and(|f| f.what == "score");
+        if self.local.counts.failed == failed {
+            return Ok(());
+        }
+        self.check_failures(if score { "score" } else { "target" })
     }
 
     /// Blocks of at most `unit` rows in at most `max_jobs` contiguous jobs.
@@ -436,7 +447,7 @@ impl<'a> Cx<'a> {
             n,
             traits,
             (x, log_density, gradient),
-            |cx, range, (x, mut l, mut g)| {
+            |cx, _, (x, mut l, mut g)| {
                 let rows = x.nrows() as u64;
                 let counts = &mut cx.local.counts;
                 counts.rows += rows;
@@ -448,7 +459,7 @@ impl<'a> Cx<'a> {
                     l.as_mut().map(|v| v.view_mut()),
                     g.as_mut().map(|v| v.view_mut()),
                 )?;
-                cx.settle_target(range.start, x, l, g);
+                cx.settle_target(x, l, g);
                 Ok(())
             },
         )?;
@@ -497,7 +508,7 @@ impl<'a> Cx<'a> {
                 if !all_finite(row.as_slice()) && row.iter().any(|v| !v.is_finite()) {
                     row.fill(0.0);
                     if x.row(r).iter().all(|v| v.is_finite()) {
-                        cx.fail("score", range.start + r, Some(times.at(r)));
+                        cx.fail("score", r, Some(times.at(r)));
                     }
                 }
             }
@@ -558,7 +569,6 @@ impl<'a> Cx<'a> {
     /// Makes values that are not finite harmless, and counts those the target is to blame for.
     fn settle_target(
         &mut self,
-        row0: usize,
         x: ArrayView2<'_, f64>,
         log_density: Option<ArrayViewMut1<'_, f64>>,
         gradient: Option<ArrayViewMut2<'_, f64>>,
@@ -594,12 +604,13 @@ impl<'a> Cx<'a> {
             if let Some(what) = failed
                 && x.row(r).iter().all(|v| v.is_finite())
             {
-                self.fail(what, row0 + r, None);
+                self.fail(what, r, None);
             }
         }
     }
 
     fn fail(&mut self, what: &str, row: usize, t: Option<f64>) {
+        let row = self.row0 + row;
         let counts = &mut self.local.counts;
         counts.failed += 1;
         if counts.first_failure.is_none() {
@@ -656,10 +667,18 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// A NaN or an infinity times 0 is NaN, which stays in the sum: one pass without branches. False for
-/// values that are not dense in memory, which only costs a closer look.
+/// A NaN or an infinity times 0 is NaN, which stays in the sum: one pass without branches, in sums
+/// enough to hide the latency of one. False for values that are not dense in memory, which only costs
+/// a closer look.
 fn all_finite(values: Option<&[f64]>) -> bool {
-    values.is_some_and(|v| v.iter().fold(0.0, |s, x| s + x * 0.0) == 0.0)
+    values.is_some_and(|v| {
+        let (chunks, rest) = v.as_chunks::<16>();
+        let mut sums = [0.0; 16];
+        for chunk in chunks {
+            sums.iter_mut().zip(chunk).for_each(|(s, x)| *s += x * 0.0);
+        }
+        sums.iter().chain(rest).fold(0.0, |s, x| s + x * 0.0) == 0.0
+    })
 }
 
 /// Fills `out` with the rows from `row` on.

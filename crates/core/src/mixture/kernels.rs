@@ -163,8 +163,7 @@ pub(super) fn evaluate<S: Simd, F: Form>(
             }
         }
         if let Some(out) = &mut gradient {
-            scale(s, g, sum.reciprocal_or_zero(s));
-            unpack(s, g, row, out);
+            unpack(s, g, sum.reciprocal_or_zero(s), row, out);
         }
     }
 }
@@ -198,8 +197,7 @@ pub(super) fn responsibilities<S: Simd, F: Form>(
             sum = sum + p;
             p.store(v);
         }
-        scale(s, weights, sum.reciprocal_or_zero(s));
-        unpack(s, weights, row, out);
+        unpack(s, weights, sum.reciprocal_or_zero(s), row, out);
     }
 }
 

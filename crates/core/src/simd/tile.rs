@@ -113,55 +113,107 @@ operator!(Add, add, +);
 operator!(Sub, sub, -);
 operator!(Mul, mul, *);
 
-/// Puts the rows of `x` from `first` on, as many as there are and fit, into a tile (d columns). The last row
-/// is repeated where there are too few, so that no lane does what no row does.
+/// The most lanes that a vector has.
+const LANES: usize = 8;
+
+/// Transposes a square of as many vectors as a vector has lanes. Interleaving the first half with
+/// the second moves the highest bit of a row's number to the lowest of a column's; done for every
+/// bit, that is the transpose.
 #[inline(always)]
-pub(crate) fn pack<S: Simd>(_: S, x: &ArrayView2<'_, f64>, first: usize, tile: &mut [f64]) {
+fn transpose<S: Simd>(mut square: [S::f64s; LANES]) -> [S::f64s; LANES] {
+    let l = S::f64s::LEN;
+    for _ in 0..l.trailing_zeros() {
+        let before = square;
+        for i in 0..l / 2 {
+            (square[2 * i], square[2 * i + 1]) = before[i].interleave(before[i + l / 2]);
+        }
+    }
+    square
+}
+
+/// Puts the rows of `x` from `first` on, as many as there are and fit, into a tile (d columns). The
+/// last row is repeated where there are too few, so that no lane does what no row does.
+#[inline(always)]
+pub(crate) fn pack<S: Simd>(s: S, x: &ArrayView2<'_, f64>, first: usize, tile: &mut [f64]) {
     let (n, d) = x.dim();
-    let w = width::<S>();
-    for lane in 0..w {
-        let i = (first + lane).min(n - 1);
-        let columns = tile.chunks_exact_mut(w);
-        if let Some(row) = x.as_slice().and_then(|x| x.get(i * d..(i + 1) * d)) {
-            columns.zip(row).for_each(
-                #[inline(always)]
-                |(c, v)| c[lane] = *v,
-            );
-        } else {
-            columns.zip(x.row(i)).for_each(
-                #[inline(always)]
-                |(c, v)| c[lane] = *v,
-            );
+    let (l, w) = (S::f64s::LEN, width::<S>());
+    let Some(all) = x.as_slice() else {
+        for lane in 0..w {
+            let row = x.row((first + lane).min(n - 1));
+            for (column, v) in tile.chunks_exact_mut(w).zip(row) {
+                column[lane] = *v;
+            }
+        }
+        return;
+    };
+    let squares = d / l * l;
+    for half in 0..2 {
+        let mut rows = [all; LANES];
+        for (lane, row) in rows.iter_mut().enumerate().take(l) {
+            let i = (first + half * l + lane).min(n - 1);
+            *row = &all[i * d..][..d];
+        }
+        for j in (0..squares).step_by(l) {
+            let mut square = [S::f64s::splat(s, 0.0); LANES];
+            for lane in 0..l {
+                square[lane] = S::f64s::from_slice(s, &rows[lane][j..j + l]);
+            }
+            let square = transpose::<S>(square);
+            for column in 0..l {
+                square[column].store_slice(&mut tile[(j + column) * w + half * l..][..l]);
+            }
+        }
+        for j in squares..d {
+            for lane in 0..l {
+                tile[j * w + half * l + lane] = rows[lane][j];
+            }
         }
     }
 }
 
-/// Puts the rows of a tile into those of `out` from `first` on, as many as there are.
+/// Puts the rows of a tile, each times its `factor`, into those of `out` from `first` on, as many
+/// as there are.
 #[inline(always)]
 pub(crate) fn unpack<S: Simd>(
-    _: S,
-    tile: &[f64],
+    s: S,
+    tile: &mut [f64],
+    factor: Pair<S>,
     first: usize,
     out: &mut ArrayViewMut2<'_, f64>,
 ) {
     let (n, d) = out.dim();
-    let w = width::<S>();
-    for lane in 0..w.min(n - first) {
-        let i = first + lane;
-        let columns = tile.chunks_exact(w);
-        if let Some(row) = out
-            .as_slice_mut()
-            .and_then(|x| x.get_mut(i * d..(i + 1) * d))
-        {
-            row.iter_mut().zip(columns).for_each(
-                #[inline(always)]
-                |(v, c)| *v = c[lane],
-            );
-        } else {
-            out.row_mut(i).into_iter().zip(columns).for_each(
-                #[inline(always)]
-                |(v, c)| *v = c[lane],
-            );
+    let (l, w) = (S::f64s::LEN, width::<S>());
+    let lanes = w.min(n - first);
+    let squares = if out.is_standard_layout() { d / l * l } else { 0 };
+    for column in tile[squares * w..].chunks_exact_mut(w) {
+        (Pair::load(s, column) * factor).store(column);
+    }
+    let Some(all) = out.as_slice_mut() else {
+        for lane in 0..lanes {
+            for (v, column) in out.row_mut(first + lane).into_iter().zip(tile.chunks_exact(w)) {
+                *v = column[lane];
+            }
+        }
+        return;
+    };
+    for half in 0..2 {
+        let lanes = lanes.saturating_sub(half * l).min(l);
+        let rows = &mut all[(first + half * l).min(n) * d..];
+        for j in (0..squares).step_by(l) {
+            let mut square = [S::f64s::splat(s, 0.0); LANES];
+            for column in 0..l {
+                let at = &tile[(j + column) * w + half * l..][..l];
+                square[column] = S::f64s::from_slice(s, at) * factor.0[half];
+            }
+            let square = transpose::<S>(square);
+            for lane in 0..lanes {
+                square[lane].store_slice(&mut rows[lane * d + j..][..l]);
+            }
+        }
+        for lane in 0..lanes {
+            for j in squares..d {
+                rows[lane * d + j] = tile[j * w + half * l + lane];
+            }
         }
     }
 }
