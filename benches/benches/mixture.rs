@@ -21,8 +21,12 @@ fn mixture(d: usize, half: f64, variance: f64) -> GaussianMixture {
         .expect("one thread")
         .enter("modes", 0, |cx| cx.fill_uniform(means.view_mut()));
     means.mapv_inplace(|u| half * (2.0 * u - 1.0));
-    GaussianMixture::isotropic(Array1::ones(MODES), means, Array1::from_elem(MODES, variance))
-        .expect("the numbers are right")
+    GaussianMixture::isotropic(
+        Array1::ones(MODES),
+        means,
+        Array1::from_elem(MODES, variance),
+    )
+    .expect("the numbers are right")
 }
 
 /// Points around all modes: draws, moved by normals.
@@ -31,10 +35,12 @@ fn points(mixture: &GaussianMixture) -> Array2<f64> {
         Array2::zeros((POINTS, mixture.dim())),
         Array2::zeros((POINTS, mixture.dim())),
     );
-    Runtime::new(8, 1).expect("one thread").enter("points", 0, |cx| {
-        mixture.sample(cx, x.view_mut()).expect("it has draws");
-        cx.fill_normal(z.view_mut());
-    });
+    Runtime::new(8, 1)
+        .expect("one thread")
+        .enter("points", 0, |cx| {
+            mixture.sample(cx, x.view_mut()).expect("it has draws");
+            cx.fill_normal(z.view_mut());
+        });
     x + z
 }
 
@@ -138,7 +144,11 @@ fn against_ndarray(c: &mut Criterion) {
             table.push(format!(
                 "{}, {level}: ndarray {theirs:.2} ms, here {ours:.2} ms, ratio {ratio:.1}{}",
                 case.name,
-                if best { format!(" (promised {})", case.promised) } else { String::new() },
+                if best {
+                    format!(" (promised {})", case.promised)
+                } else {
+                    String::new()
+                },
             ));
             assert_close(&l, &l2, &g, &g2);
         }
@@ -160,12 +170,22 @@ fn forms(c: &mut Criterion) {
         let (w, means) = (isotropic.weights().clone(), isotropic.means().clone());
         let v = Array2::from_shape_fn((MODES, d), |(k, j)| 0.5 + ((k + j) % 7) as f64 / 7.0);
         let dense = Array3::from_shape_fn((MODES, d, d), |(k, i, j)| {
-            if i == j { v[(k, i)] + 1.0 } else { 1.0 / (2 + i.abs_diff(j)) as f64 }
+            if i == j {
+                v[(k, i)] + 1.0
+            } else {
+                1.0 / (2 + i.abs_diff(j)) as f64
+            }
         });
         let forms = [
             ("isotropic", isotropic),
-            ("diagonal", GaussianMixture::diagonal(w.clone(), means.clone(), v).expect("right")),
-            ("dense", GaussianMixture::dense(w, means, dense).expect("right")),
+            (
+                "diagonal",
+                GaussianMixture::diagonal(w.clone(), means.clone(), v).expect("right"),
+            ),
+            (
+                "dense",
+                GaussianMixture::dense(w, means, dense).expect("right"),
+            ),
         ];
         let mut group = c.benchmark_group(format!("forms d = {d}"));
         let n = if d == 2 { POINTS } else { POINTS / 10 };

@@ -11,7 +11,9 @@ use crate::report::{Material, Report};
 use crate::rundir::{RunDir, read_report, refused};
 use crate::store::{self, Extent, Store};
 use retrograde_core::drive::{Checkpoint, Observer, Started, start};
-use retrograde_core::{Cancel, Counts, Draws, Error, Flag, Level, Registry, Result, Runtime, Sink};
+use retrograde_core::{
+    Cancel, Counts, Draws, Error, Flag, Level, Registry, Result, Runtime, SimdLevel, Sink,
+};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
@@ -58,6 +60,8 @@ pub struct Options {
     pub cancel: Cancel,
     /// Threads in place of the job's, when resuming; changes no bits.
     pub threads: Option<usize>,
+    /// Vector instructions; part of what decides the bits. A resumed run keeps those it began with.
+    pub simd: SimdLevel,
 }
 
 /// A run that ended, complete or stopped.
@@ -108,7 +112,7 @@ pub fn run(
     check_names(plan)?;
     RunDir::check_free(document, plan, options.force)?;
     // The sampler's own checks come before the directory, which may replace an earlier run's.
-    let mut engine = Engine::new(plan, options)?;
+    let mut engine = Engine::new(plan, options, options.simd)?;
     let started = start(
         plan.sampler.as_ref(),
         &mut engine.runtime,
@@ -117,7 +121,7 @@ pub fn run(
     )
     .map_err(|e| start_error(document, base, e))?;
     let dir = RunDir::create(document, plan, name, options.force)?;
-    dir.begin(plan, source, base)?;
+    dir.begin(plan, source, base, options.simd)?;
     engine.execute(&dir, plan, started, None, monitor)
 }
 
@@ -160,7 +164,7 @@ pub fn resume(
     monitor: &mut dyn Monitor,
 ) -> std::result::Result<Finished, JobError> {
     let dir = RunDir::open(directory)?;
-    let manifest = dir.verified()?;
+    let (manifest, simd) = dir.verified()?;
     let document = Document::read(&dir.file("job.toml"))?;
     let plan = Plan::new(&document, registry, &manifest.base)?;
     if plan.files != manifest.files {
@@ -210,7 +214,7 @@ pub fn resume(
             monitor.message(Level::Info, &text);
         }
     }
-    let mut engine = Engine::new(&plan, options)?;
+    let mut engine = Engine::new(&plan, options, simd)?;
     // Without a state the run begins anew, and so do its draws.
     let saved = saved.filter(|s| s.checkpoint.goes_on());
     let started = start(
@@ -229,11 +233,12 @@ struct Engine {
 }
 
 impl Engine {
-    fn new(plan: &Plan, options: &Options) -> Result<Self> {
+    fn new(plan: &Plan, options: &Options, simd: SimdLevel) -> Result<Self> {
         let threads = options.threads.unwrap_or(plan.run.threads);
         let (send, log) = std::sync::mpsc::channel();
         let runtime = Runtime::new(plan.run.seed, threads)?
             .with_cancel(options.cancel.clone())
+            .with_simd(simd)
             .with_log(move |level, text| {
                 let _ = send.send((level, text.to_owned()));
             });
@@ -345,6 +350,7 @@ impl Kept<'_> {
         let set = DrawSet::new(self.plan, runtime, rows, extent)?;
         let report = Report::new(&Material {
             plan: self.plan,
+            simd: runtime.simd(),
             complete: self.complete,
             failure: self.failure.as_deref(),
             steps: self.steps,

@@ -43,7 +43,7 @@ pub use run::{LogZ, Run, RunResult};
 /// What a program that samples its own density needs.
 pub mod prelude {
     pub use crate::run::{LogZ, Run, RunResult};
-    pub use retrograde_core::{BatchTarget, Bounded, Cancel, PointTarget, Target};
+    pub use retrograde_core::{BatchTarget, Bounded, Cancel, PointTarget, SimdLevel, Target};
     pub use retrograde_samplers::{Hmc, Mala, Smc, Ula};
 }
 

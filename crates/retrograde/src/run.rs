@@ -4,7 +4,7 @@ use ndarray::{Array2, Array3, ArrayView2};
 use retrograde_core::drive::drive;
 use retrograde_core::registry::{Folder, Parts};
 use retrograde_core::{
-    Build, Cancel, Collected, Counts, Error, Flag, Result, Runtime, Sampler, Target,
+    Build, Cancel, Collected, Counts, Error, Flag, Result, Runtime, Sampler, SimdLevel, Target,
 };
 use retrograde_metrics::{CoordinateSummary, summarise};
 use std::sync::Arc;
@@ -16,6 +16,7 @@ pub struct Run {
     draws: usize,
     seed: u64,
     threads: usize,
+    simd: SimdLevel,
     cancel: Cancel,
 }
 
@@ -44,6 +45,7 @@ impl Run {
             draws: 4000,
             seed: 0,
             threads: 0,
+            simd: SimdLevel::best(),
             cancel: Cancel::default(),
         }
     }
@@ -78,6 +80,14 @@ impl Run {
         self
     }
 
+    /// Vector instructions, the best of the machine if none are set. They decide the last bits of
+    /// results: [`SimdLevel::baseline`] gives the same ones on unequal machines.
+    #[must_use]
+    pub fn simd(mut self, level: SimdLevel) -> Self {
+        self.simd = level;
+        self
+    }
+
     /// A flag that stops the run between two steps.
     #[must_use]
     pub fn cancel(mut self, cancel: Cancel) -> Self {
@@ -97,7 +107,9 @@ impl Run {
             given: "missing".into(),
             allowed: "set with `.sampler(..)`".into(),
         })??;
-        let mut runtime = Runtime::new(self.seed, self.threads)?.with_cancel(self.cancel);
+        let mut runtime = Runtime::new(self.seed, self.threads)?
+            .with_cancel(self.cancel)
+            .with_simd(self.simd);
         let mut collected = Collected::new(self.target.dim());
         let outcome = drive(
             sampler.as_ref(),

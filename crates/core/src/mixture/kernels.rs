@@ -16,7 +16,10 @@ const CHUNK: usize = 128;
 /// Rows of a tile at the widest level.
 const WIDEST: usize = 16;
 /// Where log density and gradient are to go.
-type Outputs<'a> = (Option<ArrayViewMut1<'a, f64>>, Option<ArrayViewMut2<'a, f64>>);
+type Outputs<'a> = (
+    Option<ArrayViewMut1<'a, f64>>,
+    Option<ArrayViewMut2<'a, f64>>,
+);
 
 /// What a mixture is made of: see the fields of [`GaussianMixture`](super::GaussianMixture).
 #[derive(Clone, Copy)]
@@ -87,7 +90,9 @@ impl Active<'_> {
     /// Place in the chunk, and column of weights, of each.
     #[inline(always)]
     fn iter<S: Simd>(&self) -> impl Iterator<Item = (&u32, &[f64])> {
-        self.places.iter().zip(self.weights.chunks_exact(width::<S>()))
+        self.places
+            .iter()
+            .zip(self.weights.chunks_exact(width::<S>()))
     }
 }
 
@@ -163,7 +168,8 @@ pub(super) fn evaluate<S: Simd, F: Form>(
             }
         }
         if let Some(out) = &mut gradient {
-            unpack(s, g, sum.reciprocal_or_zero(s), row, out);
+            scale(s, g, sum.reciprocal_or_zero(s));
+            unpack(s, g, row, out);
         }
     }
 }
@@ -197,7 +203,8 @@ pub(super) fn responsibilities<S: Simd, F: Form>(
             sum = sum + p;
             p.store(v);
         }
-        unpack(s, weights, sum.reciprocal_or_zero(s), row, out);
+        scale(s, weights, sum.reciprocal_or_zero(s));
+        unpack(s, weights, row, out);
     }
 }
 
@@ -211,11 +218,12 @@ fn largest<S: Simd>(s: S, tile: &[f64], mut max: Pair<S>) -> Pair<S> {
     max
 }
 
-/// Multiplies all columns of a tile by `factor`.
+/// Multiplies all columns of a tile by `factor`; what is multiplied by 0 becomes 0 even where it is not
+/// finite, as the pull of a component without weight on a row at infinity.
 #[inline(always)]
 fn scale<S: Simd>(s: S, tile: &mut [f64], factor: Pair<S>) {
     for v in tile.chunks_exact_mut(width::<S>()) {
-        (Pair::load(s, v) * factor).store(v);
+        factor.mul_or_zero(s, Pair::load(s, v)).store(v);
     }
 }
 
@@ -274,14 +282,24 @@ impl<const DIAGONAL: bool> Axes<DIAGONAL> {
             let x = Pair::load(s, x);
             for b in 0..B {
                 let e = x - Pair::splat(s, means[b][j]);
-                let fe = if DIAGONAL { e * Pair::splat(s, factors[b][j]) } else { e };
+                let fe = if DIAGONAL {
+                    e * Pair::splat(s, factors[b][j])
+                } else {
+                    e
+                };
                 sums[b] = e.mul_add(fe, sums[b]);
             }
         }
         for b in 0..B {
-            let factor = if DIAGONAL { -0.5 } else { -0.5 * c.inverses[k + b] };
+            let factor = if DIAGONAL {
+                -0.5
+            } else {
+                -0.5 * c.inverses[k + b]
+            };
             let (factor, constant) = (Pair::splat(s, factor), Pair::splat(s, c.constants[k + b]));
-            sums[b].mul_add(factor, constant).store(&mut out[b * w..][..w]);
+            sums[b]
+                .mul_add(factor, constant)
+                .store(&mut out[b * w..][..w]);
         }
     }
 
@@ -305,9 +323,17 @@ impl<const DIAGONAL: bool> Axes<DIAGONAL> {
             let p = Pair::load(s, p);
             let at = (active.first + *place as usize) * d + j;
             let means = &c.means[at..][..B];
-            let factors = if DIAGONAL { &c.inverses[at..][..B] } else { means };
+            let factors = if DIAGONAL {
+                &c.inverses[at..][..B]
+            } else {
+                means
+            };
             for b in 0..B {
-                let p = if DIAGONAL { p * Pair::splat(s, factors[b]) } else { p };
+                let p = if DIAGONAL {
+                    p * Pair::splat(s, factors[b])
+                } else {
+                    p
+                };
                 sums[b] = p.mul_add(Pair::splat(s, means[b]) - columns[b], sums[b]);
             }
         }
@@ -382,7 +408,14 @@ pub(super) struct Dense;
 impl Dense {
     /// `B` rows of y at once; the columns of `e` are those of x − m.
     #[inline(always)]
-    fn whitened<S: Simd, const B: usize>(s: S, factor: &[f64], d: usize, i: usize, e: &[f64], y: &mut [f64]) {
+    fn whitened<S: Simd, const B: usize>(
+        s: S,
+        factor: &[f64],
+        d: usize,
+        i: usize,
+        e: &[f64],
+        y: &mut [f64],
+    ) {
         let w = width::<S>();
         let mut sums = [Pair::splat(s, 0.0); B];
         let mut rows = [factor; B];
@@ -409,7 +442,14 @@ impl Dense {
 
     /// `B` columns of g at once: g ← g + L⁻ᵀ u, u = −w y.
     #[inline(always)]
-    fn pulled<S: Simd, const B: usize>(s: S, factor: &[f64], d: usize, j: usize, u: &[f64], g: &mut [f64]) {
+    fn pulled<S: Simd, const B: usize>(
+        s: S,
+        factor: &[f64],
+        d: usize,
+        j: usize,
+        u: &[f64],
+        g: &mut [f64],
+    ) {
         let w = width::<S>();
         let mut sums = [Pair::splat(s, 0.0); B];
         for b in 0..B {
@@ -454,10 +494,18 @@ impl Form for Dense {
     ) {
         let (d, w) = (c.d, width::<S>());
         let fours = d / 4 * 4;
-        for (k, (out, y)) in out.chunks_exact_mut(w).zip(kept.chunks_exact_mut(d * w)).enumerate() {
+        for (k, (out, y)) in out
+            .chunks_exact_mut(w)
+            .zip(kept.chunks_exact_mut(d * w))
+            .enumerate()
+        {
             let k = first + k;
             let factor = &c.inverses[k * d * d..][..d * d];
-            for ((e, x), m) in work.chunks_exact_mut(w).zip(x.chunks_exact(w)).zip(c.mean(k)) {
+            for ((e, x), m) in work
+                .chunks_exact_mut(w)
+                .zip(x.chunks_exact(w))
+                .zip(c.mean(k))
+            {
                 (Pair::load(s, x) - Pair::splat(s, *m)).store(e);
             }
             for i in (0..fours).step_by(4) {

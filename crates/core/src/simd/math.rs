@@ -113,8 +113,6 @@ pub(crate) fn ln<S: Simd>(s: S, x: S::f64s) -> S::f64s {
     let small = (half_square + p).mul_add(ratio, e * LN_2_LOW);
     let y = e.mul_add(LN_2_HIGH, f - (half_square - small));
     let y = x.simd_eq(f64::INFINITY).select(x, y);
-    let y = x
-        .simd_eq(0.0)
-        .select(constant(f64::NEG_INFINITY), y);
+    let y = x.simd_eq(0.0).select(constant(f64::NEG_INFINITY), y);
     x.simd_ge(0.0).select(y, constant(f64::NAN))
 }

@@ -117,6 +117,13 @@ impl SimdLevel {
     }
 }
 
+/// The best level of the machine.
+impl Default for SimdLevel {
+    fn default() -> Self {
+        Self::best()
+    }
+}
+
 impl PartialEq for SimdLevel {
     fn eq(&self, other: &Self) -> bool {
         self.name() == other.name()

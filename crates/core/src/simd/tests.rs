@@ -33,7 +33,10 @@ fn exp_is_within_two_units_in_the_last_place() {
 fn ln_is_within_two_units_in_the_last_place() {
     for level in SimdLevel::available() {
         let tiny: Vec<f64> = (1..100_000u64).map(|i| f64::from_bits(i * i * i)).collect();
-        let all: Vec<f64> = spread(-1022.0, 1023.999).into_iter().map(f64::exp2).collect();
+        let all: Vec<f64> = spread(-1022.0, 1023.999)
+            .into_iter()
+            .map(f64::exp2)
+            .collect();
         for (what, x) in [
             ("all", all),
             ("around 1", spread(0.5, 2.0)),
@@ -59,7 +62,10 @@ fn special_values() {
             exp_in_place(level, &mut v);
             v[0]
         };
-        assert_eq!((exp(0.0), exp(-0.0), exp(inf), exp(-inf)), (1.0, 1.0, inf, 0.0));
+        assert_eq!(
+            (exp(0.0), exp(-0.0), exp(inf), exp(-inf)),
+            (1.0, 1.0, inf, 0.0)
+        );
         assert_eq!((exp(1e300), exp(-1e300)), (inf, 0.0));
         // The last finite result and the next; the last one above the floor, and below it.
         let top = 709.782_712_893_384f64;
@@ -79,8 +85,15 @@ fn special_values() {
             ln_in_place(level, &mut v);
             v[0]
         };
-        assert_eq!((ln(1.0), ln(0.0), ln(-0.0), ln(inf)), (0.0, -inf, -inf, inf));
-        assert!([-1.0, -inf, f64::NAN, -1e-310].iter().all(|x| ln(*x).is_nan()));
+        assert_eq!(
+            (ln(1.0), ln(0.0), ln(-0.0), ln(inf)),
+            (0.0, -inf, -inf, inf)
+        );
+        assert!(
+            [-1.0, -inf, f64::NAN, -1e-310]
+                .iter()
+                .all(|x| ln(*x).is_nan())
+        );
     }
 }
 

@@ -61,7 +61,10 @@ impl<S: Simd> Pair<S> {
 
     #[inline(always)]
     pub(crate) fn exp_weight(self, s: S) -> Self {
-        Self([math::exp_weight(s, self.0[0]), math::exp_weight(s, self.0[1])])
+        Self([
+            math::exp_weight(s, self.0[0]),
+            math::exp_weight(s, self.0[1]),
+        ])
     }
 
     #[inline(always)]
@@ -171,31 +174,25 @@ pub(crate) fn pack<S: Simd>(s: S, x: &ArrayView2<'_, f64>, first: usize, tile: &
     }
 }
 
-/// Puts the rows of a tile, each times its `factor`, into those of `out` from `first` on, as many
-/// as there are.
+/// Puts the rows of a tile into those of `out` from `first` on, as many as there are.
 #[inline(always)]
-pub(crate) fn unpack<S: Simd>(
-    s: S,
-    tile: &mut [f64],
-    factor: Pair<S>,
-    first: usize,
-    out: &mut ArrayViewMut2<'_, f64>,
-) {
+pub(crate) fn unpack<S: Simd>(s: S, tile: &[f64], first: usize, out: &mut ArrayViewMut2<'_, f64>) {
     let (n, d) = out.dim();
     let (l, w) = (S::f64s::LEN, width::<S>());
     let lanes = w.min(n - first);
-    let squares = if out.is_standard_layout() { d / l * l } else { 0 };
-    for column in tile[squares * w..].chunks_exact_mut(w) {
-        (Pair::load(s, column) * factor).store(column);
-    }
     let Some(all) = out.as_slice_mut() else {
         for lane in 0..lanes {
-            for (v, column) in out.row_mut(first + lane).into_iter().zip(tile.chunks_exact(w)) {
+            for (v, column) in out
+                .row_mut(first + lane)
+                .into_iter()
+                .zip(tile.chunks_exact(w))
+            {
                 *v = column[lane];
             }
         }
         return;
     };
+    let squares = d / l * l;
     for half in 0..2 {
         let lanes = lanes.saturating_sub(half * l).min(l);
         let rows = &mut all[(first + half * l).min(n) * d..];
@@ -203,7 +200,7 @@ pub(crate) fn unpack<S: Simd>(
             let mut square = [S::f64s::splat(s, 0.0); LANES];
             for column in 0..l {
                 let at = &tile[(j + column) * w + half * l..][..l];
-                square[column] = S::f64s::from_slice(s, at) * factor.0[half];
+                square[column] = S::f64s::from_slice(s, at);
             }
             let square = transpose::<S>(square);
             for lane in 0..lanes {
