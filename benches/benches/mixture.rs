@@ -1,5 +1,5 @@
 //! Log density and score of 40-mode mixtures at 10⁵ points, one thread, against an idiomatic `ndarray`
-//! implementation (row views, temporaries) in the same build; both times and their ratio are printed
+//! implementation (row views, temporaries) in the same build; both times (of the processor) and their ratio are printed
 //! for every level of the machine.
 //!
 //! The far modes are uniform in [−40, 40]ᵈ: most weights lie below e⁻⁷⁰⁰, and would be subnormal or slow
@@ -8,8 +8,8 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ndarray::{Array1, Array2, Array3, ArrayView2, Axis};
 use retrograde::core::{ExactSampler, GaussianMixture, Runtime, SimdLevel, Target};
+use retrograde_benches::{median, timed};
 use std::hint::black_box;
-use std::time::Instant;
 
 const POINTS: usize = 100_000;
 const MODES: usize = 40;
@@ -74,18 +74,6 @@ impl Idiomatic {
             g.row_mut(i).assign(&(w.dot(&e) * (self.precision / sum)));
         }
     }
-}
-
-/// Median of a few seconds.
-fn median(mut seconds: Vec<f64>) -> f64 {
-    seconds.sort_by(f64::total_cmp);
-    seconds[seconds.len() / 2]
-}
-
-fn timed(f: impl FnOnce()) -> f64 {
-    let started = Instant::now();
-    f();
-    started.elapsed().as_secs_f64()
 }
 
 struct Case {

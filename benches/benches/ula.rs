@@ -1,6 +1,6 @@
 //! What a move of ULA costs beside its parts: on the 40-mode mixture with d = 2, 10⁵ chains, one
 //! thread, the time of a chain's move against that of its two normals and its score. The three
-//! times and the ratio are printed for every level of the machine.
+//! times (of the processor) and the ratio are printed for every level of the machine.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ndarray::Array2;
@@ -8,24 +8,13 @@ use retrograde::core::registry::{Folder, Parts};
 use retrograde::core::{Build, Collected, Runtime, Sampler, SimdLevel, Target, drive::drive};
 use retrograde::samplers::Ula;
 use retrograde::targets::{Gmm40, Gmm40Means};
+use retrograde_benches::{median, timed};
 use std::sync::Arc;
-use std::time::Instant;
 
 const CHAINS: usize = 100_000;
 const MOVES: u64 = 32;
 /// The most that a move may cost, in units of its parts, by what this project promises.
 const PROMISED: f64 = 1.5;
-
-fn median(mut seconds: Vec<f64>) -> f64 {
-    seconds.sort_by(f64::total_cmp);
-    seconds[seconds.len() / 2]
-}
-
-fn timed(f: impl FnOnce()) -> f64 {
-    let started = Instant::now();
-    f();
-    started.elapsed().as_secs_f64()
-}
 
 fn ula(c: &mut Criterion) {
     let files = Folder::default();
