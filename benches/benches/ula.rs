@@ -58,11 +58,11 @@ fn ula(c: &mut Criterion) {
             b.iter(|| normals(&mut runtime));
         });
         group.bench_function(BenchmarkId::new("score", level), |b| {
-            b.iter(|| score(&mut runtime))
+            b.iter(|| score(&mut runtime));
         });
         group.throughput(Throughput::Elements(CHAINS as u64 * MOVES));
         group.bench_function(BenchmarkId::new("moves", level), |b| {
-            b.iter(|| run(&mut runtime))
+            b.iter(|| run(&mut runtime));
         });
         // By turns, so that what else the machine does touches all alike.
         let mut times = [const { Vec::new() }; 3];

@@ -319,14 +319,19 @@ impl<const DIAGONAL: bool> Axes<DIAGONAL> {
             columns[b] = Pair::load(s, &x[(j + b) * w..]);
             sums[b] = Pair::load(s, &g[(j + b) * w..]);
         }
+        let means = &c.means[active.first * d + j..];
+        let factors = if DIAGONAL {
+            &c.inverses[active.first * d + j..]
+        } else {
+            means
+        };
         for (place, p) in active.iter::<S>() {
             let p = Pair::load(s, p);
-            let at = (active.first + *place as usize) * d + j;
-            let means = &c.means[at..][..B];
-            let factors = if DIAGONAL {
-                &c.inverses[at..][..B]
-            } else {
-                means
+            let at = *place as usize * d;
+            // One check a component; both hold for those of the chunk.
+            let (Some(means), Some(factors)) = (means.get(at..at + B), factors.get(at..at + B))
+            else {
+                break;
             };
             for b in 0..B {
                 let p = if DIAGONAL {

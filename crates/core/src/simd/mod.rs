@@ -151,11 +151,13 @@ fn rank(level: Level) -> u8 {
 
 /// Overwrites each number by its exponential, to 2 units in the last place. Overflow gives ∞; below
 /// −708, before results could be subnormal, it is 0.
+#[allow(clippy::redundant_closure)] // Only a closure can be told to be inlined.
 pub fn exp_in_place(level: SimdLevel, values: &mut [f64]) {
     dispatch!(level.level(), s => tile::map(s, values, #[inline(always)] |s, x| math::exp(s, x)));
 }
 
 /// Overwrites each number by its natural logarithm, to 2 units in the last place: −∞ of 0, NaN below.
+#[allow(clippy::redundant_closure)] // Only a closure can be told to be inlined.
 pub fn ln_in_place(level: SimdLevel, values: &mut [f64]) {
     dispatch!(level.level(), s => tile::map(s, values, #[inline(always)] |s, x| math::ln(s, x)));
 }

@@ -203,8 +203,15 @@ pub(crate) fn unpack<S: Simd>(s: S, tile: &[f64], first: usize, out: &mut ArrayV
                 square[column] = S::f64s::from_slice(s, at);
             }
             let square = transpose::<S>(square);
-            for lane in 0..lanes {
-                square[lane].store_slice(&mut rows[lane * d + j..][..l]);
+            // A whole tile, which most are, without a branch for each row.
+            if lanes == l {
+                for lane in 0..l {
+                    square[lane].store_slice(&mut rows[lane * d + j..][..l]);
+                }
+            } else {
+                for lane in 0..lanes {
+                    square[lane].store_slice(&mut rows[lane * d + j..][..l]);
+                }
             }
         }
         for lane in 0..lanes {
