@@ -38,3 +38,10 @@ deny:
 # The example of a program that depends on the facade
 rust-example:
     cargo run --release --manifest-path examples/rust/Cargo.toml --target-dir target
+
+# The same work in JAX, BlackJAX and NumPy (needs Python 3.11 and its venv module)
+peers:
+    python3 -m venv target/peers
+    target/peers/bin/pip install --quiet --requirement benches/peers/requirements.txt
+    cargo build --release
+    target/peers/bin/python benches/peers/peers.py

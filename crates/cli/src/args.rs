@@ -57,6 +57,12 @@ pub(crate) enum Command {
     Schema,
     /// Shows the report of a run directory.
     Summary(SummaryArgs),
+    /// Compares two finished runs of one target: moments, distances beside their noise floor, the truth if it is known.
+    Compare(CompareArgs),
+    /// Writes a crate for a component of your own, with its tests, ready to fill.
+    New(NewArgs),
+    /// Draws the pictures of a run directory as SVG files: marginals, pairs, trace, ladder, weights.
+    Plot(PlotArgs),
     /// Writes a completion script for a shell.
     Completions {
         /// The shell.
@@ -139,4 +145,34 @@ pub(crate) struct DescribeArgs {
 pub(crate) struct SummaryArgs {
     /// The run directory.
     pub(crate) directory: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// The run directory of run A.
+    #[arg(value_name = "DIR")]
+    pub(crate) first: PathBuf,
+    /// The run directory of run B.
+    #[arg(value_name = "DIR")]
+    pub(crate) second: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewArgs {
+    /// What it shall be: target, sampler or process.
+    pub(crate) kind: String,
+    /// Its name in jobs, and that of the folder which is made: `my-target`.
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlotArgs {
+    /// The run directory.
+    pub(crate) directory: PathBuf,
+    /// Only this picture, such as `marginals` or `pairs`; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) kind: Vec<String>,
+    /// Where to put the files; default is the run directory.
+    #[arg(short = 'o', long = "output", value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
 }

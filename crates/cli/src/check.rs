@@ -2,11 +2,11 @@
 
 use crate::args::CheckArgs;
 use crate::outcome::{Exit, Output};
-use crate::run::{folder, read};
+use crate::run::{folder, job_name, read};
 use crate::show::number;
 use retrograde::core::check::{GradientReport, gradient};
 use retrograde::core::{Error, Runtime, Target};
-use retrograde::job::{JobError, Plan, try_start};
+use retrograde::job::{JobError, Plan, check_output, try_start};
 use serde_json::json;
 use std::fmt::Write;
 
@@ -57,6 +57,10 @@ pub(crate) fn check(args: &CheckArgs, out: &Output) -> Exit {
         Ok(planned) => planned,
         Err(e) => return out.error(&e.into()),
     };
+    let (job, name) = (&args.job, job_name(&args.job));
+    if let Err(e) = check_output(&document, &plan, &name, Some(job), &base, false) {
+        return out.error(&e);
+    }
     let no_start = match try_start(&document, &plan, &base) {
         Ok(()) => None,
         Err(JobError::Run(e @ (Error::Breakdown { .. } | Error::NonFinite { .. }))) => {
@@ -80,6 +84,8 @@ pub(crate) fn check(args: &CheckArgs, out: &Output) -> Exit {
                 "points": POINTS,
                 "start_error": no_start,
                 "gradient_error": tried.gradient.as_ref().map(|g| g.worst),
+                "gradient_slopes": tried.gradient.as_ref().map(|g| g.slopes),
+                "gradient_slopes_skipped": tried.gradient.as_ref().map(|g| g.walls),
             })
         },
         || text(args, &plan, &tried, wrong, no_start.as_deref()),
@@ -118,6 +124,14 @@ fn text(
             "  gradient against differences of the log density at {} points: largest relative error {:.1e}",
             g.points, g.worst
         );
+        if g.walls > 0 {
+            let _ = writeln!(
+                text,
+                "  {} of {} slopes were left out: the density is −∞ beside their points",
+                g.walls,
+                g.walls + g.slopes
+            );
+        }
         if let (true, Some(at)) = (wrong, &g.at) {
             let _ = writeln!(
                 text,

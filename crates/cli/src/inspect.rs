@@ -47,7 +47,7 @@ pub(crate) fn list(args: &ListArgs, out: &Output) -> Exit {
     })
 }
 
-fn kind_called(word: &str, out: &Output) -> Result<Kind, Exit> {
+pub(crate) fn kind_called(word: &str, out: &Output) -> Result<Kind, Exit> {
     Kind::from_word(word).ok_or_else(|| {
         let words = Kind::ALL.map(Kind::word);
         let hint = match nearest(word, words) {
@@ -125,9 +125,11 @@ fn description(c: &Component) -> String {
         } else {
             ""
         };
-        let default = match &property["default"] {
-            Value::Null => String::new(),
-            v => format!(", default {v}"),
+        let prose = property["description"].as_str().unwrap_or_default();
+        let prose = prose.split_whitespace().collect::<Vec<_>>().join(" ");
+        let (prose, default) = match &property["default"] {
+            Value::Null => (prose.as_str(), String::new()),
+            v => tell_once(&prose, v),
         };
         let _ = writeln!(
             text,
@@ -135,13 +137,34 @@ fn description(c: &Component) -> String {
             type_words(&property),
             range_words(&property)
         );
-        if let Some(doc) = property["description"].as_str() {
-            for line in wrap(doc, 88) {
+        if !prose.is_empty() {
+            for line in wrap(prose, 88) {
                 let _ = writeln!(text, "      {line}");
             }
         }
     }
     text
+}
+
+/// The prose of a key and the words for its default, which both may tell: a last sentence that only
+/// repeats it goes; where the prose says more of it, the words do.
+fn tell_once<'a>(prose: &'a str, default: &Value) -> (&'a str, String) {
+    let words = format!(", default {default}");
+    let last = prose.strip_suffix('.');
+    match last.and_then(|p| p.rsplit_once("Default ")) {
+        Some((before, value)) if is_same(value, default) => (before.trim_end(), words),
+        _ if prose.to_lowercase().contains("default") => (prose, String::new()),
+        _ => (prose, words),
+    }
+}
+
+/// Whether a text is that value: 0 is 0.0.
+fn is_same(text: &str, value: &Value) -> bool {
+    match (serde_json::from_str::<Value>(text), value.as_f64()) {
+        (Ok(v), Some(number)) => v.as_f64() == Some(number),
+        (Ok(v), None) => v == *value,
+        (Err(_), _) => false,
+    }
 }
 
 /// A property with what its reference points to, its own words first.
@@ -252,7 +275,7 @@ pub(crate) fn summary(args: &SummaryArgs, out: &Output) -> Exit {
     }
 }
 
-fn with_registry(out: &Output, f: impl FnOnce(&Registry) -> Exit) -> Exit {
+pub(crate) fn with_registry(out: &Output, f: impl FnOnce(&Registry) -> Exit) -> Exit {
     match retrograde::registry() {
         Ok(registry) => f(&registry),
         Err(e) => out.error(&e.into()),

@@ -5,8 +5,12 @@
 
 mod args;
 mod check;
+mod compare;
 mod inspect;
+mod new;
 mod outcome;
+mod picture;
+mod plot;
 mod progress;
 mod run;
 mod show;
@@ -25,8 +29,11 @@ fn main() -> ExitCode {
         Command::Check(args) => check::check(args, &out),
         Command::List(args) => inspect::list(args, &out),
         Command::Describe(args) => inspect::describe(args, &out),
+        Command::New(args) => new::new(args, &out),
         Command::Schema => inspect::schema(),
         Command::Summary(args) => inspect::summary(args, &out),
+        Command::Compare(args) => compare::compare(args, &out),
+        Command::Plot(args) => plot::plot(args, &out),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "retrograde", &mut script);

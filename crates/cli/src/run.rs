@@ -6,8 +6,9 @@ use crate::progress::Progress;
 use crate::show;
 use retrograde::core::{Cancel, Error, Registry, SimdLevel};
 use retrograde::job::config::{ConfigError, Document};
-use retrograde::job::{Finished, InputFile, JobError, Options, Plan, Status};
+use retrograde::job::{Finished, InputFile, JobError, Options, Plan, Status, check_output};
 use serde_json::json;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -55,6 +56,14 @@ pub(crate) fn folder(job: &Path) -> PathBuf {
         .to_owned()
 }
 
+/// The name of a job, which names its default directory.
+pub(crate) fn job_name(job: &Path) -> String {
+    job.file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
 fn begin(args: &RunArgs, registry: &Registry, out: &Output) -> Exit {
     let Some(job) = &args.job else {
         return Exit::Usage;
@@ -84,15 +93,14 @@ fn begin(args: &RunArgs, registry: &Registry, out: &Output) -> Exit {
         Ok(planned) => planned,
         Err(e) => return out.error(&e.into()),
     };
+    let name = job_name(job);
     if args.dry_run {
+        if let Err(e) = check_output(&document, &plan, &name, Some(job), &base, args.force) {
+            return out.error(&e);
+        }
         out.result(|| json!({ "job": plan.resolved }), || plan.resolved.clone());
         return Exit::Ok;
     }
-    let name = job
-        .file_stem()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
     let source = match InputFile::of(job) {
         Ok(source) => source,
         Err(e) => return out.error(&e.into()),
@@ -152,19 +160,27 @@ fn end(finished: Result<Finished, JobError>, out: &Output) -> Exit {
         }
         Err(e) => return out.error(&e),
     };
-    let (report, directory) = (&finished.report, finished.directory.display());
+    // A path need not be UTF-8, JSON is.
+    let (report, directory) = (&finished.report, finished.directory.to_string_lossy());
     out.result(
         || {
             json!({
                 "status": if report.complete { "complete" } else { "interrupted" },
-                "directory": finished.directory,
+                "directory": directory,
                 "seconds": finished.seconds,
                 "threads": finished.threads,
                 "report": report,
             })
         },
         || {
-            let report = show::report(report, SHOWN);
+            let mut report = show::report(report, SHOWN);
+            // For eyes only: what a pipe or a file gets stays the same.
+            if std::io::stdout().is_terminal() {
+                let picture = crate::picture::picture(&finished.preview);
+                if !picture.is_empty() {
+                    report = format!("{report}\n{picture}");
+                }
+            }
             if finished.threads == 0 {
                 // It was complete before, so that nothing ran.
                 return format!("{report}\nresults in {directory}\n");

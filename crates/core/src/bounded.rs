@@ -3,6 +3,10 @@
 //! y ∈ ℝ ↦ x ∈ (a, b) by x = a + (b − a) σ(y), x ∈ (a, ∞) by x = a + eʸ, x ∈ (−∞, b) by
 //! x = b − eʸ, and x = y where there is no limit; σ the logistic function. The log density gains
 //! Σ ln |dx/dy|, so that log Z is that of the limited density.
+//!
+//! Far out x would round to its limit, where a density may be infinite: there it is the last number
+//! before the limit, the target is constant, and only ln |dx/dy| falls on, to −∞ where dx/dy is
+//! below 10⁻³⁰⁰.
 
 use crate::numeric::{sigmoid, softplus};
 use crate::{Cx, Error, Outputs, Result, Target, Traits};
@@ -17,10 +21,35 @@ enum Limit {
     Both(f64, f64),
 }
 
+/// A slope dx/dy below this, or above its inverse, is where there is no mass: further out neither
+/// slopes nor densities could be computed.
+const NO_MASS: f64 = 1e-300;
+
+/// A coordinate as a function of y.
+struct Mapped {
+    x: f64,
+    /// dx/dy; 0 where x is held off its limit.
+    slope: f64,
+    /// ln |dx/dy| and its derivative in y.
+    log_slope: f64,
+    log_slope_grad: f64,
+    /// Whether there is mass at all.
+    mass: bool,
+}
+
 impl Limit {
-    /// x, dx/dy, ln |dx/dy| and its derivative in y.
-    fn map(self, y: f64) -> (f64, f64, f64, f64) {
+    /// The smallest and the largest number inside.
+    fn range(self) -> (f64, f64) {
         match self {
+            Limit::None => (f64::NEG_INFINITY, f64::INFINITY),
+            Limit::Below(a) => (a.next_up(), f64::MAX),
+            Limit::Above(b) => (f64::MIN, b.next_down()),
+            Limit::Both(a, b) => (a.next_up(), b.next_down()),
+        }
+    }
+
+    fn map(self, y: f64) -> Mapped {
+        let (x, slope, log_slope, log_slope_grad) = match self {
             Limit::None => (y, 1.0, 0.0, 0.0),
             Limit::Below(a) => {
                 let e = y.exp();
@@ -40,6 +69,15 @@ impl Limit {
                     1.0 - 2.0 * s,
                 )
             }
+        };
+        let (low, high) = self.range();
+        let inside = x.clamp(low, high);
+        Mapped {
+            x: inside,
+            slope: if inside == x { slope } else { 0.0 },
+            log_slope,
+            log_slope_grad,
+            mass: (NO_MASS..=1.0 / NO_MASS).contains(&slope.abs()),
         }
     }
 
@@ -71,7 +109,8 @@ impl Bounded {
     /// Limits `inner` to `lower` < x < `upper`, d numbers each, ±∞ where there is no limit.
     ///
     /// # Errors
-    /// [`Error::Setting`] when a length is not d, a limit is NaN, or the lower is not below the upper.
+    /// [`Error::Setting`] when a length is not d, a limit is NaN, the lower is not below the upper, or
+    /// no number is between them.
     pub fn new(inner: Arc<dyn Target>, lower: &[f64], upper: &[f64]) -> Result<Self> {
         let d = inner.dim();
         for (key, v) in [("bounds.lower", lower), ("bounds.upper", upper)] {
@@ -97,6 +136,12 @@ impl Bounded {
                         format!("below the upper limit, {b}"),
                     ));
                 }
+                (a, b) if a.next_up() > b.next_down() => {
+                    let key = format!("bounds.lower[{i}]");
+                    let allowed =
+                        format!("so far below the upper limit, {b}, that a number is between");
+                    return Err(Error::setting("target", key, a, allowed));
+                }
                 (f64::NEG_INFINITY, f64::INFINITY) => Limit::None,
                 (f64::NEG_INFINITY, b) => Limit::Above(b),
                 (a, f64::INFINITY) => Limit::Below(a),
@@ -112,11 +157,11 @@ impl Bounded {
         &self.inner
     }
 
-    /// Writes the natural coordinates of the rows of `y`; both n × d.
+    /// Writes the natural coordinates of the rows of `y`; both n × d. Never on a limit.
     pub fn to_natural(&self, y: ArrayView2<'_, f64>, mut x: ArrayViewMut2<'_, f64>) {
         for (y, mut x) in y.rows().into_iter().zip(x.rows_mut()) {
             for ((v, y), limit) in x.iter_mut().zip(y).zip(&self.limits) {
-                *v = limit.map(*y).0;
+                *v = limit.map(*y).x;
             }
         }
     }
@@ -167,25 +212,29 @@ impl Target for Bounded {
             gradient.as_mut().map(|v| v.view_mut()),
         )?;
         for r in 0..n {
-            let (mut log_det, mut flat) = (0.0, false);
+            let (mut log_det, mut mass) = (0.0, true);
             for (j, limit) in self.limits.iter().enumerate() {
-                let (_, slope, log_slope, log_slope_grad) = limit.map(y[(r, j)]);
-                log_det += log_slope;
-                // So far out that x rounds to the limit: no mass, whatever the density says there.
-                flat |= slope == 0.0 || !slope.is_finite();
+                let at = limit.map(y[(r, j)]);
+                log_det += at.log_slope;
+                mass &= at.mass;
                 if let Some(g) = &mut gradient {
-                    g[(r, j)] = g[(r, j)] * slope + log_slope_grad;
+                    // Not a product where the slope is 0: 0 · ∞ would count as a failure.
+                    let inner = if at.slope == 0.0 {
+                        0.0
+                    } else {
+                        g[(r, j)] * at.slope
+                    };
+                    g[(r, j)] = inner + at.log_slope_grad;
                 }
             }
-            if flat && let Some(g) = &mut gradient {
-                // No mass, so no slope: 0 · ∞ would count as a failure of the target.
+            if !mass && let Some(g) = &mut gradient {
                 g.row_mut(r).fill(0.0);
             }
             if let Some(l) = &mut log_density {
-                l[r] = if flat {
-                    f64::NEG_INFINITY
-                } else {
+                l[r] = if mass {
                     l[r] + log_det
+                } else {
+                    f64::NEG_INFINITY
                 };
             }
         }

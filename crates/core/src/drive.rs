@@ -81,7 +81,7 @@ impl std::fmt::Debug for Started<'_> {
 /// with its settings or its start is known before anything is kept. See [`drive`].
 ///
 /// # Errors
-/// What the sampler or its target return.
+/// What the sampler or its target return; [`Error::State`] for a checkpoint of another run.
 pub fn start<'a>(
     sampler: &'a dyn Sampler,
     runtime: &mut Runtime,
@@ -97,6 +97,12 @@ pub fn start<'a>(
             })?),
             _ => None,
         };
+        if let Some(saved) = run.as_ref().and_then(|r| r.draws()).filter(|m| *m != n) {
+            return Err(Error::State {
+                component: "checkpoint".into(),
+                message: format!("it is of a run of {saved} draws, not {n}"),
+            });
+        }
         runtime.set_counts(c.counts.clone());
         return Ok(Started { run, step: c.step });
     }

@@ -94,6 +94,13 @@ impl Sink for Collected {
                 format!("{} columns", draws.x.ncols()),
             ));
         }
+        self.values
+            .try_reserve(draws.x.len())
+            .map_err(|_| Error::Memory {
+                what: format!("keeping {} draws", self.len() + draws.x.nrows()),
+                bytes: 8 * (self.values.len() as u128 + draws.x.len() as u128),
+                advice: "ask for fewer draws".into(),
+            })?;
         self.values.extend(draws.x.iter());
         if let Some(w) = draws.log_weights {
             self.log_weights.extend(w.iter());

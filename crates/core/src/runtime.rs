@@ -2,10 +2,11 @@
 
 use crate::counts::Counts;
 use crate::cx::{Cx, Level, Local, Services, Shared};
+use crate::pace::Pace;
 use crate::stream::Key;
 use crate::{Error, Result, SimdLevel};
 use rayon::prelude::*;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Asks a run to stop; clones share it. A request is one atomic operation.
@@ -78,7 +79,7 @@ pub struct Runtime {
     key: Key,
     local: Local,
     spare: Mutex<Vec<Local>>,
-    row_ns: AtomicU64,
+    pace: Pace,
 }
 
 impl std::fmt::Debug for Runtime {
@@ -122,7 +123,7 @@ impl Runtime {
             key: Key::from_seed(seed),
             local: Local::default(),
             spare: Mutex::default(),
-            row_ns: AtomicU64::new(0),
+            pace: Pace::default(),
         })
     }
 
@@ -181,7 +182,7 @@ impl Runtime {
         let shared = Shared {
             services: &self.services,
             spare: &self.spare,
-            row_ns: &self.row_ns,
+            pace: &self.pace,
         };
         let mut cx = Cx::new(&shared, &mut self.local, self.key.fold(name, index));
         f(&mut cx)

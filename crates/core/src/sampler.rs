@@ -1,6 +1,7 @@
 //! Samplers: `start` and `step` over a state that can be saved.
 
-use crate::{Cx, Error, Result, Traits};
+use crate::saved::{self, Signature};
+use crate::{Cx, Result, Traits};
 use ndarray::{ArrayView1, ArrayView2};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -25,10 +26,17 @@ pub trait Sampler: Send + Sync {
     /// When n does not suit the method, or its first evaluations fail.
     fn start(&self, cx: &mut Cx<'_>, n: usize) -> Result<Box<dyn Run + '_>>;
 
+    /// Rows of coordinates that a run of `n` draws holds at once, chains or particles: what its
+    /// memory is reckoned by. The default is one a draw.
+    fn rows(&self, n: usize) -> usize {
+        n
+    }
+
     /// Takes up a run from the bytes that [`Run::save`] gave.
     ///
     /// # Errors
-    /// [`Error::State`] when the bytes are not of this sampler.
+    /// [`Error::State`](crate::Error::State) when the bytes are damaged, or not of this sampler
+    /// with these settings on a target of this dimension.
     fn resume(&self, cx: &mut Cx<'_>, bytes: &[u8]) -> Result<Box<dyn Run + '_>>;
 }
 
@@ -37,15 +45,20 @@ pub trait Run {
     /// One grid move, sweep or temperature. The context's key is that of the step.
     ///
     /// # Errors
-    /// What evaluations return; [`Error::Cancelled`] inside a long step.
+    /// What evaluations return; [`Error::Cancelled`](crate::Error::Cancelled) inside a long step.
     fn step(&mut self, cx: &mut Cx<'_>, sink: &mut dyn Sink) -> Result<Flow>;
 
     /// The state as bytes, bit-exact; `None` for a sampler that cannot be saved (it is then run
     /// again from its first step).
     ///
     /// # Errors
-    /// [`Error::State`].
+    /// [`Error::State`](crate::Error::State).
     fn save(&self) -> Result<Option<Vec<u8>>>;
+
+    /// The draws that it shall leave in all, where it knows.
+    fn draws(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// Where a run's results go.
@@ -177,18 +190,34 @@ pub trait Algorithm: Send + Sync {
     /// # Errors
     /// As [`Run::step`].
     fn step(&self, cx: &mut Cx<'_>, state: &mut Self::State, sink: &mut dyn Sink) -> Result<Flow>;
+
+    /// As [`Sampler::rows`].
+    fn rows(&self, n: usize) -> usize {
+        n
+    }
+
+    /// What its states depend on: one with another signature is refused. Mostly
+    /// `Signature::new(self.target.dim(), &self.settings)`.
+    fn signature(&self) -> Signature {
+        Signature::default()
+    }
+
+    /// Looks whether `state`, which was read from bytes for a run of `n` draws, is one that
+    /// [`step`](Algorithm::step) can go on from: lengths, indices, counters. Its numbers need not
+    /// make sense. The default takes every state.
+    ///
+    /// # Errors
+    /// What is wrong with it, for example "7 chains, not 4".
+    fn check_state(&self, n: usize, state: &Self::State) -> std::result::Result<(), String> {
+        let _ = (n, state);
+        Ok(())
+    }
 }
 
 struct TypedRun<'a, A: Algorithm> {
     algorithm: &'a A,
+    n: usize,
     state: A::State,
-}
-
-fn state_error(component: &str, e: &postcard::Error) -> Error {
-    Error::State {
-        component: component.into(),
-        message: e.to_string(),
-    }
 }
 
 impl<A: Algorithm> Run for TypedRun<'_, A> {
@@ -197,12 +226,11 @@ impl<A: Algorithm> Run for TypedRun<'_, A> {
     }
 
     fn save(&self) -> Result<Option<Vec<u8>>> {
-        // Measured first: a vector that grows as it is filled would need twice the room.
-        let saved = postcard::experimental::serialized_size(&self.state)
-            .and_then(|size| postcard::to_extend(&self.state, Vec::with_capacity(size)));
-        saved
-            .map(Some)
-            .map_err(|e| state_error(self.algorithm.name(), &e))
+        saved::encode(self.algorithm, self.n, &self.state).map(Some)
+    }
+
+    fn draws(&self) -> Option<usize> {
+        Some(self.n)
     }
 }
 
@@ -211,24 +239,24 @@ impl<A: Algorithm> Sampler for A {
         Algorithm::traits(self)
     }
 
+    fn rows(&self, n: usize) -> usize {
+        Algorithm::rows(self, n)
+    }
+
     fn start(&self, cx: &mut Cx<'_>, n: usize) -> Result<Box<dyn Run + '_>> {
         Ok(Box::new(TypedRun {
             algorithm: self,
+            n,
             state: self.init(cx, n)?,
         }))
     }
 
     fn resume(&self, _cx: &mut Cx<'_>, bytes: &[u8]) -> Result<Box<dyn Run + '_>> {
-        match postcard::take_from_bytes(bytes) {
-            Ok((state, [])) => Ok(Box::new(TypedRun {
-                algorithm: self,
-                state,
-            })),
-            Ok((_, rest)) => Err(Error::State {
-                component: self.name().into(),
-                message: format!("{} bytes too many", rest.len()),
-            }),
-            Err(e) => Err(state_error(self.name(), &e)),
-        }
+        let (n, state) = saved::decode(self, bytes)?;
+        Ok(Box::new(TypedRun {
+            algorithm: self,
+            n,
+            state,
+        }))
     }
 }

@@ -94,6 +94,8 @@ impl DrawSet {
         for format in &plan.output.formats {
             match format {
                 Format::Npy => self.write_npy(dir)?,
+                // They are written beside the report.
+                Format::Zarr | Format::Html => {}
                 Format::Csv => {
                     write_atomically(&dir.file("draws.csv"), |out| self.write_csv(out))?;
                 }
@@ -234,6 +236,34 @@ impl DrawSet {
     }
 }
 
+/// Single numbers, for what has its own order of them.
+#[cfg(feature = "zarr")]
+impl DrawSet {
+    pub(crate) fn chains(&self) -> usize {
+        self.chains
+    }
+
+    /// Draws of each chain.
+    pub(crate) fn draws(&self) -> usize {
+        self.per_chain()
+    }
+
+    /// What is stored beside the coordinates.
+    pub(crate) fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    /// A coordinate or output.
+    pub(crate) fn value(&self, chain: usize, draw: usize, column: usize) -> f64 {
+        self.values[(draw * self.chains + chain, column)]
+    }
+
+    /// The log weight (if there are any, column 0) or a statistic.
+    pub(crate) fn statistic(&self, chain: usize, draw: usize, column: usize) -> f64 {
+        self.rest[(draw * self.chains + chain, column)]
+    }
+}
+
 fn evaluate(
     cx: &mut retrograde_core::Cx<'_>,
     outputs: &dyn Outputs,
@@ -357,7 +387,7 @@ fn natural(plan: &Plan) -> usize {
 }
 
 /// Names of the coordinates, then of the outputs.
-fn names(plan: &Plan) -> Vec<String> {
+pub(crate) fn names(plan: &Plan) -> Vec<String> {
     let target = plan.target.as_ref();
     let outputs = target.outputs();
     let further = natural(plan)..outputs.map_or(0, Outputs::count);

@@ -99,17 +99,33 @@ pub(crate) fn write_atomically(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
 ) -> Result {
+    replace(path, true, write)
+}
+
+/// The same; without `durable` a failing machine (not a killed program) may lose the new content,
+/// which suits what is written again soon.
+pub(crate) fn replace(
+    path: &Path,
+    durable: bool,
+    write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> Result {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".part");
     let part = path.with_file_name(name);
     let done = (|| {
         let mut out = std::io::BufWriter::new(File::create(&part)?);
         write(&mut out)?;
-        out.into_inner()
-            .map_err(std::io::IntoInnerError::into_error)?
-            .sync_all()?;
+        let file = out
+            .into_inner()
+            .map_err(std::io::IntoInnerError::into_error)?;
+        if durable {
+            file.sync_all()?;
+        }
         std::fs::rename(&part, path)?;
-        sync_directory(path)
+        if durable {
+            sync_directory(path)?;
+        }
+        Ok(())
     })();
     done.map_err(|source| {
         // The disk may be full: what was half-written must not take the room.

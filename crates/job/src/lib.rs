@@ -7,28 +7,39 @@
 //! ```
 //!
 //! A run directory holds the resolved job (`job.toml`), what it depends on (`manifest.json`), the
-//! draws (`draws.npy`, `draws.csv`, `cmdstan-1.csv`, …), `report.json`, `timing.json` and, until the
-//! run is complete, `rows.bin` and `checkpoint.bin`.
+//! draws (`draws.npy`, `draws.csv`, `draws.zarr`, `cmdstan-1.csv`, …), `report.json`, `report.html`,
+//! `timing.json` and, until the run is complete, `rows.bin` and `checkpoint.bin`.
+//! [`compare::compare`] puts two run directories side by side.
 
 mod checkpoint;
+pub mod compare;
 pub mod config;
 mod draws;
 mod error;
 mod files;
+mod html;
+mod interim;
+mod memory;
+mod npy;
+mod pictures;
 mod place;
 mod plan;
 mod report;
 mod run;
 mod rundir;
 mod settings;
+mod show;
 mod store;
 mod verdicts;
+#[cfg(feature = "zarr")]
+mod zarr;
 
 pub use error::JobError;
 pub use files::InputFile;
 pub use plan::{Plan, job_schema};
 pub use report::{Coordinate, LogZ, Report, Table, Weights};
-pub use run::{Finished, Live, Monitor, Options, Silent, resume, run, try_start};
+pub use run::{Finished, Live, Monitor, Options, Silent, check_output, resume, run, try_start};
 pub use rundir::{Manifest, read_report};
 pub use settings::{BoundsSettings, ExpectSettings, Format, OutputSettings, RunSettings};
+pub use show::{Preview, plot};
 pub use verdicts::{Status, Verdict};

@@ -5,10 +5,11 @@ use crate::config::{
     locate, to_toml_text, validate, validate_component,
 };
 use crate::files::{InputFile, JobFiles};
+use crate::memory::{available_memory, human, needed_memory};
 use crate::place::place;
-use crate::settings::{BoundsSettings, ExpectSettings, OutputSettings, RunSettings};
+use crate::settings::{BoundsSettings, ExpectSettings, Format, OutputSettings, RunSettings};
 use retrograde_core::registry::{Need, Needs, Parts, schema_of};
-use retrograde_core::{Bounded, Error, Kind, Registry, Sampler, Target};
+use retrograde_core::{Bounded, Error, Kind, Outputs, Registry, Sampler, Target};
 use schemars::JsonSchema;
 use serde_json::{Value as Json, json};
 use std::path::Path;
@@ -32,6 +33,8 @@ pub struct Plan {
     pub sampler: Arc<dyn Sampler>,
     /// The job with all defaults filled in, as TOML.
     pub resolved: String,
+    /// The same without what changes no bits: threads and what is written where.
+    pub identity: String,
     /// Files that components read.
     pub files: Vec<InputFile>,
 }
@@ -201,6 +204,7 @@ impl Builder<'_> {
         let root = &checked.resolved;
         let run: RunSettings = self.read(root, "")?;
         let output: OutputSettings = self.read_table(root, "output")?;
+        self.check_formats(&output)?;
         let expect: ExpectSettings = self.read_table(root, "expect")?;
         self.check_expect(&expect)?;
         let name = |kind: Kind| {
@@ -225,7 +229,6 @@ impl Builder<'_> {
             Some(b) => b.clone(),
             None => natural,
         };
-        self.check_size(&run, target.dim())?;
         parts.target = Some(target.clone());
         if let Some(name) = name(Kind::Process) {
             let built = self
@@ -248,12 +251,18 @@ impl Builder<'_> {
             )
             .map_err(|e| self.place("sampler", &e))?;
         drop(parts);
-        let resolved = to_toml_text(root).map_err(|e| {
-            self.document.error(vec![Diagnostic::new(
-                None,
-                format!("the job cannot be written: {e}"),
-            )])
-        })?;
+        self.check_size(&run, target.as_ref(), sampler.as_ref())?;
+        let text = |root: &Node| {
+            to_toml_text(root).map_err(|e| {
+                let message = format!("the job cannot be written: {e}");
+                self.document.error(vec![Diagnostic::new(None, message)])
+            })
+        };
+        let resolved = text(root)?;
+        let mut what = root.clone();
+        what.remove(&["threads"]);
+        what.remove(&["output"]);
+        let identity = text(&what)?;
         Ok(Plan {
             run,
             output,
@@ -263,6 +272,7 @@ impl Builder<'_> {
             bounded,
             sampler,
             resolved,
+            identity,
             files: self.files.into_read(),
         })
     }
@@ -291,6 +301,19 @@ impl Builder<'_> {
             .map_err(|e| self.place("target", &e))
     }
 
+    /// Refuses a format that this build cannot write.
+    fn check_formats(&self, output: &OutputSettings) -> Result<(), ConfigError> {
+        if cfg!(feature = "zarr") || !output.has(Format::Zarr) {
+            return Ok(());
+        }
+        let place = locate(&self.document.root, "output", "formats");
+        let message = "this build cannot write the format `zarr`";
+        let found = Diagnostic::new(place, message)
+            .label("has `zarr`")
+            .help("leave it out, or build retrograde-job with its feature `zarr`");
+        Err(self.document.error(vec![found]))
+    }
+
     /// Refuses known answers that every run, or none, would fit.
     fn check_expect(&self, expect: &ExpectSettings) -> Result<(), ConfigError> {
         let numbers = [
@@ -309,13 +332,23 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// Refuses sizes that no machine has before anything is allocated.
-    fn check_size(&self, run: &RunSettings, d: usize) -> Result<(), ConfigError> {
-        let bytes = run.draws as u128 * d as u128 * 8;
-        let limit = available_memory().unwrap_or(isize::MAX as u128);
-        if bytes <= limit {
+    /// Refuses what does not fit into memory, before anything is allocated.
+    fn check_size(
+        &self,
+        run: &RunSettings,
+        target: &dyn Target,
+        sampler: &dyn Sampler,
+    ) -> Result<(), ConfigError> {
+        let d = target.dim();
+        let bytes = needed_memory(
+            run.draws,
+            d,
+            target.outputs().map_or(0, Outputs::count),
+            sampler.rows(run.draws),
+        );
+        let Some(limit) = available_memory().filter(|limit| bytes > *limit) else {
             return Ok(());
-        }
+        };
         let message = format!(
             "{} draws in dimension {d} need {} of memory, this machine has {}",
             run.draws,
@@ -474,31 +507,5 @@ fn hoist(schema: &mut Json, prefix: &str, defs: &mut serde_json::Map<String, Jso
             own.into_iter()
                 .map(|(name, def)| (format!("{prefix}.{name}"), def)),
         );
-    }
-}
-
-/// Memory that could be had now, where the system tells (Linux).
-fn available_memory() -> Option<u128> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|l| l.starts_with("MemAvailable:"))?;
-    line.split_whitespace()
-        .nth(1)?
-        .parse::<u128>()
-        .ok()
-        .map(|kib| kib * 1024)
-}
-
-/// Bytes in words.
-pub(crate) fn human(bytes: u128) -> String {
-    let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    let (mut value, mut unit) = (bytes as f64, 0);
-    while value >= 1024.0 && unit + 1 < units.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 {
-        format!("{bytes} B")
-    } else {
-        format!("{value:.1} {}", units[unit])
     }
 }

@@ -5,10 +5,14 @@ use crate::config::Document;
 use crate::draws::{DrawSet, check_names};
 use crate::error::JobError;
 use crate::files::InputFile;
+use crate::html::Stage;
+use crate::interim::Interim;
 use crate::place::place;
 use crate::plan::Plan;
 use crate::report::{Material, Report};
-use crate::rundir::{RunDir, read_report, refused};
+use crate::rundir::{RunDir, check_paths, read_report, refused};
+use crate::settings::Format;
+use crate::show::{Preview, write_page};
 use crate::store::{self, Extent, Store};
 use retrograde_core::drive::{Checkpoint, Observer, Started, start};
 use retrograde_core::{
@@ -75,6 +79,8 @@ pub struct Finished {
     pub seconds: f64,
     /// Threads.
     pub threads: usize,
+    /// Some of its draws.
+    pub preview: Preview,
 }
 
 /// `timing.json`: what differs between two runs of the same job.
@@ -111,6 +117,8 @@ pub fn run(
 ) -> std::result::Result<Finished, JobError> {
     check_names(plan)?;
     RunDir::check_free(document, plan, options.force)?;
+    let path = source.as_ref().map(|f| f.path.as_path());
+    check_paths(document, plan, path, base)?;
     // The sampler's own checks come before the directory, which may replace an earlier run's.
     let mut engine = Engine::new(plan, options, options.simd)?;
     let started = start(
@@ -141,6 +149,23 @@ pub fn try_start(
         Ok(_) => Ok(()),
         Err(e) => Err(start_error(document, base, e)),
     }
+}
+
+/// Looks whether the directory of a run could be made, as [`run`] does; nothing stays there.
+/// `source` is the job's file, if it came from one; the others are those of [`run`].
+///
+/// # Errors
+/// [`JobError::Config`] or [`JobError::Refused`] as [`run`] would return, [`JobError::Run`] where
+/// nothing can be written.
+pub fn check_output(
+    document: &Document,
+    plan: &Plan,
+    name: &str,
+    source: Option<&Path>,
+    base: &Path,
+    force: bool,
+) -> std::result::Result<(), JobError> {
+    RunDir::try_create(document, plan, name, source, base, force)
 }
 
 fn start_error(document: &Document, base: &Path, error: Error) -> JobError {
@@ -195,6 +220,7 @@ pub fn resume(
             report,
             seconds: 0.0,
             threads: 0,
+            preview: Preview::default(),
         });
     }
     match &saved {
@@ -270,9 +296,11 @@ impl Engine {
     ) -> Result<Finished> {
         let Self { mut runtime, log } = self;
         let extent = saved.as_ref().map(|s| s.extent.clone());
+        let interim = Interim::new(dir, plan, extent.as_ref(), runtime.simd())?;
         let mut recorder = Recorder {
             dir,
             store: Store::open(&dir.file("rows.bin"), plan.target.dim(), extent)?,
+            interim,
             monitor,
             log,
             fraction: None,
@@ -320,7 +348,7 @@ impl Engine {
             drop(written);
             return Err(error);
         }
-        let report = written?;
+        let (report, preview) = written?;
         if report.complete {
             dir.remove_working_files();
         }
@@ -329,6 +357,7 @@ impl Engine {
             report,
             seconds,
             threads: runtime.threads(),
+            preview,
         })
     }
 }
@@ -344,7 +373,12 @@ struct Kept<'a> {
 }
 
 impl Kept<'_> {
-    fn write(&self, runtime: &mut Runtime, gathered: &Gathered, extent: &Extent) -> Result<Report> {
+    fn write(
+        &self,
+        runtime: &mut Runtime,
+        gathered: &Gathered,
+        extent: &Extent,
+    ) -> Result<(Report, Preview)> {
         let counts = runtime.counts().clone();
         let rows = store::read(&self.dir.file("rows.bin"), extent)?;
         let set = DrawSet::new(self.plan, runtime, rows, extent)?;
@@ -361,6 +395,14 @@ impl Kept<'_> {
             log_weights: set.log_weights(),
         });
         set.write(self.dir, self.plan)?;
+        #[cfg(feature = "zarr")]
+        if self.plan.output.has(Format::Zarr) {
+            let zarr = crate::zarr::Zarr::new(&self.dir.file("draws.zarr"), self.plan);
+            zarr.finish(&set, runtime, self.complete)?;
+        }
+        if self.plan.output.has(Format::Html) {
+            write_page(self.dir, self.plan, &report, &set, Stage::Ended)?;
+        }
         let gradients = counts.gradient_evals;
         let timing = Timing {
             sampling_seconds: self.seconds,
@@ -370,7 +412,8 @@ impl Kept<'_> {
         };
         self.dir.write_json("timing.json", &timing)?;
         self.dir.write_json("report.json", &report)?;
-        Ok(report)
+        let preview = Preview::new(&report, &set);
+        Ok((report, preview))
     }
 }
 
@@ -379,6 +422,7 @@ struct Recorder<'a> {
     dir: &'a RunDir,
     store: Store,
     gathered: Gathered,
+    interim: Interim<'a>,
     monitor: &'a mut dyn Monitor,
     log: Receiver<(Level, String)>,
     fraction: Option<f64>,
@@ -409,6 +453,9 @@ impl Recorder<'_> {
             seconds: self.seconds(),
         };
         saved.write(&self.dir.file("checkpoint.bin"))?;
+        if !saved.checkpoint.done {
+            self.interim.show(&saved)?;
+        }
         self.last = Instant::now();
         Ok(())
     }

@@ -97,15 +97,7 @@ impl RunDir {
         name: &str,
         force: bool,
     ) -> std::result::Result<Self, JobError> {
-        let make = |path: &Path| {
-            std::fs::create_dir_all(path).map_err(|e| {
-                unusable(
-                    document,
-                    format!("cannot make the run directory {}: {e}", path.display()),
-                    "choose a place that can be written with `-o`",
-                )
-            })
-        };
+        let make = |path: &Path| make(document, path);
         let Some(path) = plan.output.directory.as_deref().map(Path::new) else {
             // Another run may take a number between the look and the lock.
             let mut k = 0;
@@ -128,6 +120,43 @@ impl RunDir {
             clear(path)?;
         }
         Ok(dir)
+    }
+
+    /// Whether [`create`](Self::create) would succeed: the directory is made, locked, and taken away
+    /// again, for only the system itself knows who may write where.
+    pub(crate) fn try_create(
+        document: &Document,
+        plan: &Plan,
+        name: &str,
+        source: Option<&Path>,
+        base: &Path,
+        force: bool,
+    ) -> std::result::Result<(), JobError> {
+        Self::check_free(document, plan, force)?;
+        check_paths(document, plan, source, base)?;
+        let path = match &plan.output.directory {
+            Some(path) => PathBuf::from(path),
+            None => (1..)
+                .map(|k| default_directory(name, k))
+                .find(|path| !occupied(path))
+                .unwrap_or_default(),
+        };
+        let new = |p: &&Path| !p.as_os_str().is_empty() && p.symlink_metadata().is_err();
+        let made: Vec<&Path> = path.ancestors().take_while(new).collect();
+        let lock = path.join(LOCK);
+        let locked_before = lock.symlink_metadata().is_ok();
+        let tried = make(document, &path).and_then(|()| match Self::lock(&path)? {
+            None if plan.output.directory.is_some() => Err(busy(&path)),
+            _ => Ok(()),
+        });
+        if !locked_before {
+            let _ = std::fs::remove_file(&lock);
+        }
+        for folder in made {
+            // What somebody has put there meanwhile stays: only empty folders can be removed so.
+            let _ = std::fs::remove_dir(folder);
+        }
+        tried
     }
 
     /// Opens the directory of an earlier run.
@@ -165,7 +194,7 @@ impl RunDir {
             simd: simd.name().into(),
             source,
             job_sha256: sha256(plan.resolved.as_bytes()),
-            base: base.canonicalize().unwrap_or_else(|_| base.to_owned()),
+            base: absolute(base),
             files: plan.files.clone(),
         };
         write_atomically(&self.file("job.toml"), |out| {
@@ -190,10 +219,7 @@ impl RunDir {
 
     /// The manifest, after everything it names was found unchanged, and its vector instructions.
     pub(crate) fn verified(&self) -> std::result::Result<(Manifest, SimdLevel), JobError> {
-        let name = self.file("manifest.json");
-        let text = std::fs::read(&name).map_err(io_error("cannot read", &name))?;
-        let m: Manifest = serde_json::from_slice(&text)
-            .map_err(|e| refused(&self.path, &format!("manifest.json cannot be read: {e}")))?;
+        let m = read_manifest(&self.path)?;
         if m.layout != LAYOUT || m.program != program() || m.architecture != std::env::consts::ARCH
         {
             return Err(refused(
@@ -244,6 +270,24 @@ impl RunDir {
     }
 }
 
+fn make(document: &Document, path: &Path) -> std::result::Result<(), JobError> {
+    std::fs::create_dir_all(path).map_err(|e| {
+        unusable(
+            document,
+            format!("cannot make the run directory {}: {e}", path.display()),
+            "choose a place that can be written with `-o`",
+        )
+    })
+}
+
+/// Reads the manifest of a run directory.
+pub(crate) fn read_manifest(directory: &Path) -> std::result::Result<Manifest, JobError> {
+    let name = directory.join("manifest.json");
+    let text = std::fs::read(&name).map_err(io_error("cannot read", &name))?;
+    serde_json::from_slice(&text)
+        .map_err(|e| refused(directory, &format!("manifest.json cannot be read: {e}")))
+}
+
 fn busy(directory: &Path) -> JobError {
     refused(directory, "another process is writing this run directory")
 }
@@ -267,6 +311,34 @@ fn unusable(document: &Document, message: String, help: &str) -> JobError {
         .label("the run directory")
         .help(help);
     document.error(vec![found]).into()
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// Refuses paths that the manifest could not name, before anything is made or run.
+pub(crate) fn check_paths(
+    document: &Document,
+    plan: &Plan,
+    source: Option<&Path>,
+    base: &Path,
+) -> std::result::Result<(), JobError> {
+    let base = absolute(base);
+    let files = plan.files.iter().map(|f| f.path.as_path());
+    let mut all = source.into_iter().chain([base.as_path()]).chain(files);
+    match all.find(|p| p.to_str().is_none()) {
+        None => Ok(()),
+        Some(path) => {
+            let message = format!(
+                "the path {} is not valid UTF-8, so that manifest.json could not name it",
+                path.display()
+            );
+            let found = Diagnostic::new(None, message)
+                .help("rename the file or folder, or run the job from elsewhere");
+            Err(document.error(vec![found]).into())
+        }
+    }
 }
 
 fn is_run(path: &Path) -> bool {
@@ -318,10 +390,20 @@ fn clear(path: &Path) -> Result {
             "outputs.npy",
             "log_weights.npy",
             "stats.npy",
+            "report.html",
+            "marginals.svg",
+            "pairs.svg",
+            "trace.svg",
+            "ladder.svg",
+            "weights.svg",
         ];
         let name = name.strip_suffix(".part").unwrap_or(name);
         fixed.contains(&name) || (name.starts_with("cmdstan-") && name.ends_with(".csv"))
     };
+    let store = path.join("draws.zarr");
+    if store.is_dir() {
+        std::fs::remove_dir_all(&store).map_err(io_error("cannot replace", &store))?;
+    }
     let entries = std::fs::read_dir(path).map_err(io_error("cannot read", path))?;
     for entry in entries.flatten() {
         if entry.file_name().to_str().is_some_and(ours) {

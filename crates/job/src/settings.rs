@@ -35,7 +35,7 @@ pub struct BoundsSettings {
     pub upper: Option<PerCoordinate>,
 }
 
-/// A file format for draws.
+/// A file format for results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
@@ -46,6 +46,10 @@ pub enum Format {
     Csv,
     /// `cmdstan-1.csv`, …: one file a chain in CmdStan's layout.
     Cmdstan,
+    /// `draws.zarr`: a Zarr v3 directory that ArviZ opens with `from_zarr`; also while the run goes on.
+    Zarr,
+    /// `report.html`: the report with its pictures in one file; also while the run goes on.
+    Html,
 }
 
 /// What is written, and where: `[output]`.
@@ -54,7 +58,7 @@ pub enum Format {
 pub struct OutputSettings {
     /// The run directory. Default: `runs/` and the job's name, numbered if it is taken.
     pub directory: Option<String>,
-    /// Formats of the draws.
+    /// Formats of the draws and of the report.
     #[serde(default = "formats")]
     pub formats: Vec<Format>,
     /// Seconds between checkpoints.
@@ -64,11 +68,22 @@ pub struct OutputSettings {
 }
 
 fn formats() -> Vec<Format> {
-    vec![Format::Npy, Format::Csv]
+    let mut formats = vec![Format::Npy, Format::Csv];
+    if cfg!(feature = "zarr") {
+        formats.push(Format::Zarr);
+    }
+    formats.push(Format::Html);
+    formats
 }
 
 fn checkpoint_seconds() -> f64 {
     30.0
+}
+
+impl OutputSettings {
+    pub(crate) fn has(&self, format: Format) -> bool {
+        self.formats.contains(&format)
+    }
 }
 
 impl Default for OutputSettings {

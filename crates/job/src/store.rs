@@ -162,6 +162,38 @@ pub(crate) fn read(path: &Path, extent: &Extent) -> Result<Array2<f64>> {
         .map_err(|e| Error::shape("store", "rows", format!("{rows} × {width}"), e.to_string()))
 }
 
+/// Every `stride`-th draw from draw `first` on, one row a chain each. Rows that a chain has and another
+/// has not yet are left out.
+pub(crate) fn read_draws(
+    path: &Path,
+    extent: &Extent,
+    first: usize,
+    stride: usize,
+) -> Result<Array2<f64>> {
+    let width = extent.columns.as_ref().map_or(0, Columns::width);
+    let draws = usize::try_from(extent.rows).unwrap_or(usize::MAX) / extent.chains;
+    let chosen: Vec<usize> = (first..draws).step_by(stride.max(1)).collect();
+    let (rows, sweep) = (chosen.len() * extent.chains, 8 * extent.chains * width);
+    let mut values = Vec::with_capacity(rows * width);
+    let read = || -> std::io::Result<()> {
+        let mut file = BufReader::with_capacity(1 << 16, File::open(path)?);
+        let (mut bytes, mut at) = (vec![0; sweep], 0);
+        for draw in chosen {
+            // Within the buffer where that is near.
+            let skip = i64::try_from((draw - at) * sweep).map_err(std::io::Error::other)?;
+            file.seek_relative(skip)?;
+            file.read_exact(&mut bytes)?;
+            at = draw + 1;
+            let (words, _) = bytes.as_chunks::<8>();
+            values.extend(words.iter().map(|w| f64::from_le_bytes(*w)));
+        }
+        Ok(())
+    };
+    read().map_err(io_error("cannot read", path))?;
+    Array2::from_shape_vec((rows, width), values)
+        .map_err(|e| Error::shape("store", "rows", format!("{rows} × {width}"), e.to_string()))
+}
+
 /// Writes an array as NumPy's NPY, version 1.0. `by_chain` is the shape (chain, draw, column) of
 /// rows that are in the order of emission; `flat` drops the last axis.
 pub(crate) fn write_npy(
@@ -238,6 +270,9 @@ mod tests {
                 .to_string()
                 .contains("same columns")
         );
+        let last = read_draws(&path, &extent, 0, 2).unwrap();
+        assert_eq!(last.dim(), (2, 3));
+        assert_eq!(read_draws(&path, &extent, 1, 1).unwrap().dim(), (0, 3));
         let rows = read(&path, &extent).unwrap();
         assert_eq!(rows.row(0), aview1(&[1.0, 2.0, 7.0]));
         assert!(rows[(1, 1)].is_nan());

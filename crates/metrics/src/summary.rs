@@ -8,7 +8,9 @@
 //!
 //! mean μ = Σ w̄ x,   sd² = Σ w̄ (x − μ)²/(1 − Σ w̄²),   mcse² = Σ w̄² (x − μ)² (delta method).
 //!
-//! The divisor of sd² is 1 − 1/ESS, which for equal weights is the usual (n − 1)/n. A weighted quantile at p is the
+//! The divisor of sd² is 1 − 1/ESS, which for equal weights is the usual (n − 1)/n. Where one weight dominates both sides
+//! of the fraction vanish together: with w̄_m = 1 − r the divisor is r (2 − r) − Σ_{i≠m} w̄_i², and distances are taken from
+//! x_m, so that nothing cancels; for two draws sd → |x₁ − x₂|/√2 as r → 0, as it is for two equal weights. A weighted quantile at p is the
 //! smallest draw whose cumulative weight reaches p; it is a draw, while quantiles of chains are interpolated.
 
 use ndarray::{ArrayView1, ArrayView2, ArrayView3, Axis};
@@ -50,7 +52,8 @@ pub struct CoordinateSummary {
 
 /// One coordinate of a set of weighted draws. All numbers have the unit of the coordinate.
 ///
-/// `sd` and `mcse_mean` are NaN if a single draw carries all the weight: it knows nothing of spread. All numbers are NaN
+/// `sd` and `mcse_mean` are NaN if a single draw carries all the weight: it knows nothing of spread. Where one carries nearly
+/// all of it they are defined but of little worth: `ess` near 1 tells. All numbers are NaN
 /// for no draws, a log weight that is NaN or +∞, weights that are all zero, a different number of weights and draws, and a
 /// draw of positive weight that is not finite. Draws of zero weight do not count, whatever they are.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -67,8 +70,10 @@ pub struct WeightedSummary {
     /// 95 % quantile.
     pub q95: f64,
     /// Standard error of `mean` for independent draws, by the delta method. Too small when few weights dominate: look at
-    /// [`crate::WeightDiagnostics::ess`] first.
+    /// `ess` first.
     pub mcse_mean: f64,
+    /// Effective number of the draws, 1/Σ w̄², from 1 to n: below about 10 no other number here can be trusted.
+    pub ess: f64,
 }
 
 /// Returns a summary of each coordinate of a set of chains.
@@ -152,31 +157,43 @@ fn summarise_weighted_coordinate(mut weighted: Vec<(f64, f64)>) -> WeightedSumma
         q50: nan,
         q95: nan,
         mcse_mean: nan,
+        ess: nan,
     };
     if weighted.is_empty() || weighted.iter().any(|(x, _)| !x.is_finite()) {
         return undefined;
     }
-    let origin = weighted[0].0;
-    let (mut total, mut first, mut squares) = (0.0, 0.0, 0.0);
-    for (x, w) in &weighted {
-        total += w;
-        first += w * (x - origin);
-        squares += w * w;
+    let total: f64 = weighted.iter().map(|(_, w)| w).sum();
+    let (top, origin) = weighted
+        .iter()
+        .enumerate()
+        .max_by(|a, b| a.1.1.total_cmp(&b.1.1))
+        .map_or((0, 0.0), |(i, (x, _))| (i, *x));
+    // Sums over all but the largest weight, with the origin at its draw.
+    let (mut rest, mut squares, mut first) = (0.0, 0.0, 0.0);
+    for (i, (x, w)) in weighted.iter().enumerate() {
+        if i != top {
+            let w = w / total;
+            rest += w;
+            squares += w * w;
+            first += w * (x - origin);
+        }
     }
-    let mean = origin + first / total;
     let (mut second, mut delta) = (0.0, 0.0);
     for (x, w) in &weighted {
-        let distance = x - mean;
+        let (w, distance) = (w / total, (x - origin) - first);
         second += w * distance * distance;
         delta += w * w * distance * distance;
     }
+    let mean = origin + first;
+    let divisor = rest * (2.0 - rest) - squares;
+    let ess = 1.0 / ((1.0 - rest) * (1.0 - rest) + squares);
     let alone = weighted.len() < 2;
     let sd = if alone {
         nan
     } else {
-        (second / total / (1.0 - squares / (total * total))).sqrt()
+        (second / divisor).sqrt()
     };
-    let mcse_mean = if alone { nan } else { delta.sqrt() / total };
+    let mcse_mean = if alone { nan } else { delta.sqrt() };
 
     weighted.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
     let [q05, q50, q95] = weighted_quantiles(&weighted, [0.05, 0.50, 0.95]);
@@ -187,6 +204,7 @@ fn summarise_weighted_coordinate(mut weighted: Vec<(f64, f64)>) -> WeightedSumma
         q50,
         q95,
         mcse_mean,
+        ess,
     }
 }
 
@@ -275,6 +293,28 @@ mod tests {
     }
 
     #[test]
+    fn where_one_weight_dominates_the_numbers_are_those_of_the_limit() {
+        // Two draws, weights 1 − r and r: sd² = r (1 − r) D²/(2r (1 − r)) = D²/2, mcse = √2 r (1 − r) D, mean = x₁ + r D.
+        let draws = array![[1000.0, 0.0], [1003.0, 1e-3]];
+        for log_r in [-1.0, -10.0, -36.0, -40.0, -100.0, -300.0_f64] {
+            let r = log_r.exp() / (1.0 + log_r.exp());
+            for (row, d) in summarise_weighted(draws.view(), array![0.0, log_r].view())
+                .iter()
+                .zip([3.0, 1e-3])
+            {
+                assert_close(row.sd, d / 2.0_f64.sqrt(), 1e-12);
+                assert_close(row.mcse_mean, 2.0_f64.sqrt() * r * (1.0 - r) * d, 1e-12);
+                assert_close(row.ess, 1.0 / (r * r + (1.0 - r) * (1.0 - r)), 1e-12);
+            }
+        }
+        // Three: 1 − 2r, r, r on 0, 1, 1: Σw̄² → 1 − 4r, Σ w̄ (x − μ)² → 2r.
+        let draws = array![[0.0], [1.0], [1.0]];
+        let row = summarise_weighted(draws.view(), array![0.0, -50.0, -50.0].view())[0];
+        assert_close(row.sd, 0.5_f64.sqrt(), 1e-12);
+        assert_close(row.mean, 2.0 * (-50.0_f64).exp(), 1e-12);
+    }
+
+    #[test]
     fn equal_weights_are_no_weights() {
         let a = wave();
         let column = a.clone().into_shape_with_order((160, 1)).unwrap();
@@ -318,9 +358,17 @@ mod tests {
     fn degenerate_weighted_draws() {
         let draws = array![[1.0, f64::INFINITY], [2.0, 3.0]];
         let all_nan = |row: &WeightedSummary| {
-            [row.mean, row.sd, row.q05, row.q50, row.q95, row.mcse_mean]
-                .iter()
-                .all(|x| x.is_nan())
+            [
+                row.mean,
+                row.sd,
+                row.q05,
+                row.q50,
+                row.q95,
+                row.mcse_mean,
+                row.ess,
+            ]
+            .iter()
+            .all(|x| x.is_nan())
         };
         for bad in [
             array![0.0],

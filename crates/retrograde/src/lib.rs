@@ -38,11 +38,11 @@ pub use retrograde_job as job;
 pub use retrograde_metrics as metrics;
 pub use retrograde_samplers as samplers;
 pub use retrograde_targets as targets;
-pub use run::{LogZ, Run, RunResult};
+pub use run::{LogZ, Progress, Run, RunResult};
 
 /// What a program that samples its own density needs.
 pub mod prelude {
-    pub use crate::run::{LogZ, Run, RunResult};
+    pub use crate::run::{LogZ, Progress, Run, RunResult};
     pub use retrograde_core::{BatchTarget, Bounded, Cancel, PointTarget, SimdLevel, Target};
     pub use retrograde_samplers::{Hmc, Mala, Smc, Ula};
 }

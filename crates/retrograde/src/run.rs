@@ -1,12 +1,14 @@
 //! A run in memory, for programs that sample.
 
-use ndarray::{Array2, Array3, ArrayView2};
-use retrograde_core::drive::drive;
+use ndarray::{Array2, Array3, ArrayView1, ArrayView2};
+use retrograde_core::drive::{Checkpoint, Observer, drive};
 use retrograde_core::registry::{Folder, Parts};
 use retrograde_core::{
-    Build, Cancel, Collected, Counts, Error, Flag, Result, Runtime, Sampler, SimdLevel, Target,
+    Build, Cancel, Collected, Counts, Draws, Error, Flag, Result, Runtime, Sampler, Severity,
+    SimdLevel, Sink, Target,
 };
-use retrograde_metrics::{CoordinateSummary, summarise};
+use retrograde_metrics::{CoordinateSummary, WeightedSummary, summarise, summarise_weighted};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A run to be: a target, a sampler, how many draws.
@@ -88,7 +90,8 @@ impl Run {
         self
     }
 
-    /// A flag that stops the run between two steps.
+    /// A flag that stops the run between two steps; what it had by then is its result, which says so:
+    /// see [`RunResult::is_complete`].
     #[must_use]
     pub fn cancel(mut self, cancel: Cancel) -> Self {
         self.cancel = cancel;
@@ -99,8 +102,36 @@ impl Run {
     ///
     /// # Errors
     /// [`Error::Setting`] for wrong settings, [`Error::Argument`] without a sampler,
-    /// [`Error::Cancelled`]; what evaluating the target returns.
+    /// [`Error::Cancelled`] if it was stopped while it started; what evaluating the target returns.
     pub fn run(self) -> Result<RunResult> {
+        self.run_watched(|_| {})
+    }
+
+    /// Runs it, and calls `watch` after each step, on the thread that called this.
+    ///
+    /// ```
+    /// use retrograde::prelude::*;
+    ///
+    /// let normal = PointTarget::new(1, |x, gradient| {
+    ///     gradient[0] = -x[0];
+    ///     -0.5 * x[0] * x[0]
+    /// });
+    /// // Stopped once it has 1000 draws.
+    /// let cancel = Cancel::default();
+    /// let run = Run::new(normal).sampler(Hmc::default()).cancel(cancel.clone());
+    /// let result = run.run_watched(|p| {
+    ///     if p.draws >= 1000 {
+    ///         cancel.request();
+    ///     }
+    /// })?;
+    /// assert!(!result.is_complete());
+    /// assert!((1000..1100).contains(&result.rows().nrows()));
+    /// # Ok::<(), retrograde::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_watched(self, watch: impl FnMut(&Progress<'_>)) -> Result<RunResult> {
         let sampler = self.sampler.ok_or_else(|| Error::Argument {
             component: "run".into(),
             argument: "sampler".into(),
@@ -110,16 +141,31 @@ impl Run {
         let mut runtime = Runtime::new(self.seed, self.threads)?
             .with_cancel(self.cancel)
             .with_simd(self.simd);
-        let mut collected = Collected::new(self.target.dim());
+        let mut watched = Watched {
+            collected: Collected::new(self.target.dim()),
+            fraction: None,
+            watch,
+        };
         let outcome = drive(
             sampler.as_ref(),
             &mut runtime,
             self.draws,
             None,
-            &mut collected,
+            &mut watched,
         )?;
+        let Watched { mut collected, .. } = watched;
         if !outcome.complete {
-            return Err(Error::Cancelled);
+            collected.flag(Flag::new(
+                Severity::Failure,
+                "cancelled",
+                format!(
+                    "The run was cancelled after step {}, with {} of {} draws",
+                    outcome.steps,
+                    collected.len(),
+                    self.draws
+                ),
+                "run it again to the end",
+            ));
         }
         let counts = runtime.counts().clone();
         let names = (0..self.target.dim())
@@ -138,7 +184,74 @@ impl Run {
             counts,
             names,
             outputs,
+            complete: outcome.complete,
         })
+    }
+}
+
+/// A run under way, as [`Run::run_watched`] shows it after each step.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Progress<'a> {
+    /// Steps done.
+    pub step: u64,
+    /// How much is done, 0 to 1; `None` before the sampler has said so.
+    pub fraction: Option<f64>,
+    /// Draws kept so far.
+    pub draws: usize,
+    /// Evaluations so far.
+    pub counts: &'a Counts,
+    /// Numbers that the sampler shows, such as `acceptance`.
+    pub scalars: &'a BTreeMap<String, f64>,
+}
+
+struct Watched<F> {
+    collected: Collected,
+    fraction: Option<f64>,
+    watch: F,
+}
+
+impl<F> Sink for Watched<F> {
+    fn set_chains(&mut self, chains: usize) -> Result {
+        self.collected.set_chains(chains)
+    }
+
+    fn emit(&mut self, draws: &Draws<'_>) -> Result {
+        self.collected.emit(draws)
+    }
+
+    fn scalar(&mut self, key: &str, value: f64) {
+        self.collected.scalar(key, value);
+    }
+
+    fn record(&mut self, table: &str, row: &[(&str, f64)]) {
+        self.collected.record(table, row);
+    }
+
+    fn flag(&mut self, flag: Flag) {
+        self.collected.flag(flag);
+    }
+
+    fn progress(&mut self, fraction: f64) {
+        self.fraction = Some(fraction);
+    }
+}
+
+impl<F: FnMut(&Progress<'_>)> Observer for Watched<F> {
+    fn after_step(
+        &mut self,
+        step: u64,
+        counts: &Counts,
+        _save: &mut dyn FnMut() -> Result<Checkpoint>,
+    ) -> Result {
+        (self.watch)(&Progress {
+            step,
+            fraction: self.fraction,
+            draws: self.collected.len(),
+            counts,
+            scalars: &self.collected.scalars,
+        });
+        Ok(())
     }
 }
 
@@ -159,9 +272,17 @@ pub struct RunResult {
     names: Vec<String>,
     /// Names, and values in the order of the rows.
     outputs: Option<(Vec<String>, Array2<f64>)>,
+    complete: bool,
 }
 
 impl RunResult {
+    /// Whether the run came to its end. One that was cancelled has the draws up to then, a flag
+    /// `cancelled`, and no log Z.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
     /// The draws: (chain, draw, dim). Those of a [`Bounded`](retrograde_core::Bounded) target are on
     /// the scale without limits; its natural coordinates are the first of the
     /// [`outputs`](Self::outputs).
@@ -224,9 +345,13 @@ impl RunResult {
         &self.collected.log_weights
     }
 
-    /// log Z, if the sampler estimates it.
+    /// log Z, if the sampler estimates it and came to its end: what it holds before that is the
+    /// constant of another law.
     #[must_use]
     pub fn log_z(&self) -> Option<LogZ> {
+        if !self.complete {
+            return None;
+        }
         let value = *self.collected.scalars.get("log_z")?;
         let se = self
             .collected
@@ -237,12 +362,31 @@ impl RunResult {
         Some(LogZ { value, se })
     }
 
-    /// Mean, quantiles, R-hat and effective sample sizes of each coordinate, with every draw counted
-    /// alike: where there are [`log_weights`](Self::log_weights), take
-    /// [`summarise_weighted`](retrograde_metrics::summarise_weighted).
+    /// Mean, quantiles, R-hat and effective sample sizes of each coordinate. Where there are
+    /// [`log_weights`](Self::log_weights) the numbers are those of
+    /// [`weighted_summary`](Self::weighted_summary), and NaN where it has none.
     #[must_use]
     pub fn summary(&self) -> Vec<CoordinateSummary> {
-        summarise(self.draws().view())
+        let Some(weighted) = self.weighted_summary() else {
+            return summarise(self.draws().view());
+        };
+        let undefined = summarise(Array3::zeros((0, 0, weighted.len())).view());
+        let numbers = undefined.into_iter().zip(weighted);
+        numbers
+            .map(|(mut row, w)| {
+                (row.mean, row.sd, row.mcse_mean) = (w.mean, w.sd, w.mcse_mean);
+                (row.q05, row.q50, row.q95) = (w.q05, w.q50, w.q95);
+                row
+            })
+            .collect()
+    }
+
+    /// Mean, quantiles and standard error of each coordinate under the weights of the draws, with
+    /// their effective number; `None` where the draws have equal weights.
+    #[must_use]
+    pub fn weighted_summary(&self) -> Option<Vec<WeightedSummary>> {
+        let weights = self.log_weights();
+        (!weights.is_empty()).then(|| summarise_weighted(self.rows(), ArrayView1::from(weights)))
     }
 
     /// Evaluations.

@@ -1,5 +1,6 @@
 //! Adaptation in warm-up: step size by dual averaging, coordinate scales by windows.
 
+use crate::chains::check_length;
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +98,18 @@ impl Windows {
         };
         windows.open();
         windows
+    }
+
+    /// Whether saved windows are of dimension `d`.
+    pub(crate) fn check_saved(&self, d: usize) -> std::result::Result<(), String> {
+        for (what, found) in [
+            ("scales", &self.scale),
+            ("means", &self.mean),
+            ("sums of squares", &self.squares),
+        ] {
+            check_length(what, found.len(), d)?;
+        }
+        Ok(())
     }
 
     /// Sets the end of the next window; the last one takes what would be too short for another.

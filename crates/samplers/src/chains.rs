@@ -11,7 +11,7 @@ use std::f64::consts::TAU;
 pub(crate) const FAR: f64 = 1e50;
 
 /// The length of a run and how far it is.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Plan {
     /// Chains, the rows of the batch.
     pub(crate) chains: usize,
@@ -65,6 +65,15 @@ impl Plan {
         })
     }
 
+    /// Whether a saved plan is one of this run: all but the moves done is the same.
+    pub(crate) fn check_saved(&self, saved: &Self) -> std::result::Result<(), String> {
+        let done = saved.done.min(self.moves());
+        if *saved == (Self { done, ..*self }) {
+            return Ok(());
+        }
+        Err(format!("{saved:?} is no part of {self:?}"))
+    }
+
     fn moves(&self) -> u64 {
         self.warmup + self.draws * self.thin
     }
@@ -72,6 +81,12 @@ impl Plan {
     /// Moves of a step that does at most `most`.
     pub(crate) fn moves_now(&self, most: u64) -> u64 {
         most.min(self.moves() - self.done)
+    }
+
+    /// Moves to the next one whose state is a draw, that one included.
+    pub(crate) fn until_draw(&self) -> u64 {
+        let over = self.done.saturating_sub(self.warmup);
+        (self.warmup.saturating_sub(self.done)) + self.thin - over % self.thin
     }
 
     /// Whether the next move belongs to the warm-up.
@@ -98,6 +113,18 @@ impl Plan {
     pub(crate) fn declared_chains(&self) -> usize {
         if self.draws == 1 { 1 } else { self.chains }
     }
+}
+
+/// Refuses a saved array of another length than it should have.
+pub(crate) fn check_length(
+    what: &str,
+    found: usize,
+    expected: usize,
+) -> std::result::Result<(), String> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(format!("{found} {what}, not {expected}"))
 }
 
 /// Moves of a step, at most `most`: a batch so large that one move takes long is given one, whose draws
@@ -355,7 +382,15 @@ mod tests {
     #[test]
     fn a_draw_is_kept_after_each_thinning_interval() {
         let mut plan = Plan::new("test", 6, 2, 2, 4).unwrap();
-        let kept: Vec<u64> = (1..=14).filter(|_| plan.count_move()).collect();
+        let mut expected = Vec::new();
+        let kept: Vec<u64> = (1..=14)
+            .filter(|m| {
+                expected.push(m - 1 + plan.until_draw());
+                plan.count_move()
+            })
+            .collect();
+        let next = |m: u64| [6, 10, 14].into_iter().find(|k| *k > m).unwrap();
+        assert!(expected.into_iter().eq((0..14).map(next)));
         assert_eq!(kept, [6, 10, 14]);
         assert!(plan.is_done() && plan.moves_now(16) == 0);
     }

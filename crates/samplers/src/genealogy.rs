@@ -1,5 +1,6 @@
 //! Systematic resampling, and what the families of particles tell of the error of Ẑ.
 
+use crate::chains::check_length;
 use crate::walkers::Walkers;
 use ndarray::Array1;
 use serde::{Deserialize, Serialize};
@@ -15,10 +16,10 @@ pub(crate) fn offspring(u: f64, weights: &[f64], counts: &mut [f64]) {
     for (w, count) in weights.iter().zip(counts) {
         sum += w;
         // Rounding must not lose the last point where u is nearly 1.
-        let upto = if sum >= total {
-            n
-        } else {
+        let upto = if sum < total {
             (n * (sum / total) - u).ceil().clamp(before, n)
+        } else {
+            n
         };
         *count = upto - before;
         before = upto;
@@ -58,6 +59,15 @@ impl Families {
         Self {
             first: first.collect(),
             noise: 0.0,
+        }
+    }
+
+    /// Whether saved families are of `n` particles.
+    pub(crate) fn check_saved(&self, n: usize) -> std::result::Result<(), String> {
+        check_length("first ancestors", self.first.len(), n)?;
+        match self.first.iter().find(|f| **f as usize >= n) {
+            None => Ok(()),
+            Some(f) => Err(format!("a first ancestor {f} of {n} particles")),
         }
     }
 

@@ -22,7 +22,7 @@ use ndarray::{ArrayView1, ArrayViewMut1};
 use retrograde_core::registry::Parts;
 use retrograde_core::settings::PerCoordinate;
 use retrograde_core::{
-    Algorithm, Build, Cx, Flag, Flow, Result, Sampler, Severity, Sink, Target, Traits, register,
+    Algorithm, Build, Cx, Flag, Flow, Result, Sampler, Severity, Signature, Sink, Target, Traits, register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -268,6 +268,21 @@ impl Algorithm for Chains {
 
     fn traits(&self) -> Traits {
         self.target.traits()
+    }
+
+    fn rows(&self, _n: usize) -> usize {
+        self.settings.chains
+    }
+
+    fn signature(&self) -> Signature {
+        Signature::new(self.target.dim(), &self.settings)
+    }
+
+    fn check_state(&self, n: usize, state: &State) -> std::result::Result<(), String> {
+        let s = &self.settings;
+        let plan = Plan::new(NAME, n, s.chains, s.warmup, s.thin).map_err(|e| e.to_string())?;
+        plan.check_saved(&state.plan)?;
+        state.walkers.check_saved(s.chains, self.target.dim())
     }
 
     fn init(&self, cx: &mut Cx<'_>, n: usize) -> Result<State> {

@@ -14,21 +14,22 @@
 //! left at). A step of the run is one temperature. Particles and draws are the same in number; the
 //! draws have equal weights, for the particles are resampled at β = 1, then moved.
 //!
-//! Cost of K temperatures and M moves of L leapfrog steps (MALA: L = 1): n (1 + K M L) gradients and
-//! n (1 + K M) densities, twice that if `frozen`.
+//! The moves at a temperature go on until the particles have forgotten where they were. Cost of M
+//! moves of L leapfrog steps (MALA: L = 1) over all temperatures: n (1 + M L) gradients and n (1 + M)
+//! densities, twice that if `frozen`.
 
-use crate::chains::{Gaussian, check, check_positive, dense};
+use crate::chains::{Gaussian, check, check_length, check_positive, dense};
 use crate::genealogy::{Families, Spread, offspring, standard_deviations};
-use crate::walkers::{Path, Walkers};
-use doubts::{correlation, standard_error};
-use crate::{hmc, mala};
-use ndarray::{Array1, ArrayViewMut1};
+use crate::walkers::Walkers;
+use doubts::standard_error;
+use moves::Moved;
+use ndarray::{Array1, ArrayView1, ArrayViewMut1};
 use retrograde_core::numeric::{relative_weight, softmax_in_place};
 use retrograde_core::registry::Parts;
 use retrograde_core::settings::PerCoordinate;
 use retrograde_core::{
-    Algorithm, Build, Cx, Draws, Error, Flag, Flow, Result, Sampler, Severity, Sink, Target,
-    Traits, register,
+    Algorithm, Build, Cx, Draws, Error, Flag, Flow, Result, Sampler, Severity, Signature, Sink,
+    Target, Traits, register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -39,10 +40,8 @@ const NAME: &str = "sampler smc";
 const BASE: [&str; 2] = ["base_mean", "base_sd"];
 /// A smaller increment of β is a stall.
 const SMALLEST_INCREMENT: f64 = 1e-15;
-/// Change of the log step size per unit of acceptance off its aim, a move.
-const GAIN: f64 = 2.0;
-/// Spread of the leapfrog step size.
-const JITTER: f64 = 0.15;
+/// Numbers of a rung of the ladder beside the scales.
+const RUNG: usize = 3;
 
 /// Kernel that moves the particles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -81,9 +80,17 @@ pub struct Smc {
     /// 1; at 1 at each temperature. At the last temperature they always are. Default 1.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub resample_threshold: f64,
-    /// Moves at each temperature, ≥ 1. Default 10.
+    /// Moves at each temperature, ≥ 1, before it is asked whether the particles have forgotten where
+    /// they were; if not, as many again. Default 5.
     #[schemars(range(min = 1))]
     pub moves: u32,
+    /// Moves at a temperature at most; not above `moves` for so many at each. Default 200.
+    #[schemars(range(min = 1))]
+    pub max_moves: u32,
+    /// Correlation of Δ with what it was before the moves, at which the particles have forgotten:
+    /// above 0 and below 1 (after Buchholz, Chopin & Jacob 2021, arXiv:1808.07730). Default 0.05.
+    #[schemars(extend("exclusiveMinimum" = 0.0, "exclusiveMaximum" = 1.0))]
+    pub memory: f64,
     /// Kind of the moves: "hmc", or "mala" at a `leapfrog`-th of its cost, which is enough where all
     /// directions have a like scale. Default "hmc".
     #[serde(rename = "move")]
@@ -113,7 +120,9 @@ impl Default for Smc {
             base_sd: PerCoordinate::All(1.0),
             alpha: 0.9,
             resample_threshold: 1.0,
-            moves: 10,
+            moves: 5,
+            max_moves: 200,
+            memory: 0.05,
             kernel: Kernel::Hmc,
             leapfrog: 5,
             step_size: 0.1,
@@ -165,6 +174,9 @@ impl Particles {
         let inside = (0.0..=1.0).contains(&kappa);
         check(NAME, "resample_threshold", kappa, inside, "from 0 to 1")?;
         check(NAME, "moves", s.moves, s.moves > 0, "at least 1")?;
+        check(NAME, "max_moves", s.max_moves, s.max_moves > 0, "at least 1")?;
+        let inside = s.memory > 0.0 && s.memory < 1.0;
+        check(NAME, "memory", s.memory, inside, "between 0 and 1")?;
         check(NAME, "leapfrog", s.leapfrog, s.leapfrog > 0, "at least 1")?;
         check_positive(NAME, "step_size", s.step_size)?;
         let most = s.max_temperatures;
@@ -182,7 +194,7 @@ impl Particles {
 /// Temperatures and what moved the particles at them, for the second run.
 #[derive(Serialize, Deserialize, Default)]
 struct Ladder {
-    /// β, step size, then the d scales, of each temperature.
+    /// β, step size, number of moves, then the d scales, of each temperature.
     rungs: Vec<f64>,
 }
 
@@ -223,9 +235,7 @@ impl State {
 struct Report {
     ess: f64,
     spread: Spread,
-    acceptance: f64,
-    /// Correlation of Δ before and after the moves: how much of the old particles they left.
-    memory: f64,
+    moved: Moved,
 }
 
 impl Algorithm for Particles {
@@ -239,6 +249,43 @@ impl Algorithm for Particles {
         self.target.traits()
     }
 
+    fn signature(&self) -> Signature {
+        Signature::new(self.target.dim(), &self.settings)
+    }
+
+    fn check_state(&self, n: usize, state: &State) -> std::result::Result<(), String> {
+        let d = self.target.dim();
+        state.particles.check_saved(n, d)?;
+        state.families.check_saved(n)?;
+        check_length("weights", state.weights.len(), n)?;
+        check_length("scales", state.scale.len(), d)?;
+        // A step of the first run of `frozen` adds a rung, one of the second takes one.
+        let rungs = state.ladder.rungs.len();
+        let whole = rungs.is_multiple_of(RUNG + d);
+        if !whole || state.second && state.level >= rungs / (RUNG + d) {
+            return Err(format!("{rungs} numbers of a ladder at level {}", state.level));
+        }
+        let most = f64::from(self.settings.max_moves.max(self.settings.moves));
+        let sound = |rung: &[f64]| {
+            let inside = rung[0] <= 1.0 && (1.0..=most).contains(&rung[2]);
+            inside && rung.iter().all(|v| *v > 0.0 && v.is_finite())
+        };
+        if !state.ladder.rungs.chunks_exact(RUNG + d).all(sound) {
+            return Err("a ladder with impossible rungs".into());
+        }
+        let based = |x: ArrayView1<'_, f64>| {
+            x.to_slice().is_some_and(|x| self.base.log_density(x).is_finite())
+        };
+        let sum: f64 = state.weights.iter().sum();
+        if !state.weights.iter().all(|w| *w >= 0.0) || !(0.5..2.0).contains(&sum) {
+            return Err(format!("weights that sum to {sum}"));
+        }
+        if !(0.0..=1.0).contains(&state.beta) || !state.particles.x.outer_iter().all(based) {
+            return Err("particles without mass under the base".into());
+        }
+        Ok(())
+    }
+
     fn init(&self, cx: &mut Cx<'_>, n: usize) -> Result<State> {
         if n < 2 || u32::try_from(n).is_err() {
             return Err(Error::Argument {
@@ -250,7 +297,7 @@ impl Algorithm for Particles {
         }
         let d = self.target.dim();
         // So much is set aside for the ladder that ordinary runs do not ask for memory in a step.
-        let room = self.settings.max_temperatures.saturating_mul(2 + d);
+        let room = self.settings.max_temperatures.saturating_mul(RUNG + d);
         let room = if self.settings.frozen {
             room.min(1 << 20)
         } else {
@@ -283,7 +330,7 @@ impl Algorithm for Particles {
         let mut room = cx.take(n);
         self.differences(cx, &state.particles, &mut difference)?;
         let beta = if state.second {
-            state.ladder.rungs[state.level * (2 + d)]
+            state.ladder.rungs[state.level * (RUNG + d)]
         } else {
             self.next_beta(state, &difference)?
         };
@@ -302,9 +349,9 @@ impl Algorithm for Particles {
             self.resample(cx, state, &mut room);
         }
         if state.second {
-            let rung = &state.ladder.rungs[state.level * (2 + d)..][..2 + d];
+            let rung = &state.ladder.rungs[state.level * (RUNG + d)..][..RUNG + d];
             state.step = rung[1];
-            state.scale.copy_from_slice(&rung[2..]);
+            state.scale.copy_from_slice(&rung[RUNG..]);
         } else if self.settings.precondition == Precondition::Diagonal {
             let mut mean = cx.take(d);
             let State {
@@ -320,21 +367,10 @@ impl Algorithm for Particles {
                 *s = s.max(1e-12 * b);
             }
         }
-        let (mut before, mut after) = (cx.take(n), cx.take(n));
-        self.differences(cx, &state.particles, &mut before)?;
-        let acceptance = self.moves(cx, state, &mut room)?;
-        self.differences(cx, &state.particles, &mut after)?;
-        let memory = correlation(dense_weights(&state.weights), &before, &after);
-        for buffer in [room, before, after] {
-            cx.give(buffer);
-        }
+        let moved = self.moves(cx, state, &mut room)?;
+        cx.give(room);
         state.level += 1;
-        let report = Report {
-            ess,
-            spread,
-            acceptance,
-            memory,
-        };
+        let report = Report { ess, spread, moved };
         self.show(cx, state, sink, &report);
         if beta < 1.0 {
             return Ok(Flow::More);
@@ -369,7 +405,7 @@ impl Particles {
             sink.flag(Flag::new(
                 Severity::Note,
                 "adaptive",
-                "Temperatures and step sizes were chosen from the particles they act on: Ẑ is \
+                "Temperatures, step sizes and numbers of moves were chosen from the particles they act on: Ẑ is \
                  consistent, with a bias of order 1/N",
                 "set `frozen = true` for an unbiased Ẑ at twice the cost",
             ));
@@ -486,84 +522,22 @@ impl Particles {
         state.weights.fill(1.0 / counts.len() as f64);
     }
 
-    /// Moves the particles at the current temperature; gives the mean acceptance.
-    fn moves(&self, cx: &mut Cx<'_>, state: &mut State, acceptance: &mut [f64]) -> Result<f64> {
-        let s = &self.settings;
-        let n = acceptance.len();
-        let aim = aim(s.kernel);
-        let path = Path {
-            beta: state.beta,
-            base: (self.fault != Fault::BaseMissingInMoves).then_some(&self.base),
-        };
-        let wrong = self.fault == Fault::NoCorrection;
-        let (mut steps, mut diverging) = (cx.take(n), cx.take(n));
-        let mut total = 0.0;
-        for m in 0..u64::from(s.moves) {
-            cx.check_cancelled()?;
-            let mut cx = cx.at("move", m);
-            match s.kernel {
-                Kernel::Mala => mala::Move {
-                    target: &*self.target,
-                    path,
-                    step: state.step,
-                    scale: &state.scale,
-                    fault: if wrong {
-                        mala::Fault::NoCorrection
-                    } else {
-                        mala::Fault::None
-                    },
-                }
-                .apply(&mut cx, &mut state.particles, acceptance)?,
-                Kernel::Hmc => hmc::Move {
-                    target: &*self.target,
-                    path,
-                    step: state.step,
-                    jitter: JITTER,
-                    leapfrog: s.leapfrog,
-                    scale: &state.scale,
-                    fault: if wrong {
-                        hmc::Fault::NoCorrection
-                    } else {
-                        hmc::Fault::None
-                    },
-                }
-                .apply(
-                    &mut cx,
-                    &mut state.particles,
-                    &mut hmc::Outcome {
-                        acceptance: &mut *acceptance,
-                        step: &mut steps,
-                        diverging: &mut diverging,
-                    },
-                )?,
-            }
-            let mean = acceptance.iter().sum::<f64>() / n as f64;
-            total += mean;
-            if !state.second && self.fault != Fault::NoCorrection {
-                let step = state.step * (GAIN * (mean - aim)).exp();
-                state.step = step.clamp(1e-100, 1e100);
-            }
-        }
-        cx.give(diverging);
-        cx.give(steps);
-        if s.frozen && !state.second {
-            state.ladder.rungs.extend([state.beta, state.step]);
-            state.ladder.rungs.extend(&state.scale);
-        }
-        Ok(total / f64::from(s.moves))
-    }
-
     /// Shows what a temperature gave.
     fn show(&self, cx: &Cx<'_>, state: &mut State, sink: &mut dyn Sink, report: &Report) {
         let d = state.scale.len();
         let off = |a: f64| (a - aim(self.settings.kernel)).abs();
         // The first temperature of an adaptive run begins with a step size that is only a guess.
-        let worse = state.worst.is_nan() || off(report.acceptance) > off(state.worst);
+        let Moved {
+            moves,
+            acceptance,
+            memory,
+        } = report.moved;
+        let worse = state.worst.is_nan() || off(acceptance) > off(state.worst);
         if worse && state.level > 1 {
-            state.worst = report.acceptance;
+            state.worst = acceptance;
         }
-        state.memory.0 += report.memory;
-        state.memory.1 = state.memory.1.max(report.memory);
+        state.memory.0 += memory;
+        state.memory.1 = state.memory.1.max(memory);
         sink.record(
             "ladder",
             &[
@@ -571,19 +545,20 @@ impl Particles {
                 ("beta", state.beta),
                 ("ess", report.ess),
                 ("log_z", state.log_z),
-                ("acceptance", report.acceptance),
+                ("acceptance", acceptance),
                 ("step_size", state.step),
                 ("families", report.spread.families),
                 ("evaluations", cx.counts().rows as f64),
-                ("memory", report.memory),
+                ("moves", f64::from(moves)),
+                ("memory", memory),
             ],
         );
         sink.scalar("beta", state.beta);
         sink.scalar("ess", report.ess);
-        sink.scalar("acceptance", report.acceptance);
+        sink.scalar("acceptance", acceptance);
         sink.scalar("log_z", state.log_z);
         sink.scalar("log_z_se", standard_error(report.spread).0);
-        let rungs = state.ladder.rungs.len() / (2 + d);
+        let rungs = state.ladder.rungs.len() / (RUNG + d);
         sink.progress(match (self.settings.frozen, state.second) {
             (false, _) => state.beta.sqrt(),
             (true, false) => 0.5 * state.beta.sqrt(),
@@ -618,5 +593,6 @@ register! {
 }
 
 mod doubts;
+mod moves;
 #[cfg(test)]
 mod tests;

@@ -10,14 +10,14 @@
 //! Cost: one gradient a move and chain.
 
 use crate::chains::{
-    FAR, Gaussian, Kept, Plan, check_positive, dense, dense_mut, evaluate_starts, matrix,
+    FAR, Gaussian, Kept, Plan, check_length, check_positive, dense, dense_mut, evaluate_starts, matrix,
     matrix_mut, moves_of_step, note_no_evidence, zeros,
 };
 use ndarray::{Array1, Array2, ArrayViewMut1, ArrayViewMut2};
 use retrograde_core::registry::Parts;
 use retrograde_core::settings::PerCoordinate;
 use retrograde_core::{
-    Algorithm, BLOCK, Build, Cx, Error, Flag, Flow, Result, Sampler, Severity, Sink, Target, Traits,
+    Algorithm, BLOCK, Build, Cx, Error, Flag, Flow, Result, Sampler, Severity, Signature, Sink, Target, Traits,
     register,
 };
 use schemars::JsonSchema;
@@ -174,6 +174,25 @@ impl Algorithm for Langevin {
 
     fn traits(&self) -> Traits {
         self.target.traits()
+    }
+
+    fn rows(&self, _n: usize) -> usize {
+        self.settings.chains
+    }
+
+    fn signature(&self) -> Signature {
+        Signature::new(self.target.dim(), &self.settings)
+    }
+
+    fn check_state(&self, n: usize, state: &State) -> std::result::Result<(), String> {
+        let s = &self.settings;
+        let plan = Plan::new(NAME, n, s.chains, s.warmup, s.thin).map_err(|e| e.to_string())?;
+        plan.check_saved(&state.plan)?;
+        let want = (s.chains, self.target.dim());
+        if state.x.dim() != want {
+            return Err(format!("points of shape {:?}, not {want:?}", state.x.dim()));
+        }
+        check_length("marks of divergence", state.diverged.len(), s.chains)
     }
 
     fn init(&self, cx: &mut Cx<'_>, n: usize) -> Result<State> {

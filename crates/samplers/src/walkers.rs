@@ -1,6 +1,6 @@
 //! Points that Metropolis kernels move, and the law they keep.
 
-use crate::chains::{Gaussian, evaluate_starts, zeros};
+use crate::chains::{Gaussian, check_length, evaluate_starts, zeros};
 use ndarray::{Array1, Array2, ArrayViewMut1, ArrayViewMut2};
 use retrograde_core::{BLOCK, Cx, Result, RowSplit, Target};
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,24 @@ impl Walkers {
         };
         walkers.draw(cx, component, keys, target, law)?;
         Ok(walkers)
+    }
+
+    /// Whether saved walkers are `n` points in dimension `d`, none with a density of NaN or +∞.
+    pub(crate) fn check_saved(&self, n: usize, d: usize) -> std::result::Result<(), String> {
+        for (what, found) in [("points", self.x.dim()), ("gradients", self.gradient.dim())] {
+            if found != (n, d) {
+                return Err(format!("{what} of shape {found:?}, not {:?}", (n, d)));
+            }
+        }
+        check_length("log densities", self.log_density.len(), n)?;
+        match self
+            .log_density
+            .iter()
+            .find(|l| l.is_nan() || **l == f64::INFINITY)
+        {
+            None => Ok(()),
+            Some(l) => Err(format!("a log density of {l}")),
+        }
     }
 
     /// Draws them anew.
@@ -66,6 +84,15 @@ pub(crate) struct WalkersMut<'a> {
 }
 
 impl Walkers {
+    /// Rows of a run.
+    pub(crate) fn run(target: &dyn Target, n: usize) -> usize {
+        if target.traits().rowwise {
+            (BUFFER / target.dim() / BLOCK).max(1) * BLOCK
+        } else {
+            n.max(1)
+        }
+    }
+
     /// Calls `work` on one run of rows after the other, so that its buffers need not be as large as
     /// the walkers. Rows keep their random numbers; a target that is not row by row gets all at once.
     pub(crate) fn in_runs<P: RowSplit>(
@@ -75,12 +102,8 @@ impl Walkers {
         parts: P,
         mut work: impl FnMut(&mut Cx<'_>, &mut WalkersMut<'_>, P) -> Result,
     ) -> Result {
-        let (n, d) = self.x.dim();
-        let run = if target.traits().rowwise {
-            (BUFFER / d / BLOCK).max(1) * BLOCK
-        } else {
-            n.max(1)
-        };
+        let n = self.x.nrows();
+        let run = Self::run(target, n);
         let walkers = (
             self.x.view_mut(),
             self.log_density.view_mut(),

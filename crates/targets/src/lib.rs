@@ -13,6 +13,7 @@ retrograde_core::modules! {
     brownian,
     dw4,
     eight_schools,
+    expression,
     funnel,
     gaussian,
     gaussian_mixture,
@@ -32,6 +33,7 @@ pub use banana::Banana;
 pub use brownian::Brownian;
 pub use dw4::Dw4;
 pub use eight_schools::{EightSchools, EightSchoolsPrior};
+pub use expression::Expression;
 pub use funnel::Funnel;
 pub use gaussian::Gaussian;
 pub use gaussian_mixture::Mixture;

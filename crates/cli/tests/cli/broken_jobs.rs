@@ -393,6 +393,8 @@ fn particles() {
         ("alpha nan", &smc("alpha = nan")),
         ("threshold", &smc("resample_threshold = 1.5")),
         ("no moves", &smc("moves = 0")),
+        ("no moves at all", &smc("max_moves = 0")),
+        ("nothing forgotten", &smc("memory = 1")),
         ("too many moves", &smc("moves = 5000000000")),
         ("unknown move", &smc("move = \"nuts\"")),
         ("no leapfrog", &smc("leapfrog = 0")),

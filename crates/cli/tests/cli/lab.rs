@@ -154,6 +154,21 @@ impl Lab {
         names
     }
 
+    /// All files below a folder with their bytes; none if it is not there.
+    pub(crate) fn tree(&self, folder: &str) -> std::collections::BTreeMap<String, Vec<u8>> {
+        let mut all = std::collections::BTreeMap::new();
+        for name in self.names(folder) {
+            let path = format!("{folder}/{name}");
+            if self.path(&path).is_dir() {
+                let below = self.tree(&path).into_iter();
+                all.extend(below.map(|(n, bytes)| (format!("{name}/{n}"), bytes)));
+            } else {
+                all.insert(name, self.read(&path));
+            }
+        }
+        all
+    }
+
     /// The program, to be started in the folder; without the colours of whoever runs the tests.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_retrograde"));

@@ -3,9 +3,14 @@
 
 mod broken_data;
 mod broken_jobs;
+mod compare;
+mod expressions;
 mod failures;
 mod lab;
 mod memory;
+mod new;
 mod output;
+mod output_directory;
+mod report;
 mod results;
 mod stopping;

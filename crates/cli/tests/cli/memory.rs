@@ -1,4 +1,5 @@
-//! Memory of a large run: a few copies of its draws, however they are written.
+//! Memory of a large run: a few copies of its draws, however they are written; and a run that does
+//! not fit is refused before it takes any.
 
 use crate::lab::Lab;
 
@@ -57,4 +58,38 @@ frugal! {
     a_large_run_of_smc: "kind = \"smc\"\nbase_sd = 1.1\nalpha = 0.5\nmoves = 1\n";
     a_large_run_of_frozen_smc:
         "kind = \"smc\"\nbase_sd = 1.1\nalpha = 0.5\nmoves = 1\nfrozen = true\n";
+}
+
+/// A run of so many draws is refused, by `check` and by `run`.
+#[track_caller]
+fn assert_too_large(lab: &Lab, shell: &str, draws: u64) {
+    for command in ["check", "run"] {
+        let line = format!("{shell}exec \"$@\"");
+        let args = [command, "job.toml", "--draws", &draws.to_string()];
+        let said = crate::lab::Said::new(&lab.shell(&line, &args).output().unwrap()).ended(2);
+        let words = format!("error: {draws} draws in dimension {DIM} need ");
+        assert!(said.err.contains(&words), "{}", said.err);
+        assert!(said.err.contains("this machine has "), "{}", said.err);
+        assert_eq!(lab.names("."), ["job.toml"]);
+    }
+}
+
+#[test]
+#[cfg_attr(
+    not(target_os = "linux"),
+    ignore = "NOT CHECKED HERE: how much memory there is is known on Linux only"
+)]
+fn a_run_that_does_not_fit_is_refused_before_it_begins() {
+    let lab = Lab::new(format!(
+        "[target]\nkind = \"standard-normal\"\ndim = {DIM}\n[sampler]\nkind = \"smc\"\n"
+    ));
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap();
+    let line = text.lines().find(|l| l.starts_with("MemTotal:")).unwrap();
+    let total: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    // A third of the memory for the draws alone: particles, gradients and checkpoint do not fit.
+    assert_too_large(&lab, "", total * 1024 / 3 / (8 * DIM));
+    assert_too_large(&lab, "", 1 << 40);
+    assert_too_large(&lab, "", (1 << 63) - 1);
+    // 280 MB of draws, four times that at once, under a limit of 1 GB.
+    assert_too_large(&lab, "ulimit -v 1000000; ", 700_000);
 }

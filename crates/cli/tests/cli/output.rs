@@ -62,6 +62,10 @@ fn every_command_can_write_an_object() {
     assert_eq!(check["status"], "ok");
     assert_eq!(check["finite_points"], check["points"]);
     assert!(check["gradient_error"].as_f64().unwrap() < 1e-8);
+    assert_eq!(
+        (&check["gradient_slopes"], &check["gradient_slopes_skipped"]),
+        (&16.into(), &0.into())
+    );
     let list = object(&["list"]);
     for component in list["components"].as_array().unwrap() {
         holds(component, &["kind", "name", "summary", "source"]);
@@ -183,11 +187,42 @@ fn every_component_is_listed_and_described() {
             said.out
         );
         assert!(said.out.contains("\nsource: "), "{}", said.out);
+        assert_defaults_are_told_once(&said.out);
         let only = lab.run(&["list", kind]).ended(0);
         assert!(only.out.contains(&format!("  {name} ")), "{}", only.out);
     }
     for (name, _) in JOBS {
         assert!(listed.out.contains(&format!("  {name} ")), "{name}");
+    }
+}
+
+/// Keys are at an indent of two, their words at six.
+#[track_caller]
+fn assert_defaults_are_told_once(description: &str) {
+    for key in description.split("\n\n").skip(1) {
+        let words = key.split_whitespace().collect::<Vec<_>>().join(" ");
+        let times = words.to_lowercase().matches("default").count();
+        assert!(times <= 1, "{key}");
+        // A number in the prose is not repeated in front: it would be another one.
+        let last = words
+            .rsplit_once("Default ")
+            .map(|(_, v)| v.trim_end_matches('.'));
+        let number = last.and_then(|v| v.parse::<f64>().ok());
+        assert_eq!(number, None, "not the default in force: {key}");
+    }
+}
+
+#[test]
+fn defaults_are_in_front_of_the_words() {
+    let said = small().run(&["describe", "smc"]).ended(0);
+    let words = said.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "alpha (number > 0.0 < 1.0, default 0.9) Effective",
+        "base_mean (number or array, default 0.0) Mean of the normal law that particles start \
+         from; a number, or one a coordinate. base_sd",
+        "move (\"mala\" | \"hmc\", default \"hmc\") Kind",
+    ] {
+        assert!(words.contains(part), "{part}: {words}");
     }
 }
 

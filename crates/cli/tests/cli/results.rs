@@ -98,8 +98,10 @@ fn the_same_job_gives_the_same_bits() {
     let jobs = JOBS.iter().map(|job| (job, "40"));
     let jobs = jobs.chain(SMC.iter().map(|job| (job, "300")));
     for ((name, job), draws) in jobs {
-        let lab = Lab::new(format!("draws = {draws}\nseed = 5\n{job}{OUTPUT}"));
+        let lab = Lab::new(format!("draws = {draws}\nseed = 5\n{job}"));
         lab.run(&["run", "job.toml", "-o", "a", "--threads", "1"]);
+        let store = lab.tree("a/draws.zarr");
+        assert!(store.len() > 5, "{name}");
         let resolved = lab.text("a/job.toml").replace("directory = \"a\"\n", "");
         lab.write("resolved/job.toml", resolved);
         let runs: [&[&str]; 6] = [
@@ -119,10 +121,11 @@ fn the_same_job_gives_the_same_bits() {
                 "{name} {args:?}: {}",
                 said.err
             );
-            for file in ["report.json", "draws.npy", "draws.csv"] {
+            for file in ["report.json", "draws.npy", "draws.csv", "report.html"] {
                 let same = lab.read(&format!("a/{file}")) == lab.read(&format!("b/{file}"));
                 assert!(same, "{name} {args:?}: {file}");
             }
+            assert!(lab.tree("b/draws.zarr") == store, "{name} {args:?}");
             std::fs::remove_dir_all(lab.path("b")).unwrap();
         }
         lab.run(&["run", "job.toml", "-o", "b", "--seed", "6"]);
@@ -178,12 +181,14 @@ fn a_default_directory_is_numbered_and_force_replaces_only_a_runs_files() {
     assert_eq!(lab.names("runs"), ["job", "job-2", "job-3"]);
     lab.write("runs/job/notes.txt", "mine");
     lab.write("runs/job/rows.bin", "left over");
+    lab.write("runs/job/draws.zarr/posterior/y/zarr.json", "left over");
     let before = lab.read("runs/job/draws.npy");
     lab.run(&["run", "job.toml", "-o", "runs/job", "--force"])
         .ended(0);
     assert_ne!(lab.read("runs/job/draws.npy"), before);
     assert_eq!(lab.text("runs/job/notes.txt"), "mine");
     assert!(!lab.path("runs/job/rows.bin").exists());
+    assert!(!lab.path("runs/job/draws.zarr/posterior/y").exists());
     // A job that is refused replaces nothing.
     let before = lab.read("runs/job/draws.npy");
     lab.run(&[

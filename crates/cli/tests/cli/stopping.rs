@@ -5,7 +5,7 @@ use crate::lab::{JOBS, Lab, NORMAL, Running, SMC, Said, ULA, length};
 use std::io::Read;
 
 /// Files that are the same byte for byte, however often a run was interrupted.
-const BITS: [&str; 3] = ["report.json", "draws.npy", "draws.csv"];
+const BITS: [&str; 4] = ["report.json", "draws.npy", "draws.csv", "report.html"];
 
 /// A job, and a complete run of it in `whole`.
 fn lab(job: &str) -> Lab {
@@ -61,6 +61,7 @@ fn assert_unfinished(lab: &Lab) {
     for name in ["report.json", "draws.npy", "draws.csv", "timing.json"] {
         assert!(!names.iter().any(|n| n == name), "{names:?}");
     }
+    crate::report::assert_readable(lab, "out", "running");
     let said = lab.run(&["summary", "out"]).ended(2);
     assert!(
         said.err.contains("`retrograde run --resume out` goes on"),
@@ -77,6 +78,10 @@ fn resume(lab: &Lab) -> Said {
         let same = lab.read(&format!("out/{file}")) == lab.read(&format!("whole/{file}"));
         assert!(same, "{file} differs from that of the uninterrupted run");
     }
+    assert!(
+        lab.tree("out/draws.zarr") == lab.tree("whole/draws.zarr"),
+        "draws.zarr differs from that of the uninterrupted run"
+    );
     let names = lab.names("out");
     assert!(
         !names

@@ -1,6 +1,8 @@
 //! Tests of the core through its public interface.
 
+mod check;
 mod context;
+mod limits;
 mod process;
 mod registry;
 mod resume;

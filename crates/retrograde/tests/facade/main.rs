@@ -1,7 +1,9 @@
 //! Components together: targets of one crate under samplers of another, found by name.
 
+mod dilation;
 mod evidence;
 mod registry;
+mod run;
 
 use retrograde::core::registry::{Folder, Parts};
 use retrograde::core::{Collected, Counts, Runtime, Target, drive::drive};

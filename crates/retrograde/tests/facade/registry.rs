@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 /// Settings of the targets that cannot do without.
 fn fewest(kind: &str) -> Value {
     match kind {
+        "expression" => json!({ "coordinates": ["x"], "log_density": "-x^2" }),
         "standard-normal" => json!({ "dim": 3 }),
         "gaussian" => json!({ "mean": [0.0, 1.0], "sd": 2.0 }),
         "gaussian-mixture" => json!({ "means": [[0.0], [1.0]], "sd": 1.0 }),
@@ -28,12 +29,15 @@ fn every_target_is_built_by_name() {
 #[test]
 fn every_component_has_words_a_source_and_documented_keys() {
     let registry = retrograde::registry().unwrap();
-    assert!(
-        registry
-            .of(Kind::Sampler)
-            .map(|c| c.name.as_ref())
-            .eq(["hmc", "mala", "smc", "ula"])
-    );
+    assert!(registry.of(Kind::Sampler).map(|c| c.name.as_ref()).eq([
+        "annealed-langevin",
+        "baoab",
+        "dilation",
+        "hmc",
+        "mala",
+        "smc",
+        "ula"
+    ]));
     for c in registry.iter() {
         assert!(
             !c.summary.is_empty() && !c.source.is_empty(),

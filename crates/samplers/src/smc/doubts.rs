@@ -49,7 +49,9 @@ impl Particles {
             ));
         }
         let mean_memory = state.memory.0 / state.level.max(1) as f64;
-        if mean_memory > MEAN_MEMORY || state.memory.1 > MOST_MEMORY {
+        // What is left of the particles after one or two temperatures hardly touches log Z.
+        let few = state.level < 3;
+        if !few && (mean_memory > MEAN_MEMORY || state.memory.1 > MOST_MEMORY) {
             sink.flag(Flag::new(
                 Severity::Warning,
                 "mixing",
@@ -59,7 +61,8 @@ impl Particles {
                      far more than its standard error",
                     state.memory.1
                 ),
-                "take more `moves`, move = \"hmc\", or other coordinates, and see whether log Z stays",
+                "raise `moves` and `max_moves`, take move = \"hmc\" or other coordinates, and see \
+                 whether log Z stays",
             ));
         }
         if !(0.2..=0.95).contains(&state.worst) && !state.worst.is_nan() {

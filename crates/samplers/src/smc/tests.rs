@@ -1,4 +1,4 @@
-use super::doubts::FEW_FAMILIES;
+use super::doubts::{FEW_FAMILIES, correlation};
 use super::*;
 use ndarray::ArrayView1;
 use retrograde_core::{Collected, Counts, PointTarget, Runtime, drive::drive};
@@ -71,6 +71,8 @@ fn base(sd: f64) -> Smc {
     Smc {
         base_sd: PerCoordinate::All(sd),
         kernel: Kernel::Mala,
+        moves: 10,
+        max_moves: 1,
         ..Smc::default()
     }
 }
@@ -441,7 +443,7 @@ fn moves_that_leave_particles_where_they_were_are_flagged() {
         };
         let (out, _) = run(&Particles::new(s, gaussian()).unwrap(), 10, 500, 1);
         let rows = &out.tables["ladder"].1;
-        let mean = rows.iter().map(|r| r[8]).sum::<f64>() / rows.len() as f64;
+        let mean = rows.iter().map(|r| r[9]).sum::<f64>() / rows.len() as f64;
         (mean, out.flags.get("mixing").map(|f| f.text.clone()))
     };
     let (stuck, flagged) = memory(1, Kernel::Mala);
@@ -450,6 +452,51 @@ fn moves_that_leave_particles_where_they_were_are_flagged() {
     assert!(text.contains(&format!("{stuck:.2} on average")), "{text}, {stuck}");
     let (free, flagged) = memory(10, Kernel::Hmc);
     assert!(free < 0.3 && flagged.is_none(), "{free}");
+}
+
+#[test]
+fn moves_go_on_until_the_particles_have_forgotten_and_a_frozen_run_repeats_their_number() {
+    let s = Smc {
+        moves: 2,
+        max_moves: 41,
+        memory: 0.1,
+        frozen: true,
+        ..base(2.0)
+    };
+    let n = 1000;
+    let (out, counts) = run(&Particles::new(s, gaussian()).unwrap(), 10, n, 3);
+    let ladder = &out.tables["ladder"].1;
+    let (first, second) = ladder.split_at(ladder.len() / 2);
+    let moves: Vec<f64> = first.iter().map(|r| r[8]).collect();
+    assert_eq!(moves, second.iter().map(|r| r[8]).collect::<Vec<_>>());
+    let all: f64 = 2.0 * moves.iter().sum::<f64>();
+    assert_eq!(counts.gradient_evals as f64, n as f64 * (2.0 + all));
+    // Not the same everywhere, and no more than were needed.
+    assert!(moves.iter().any(|m| *m > 4.0) && moves.iter().any(|m| *m < 20.0), "{moves:?}");
+    for r in first {
+        assert!(r[8] >= 2.0 && r[8] <= 41.0 && (r[8] % 2.0 == 0.0 || r[8] == 41.0), "{r:?}");
+        assert!(r[9] <= 0.1 || r[8] > 2.0, "{r:?}");
+    }
+    let forgotten = first.iter().filter(|r| r[9] <= 0.1).count();
+    assert!(2 * forgotten > first.len(), "{forgotten} of {}", first.len());
+}
+
+#[test]
+fn moves_that_get_nowhere_end() {
+    // Two modes that no move joins: of what mass lies in each Δ keeps the memory.
+    let modes: Arc<dyn Target> = Arc::new(PointTarget::new(1, |x, g| {
+        let centre = if x[0] < 0.0 { -30.0 } else { 10.0 };
+        g[0] = -(x[0] - centre) * 100.0;
+        -0.5 * (x[0] - centre).powi(2) * 100.0
+    }));
+    let s = Smc {
+        moves: 5,
+        max_moves: 1000,
+        ..base(10.0)
+    };
+    let (out, _) = run(&Particles::new(s, modes).unwrap(), 1, 2000, 1);
+    let last = out.tables["ladder"].1.last().unwrap();
+    assert!(last[8] <= 30.0 && last[9] > 0.6, "{last:?}");
 }
 
 #[test]

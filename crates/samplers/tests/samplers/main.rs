@@ -1,6 +1,8 @@
 //! What every sampler must keep: the same bits on any number of threads and after a resume, no
 //! allocation in the step loop, exact counts, settings that are refused by name.
 
+mod saved_states;
+
 use ndarray::{ArrayView2, ArrayViewMut1, ArrayViewMut2};
 use retrograde_core::drive::{self, Checkpoint, Observer};
 use retrograde_core::registry::{Kind, Need, Parts};
@@ -9,6 +11,7 @@ use retrograde_core::{
     Runtime, Sampler, Sink, Target, Threading, Traits,
 };
 use retrograde_samplers::*;
+use serde_json::json;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -92,9 +95,68 @@ fn all_on(target: &Arc<dyn Target>) -> Vec<(&'static str, Arc<dyn Sampler>, usiz
         moves: 3,
         ..Smc::default()
     };
+    let baoab = |chains, thin| Baoab {
+        step_size: 0.2,
+        warmup: 37,
+        thin,
+        chains,
+        ..Baoab::default()
+    };
+    let dilation = |rule, start_sd: f64, mala_moves| Dilation {
+        rule,
+        mode_sd: 0.4,
+        steps: 70,
+        tail: 21,
+        location: vec![0.0, 0.5, 0.0].into(),
+        start_sd: start_sd.into(),
+        mala_moves,
+        ..Dilation::default()
+    };
+    let annealed = |mala_moves| AnnealedLangevin {
+        step_size: 0.02,
+        steps: 70,
+        tail: 21,
+        mala_moves,
+        ..AnnealedLangevin::default()
+    };
     let make = |s: Result<Arc<dyn Sampler>>| s.unwrap();
     let (m, h) = (Kernel::Mala, Kernel::Hmc);
     vec![
+        (
+            "annealed langevin",
+            make(build(annealed(0), target.clone())),
+            700,
+        ),
+        (
+            "annealed langevin, corrected",
+            make(build(annealed(35), target.clone())),
+            700,
+        ),
+        (
+            "baoab, few chains",
+            make(build(baoab(4, 3), target.clone())),
+            100,
+        ),
+        (
+            "baoab, independent",
+            make(build(baoab(700, 1), target.clone())),
+            700,
+        ),
+        (
+            "dilation, tamed",
+            make(build(dilation(Rule::Tamed, 0.0, 0), target.clone())),
+            700,
+        ),
+        (
+            "dilation, score-norm, corrected",
+            make(build(dilation(Rule::ScoreNorm, 0.1, 35), target.clone())),
+            700,
+        ),
+        (
+            "dilation, lipschitz",
+            make(build(dilation(Rule::Lipschitz, 0.01, 0), target.clone())),
+            700,
+        ),
         (
             "mala, few chains",
             make(build(mala(4, 3), target.clone())),
@@ -508,6 +570,9 @@ fn draws_that_do_not_fit_the_chains_are_refused_with_advice() {
 fn a_start_without_mass_is_refused() {
     let nowhere: Arc<dyn Target> = Arc::new(PointTarget::new(2, |_, _| f64::NEG_INFINITY));
     for sampler in [
+        build(AnnealedLangevin::default(), nowhere.clone()).unwrap(),
+        build(Baoab::default(), nowhere.clone()).unwrap(),
+        build(Dilation::default(), nowhere.clone()).unwrap(),
         build(Ula::default(), nowhere.clone()).unwrap(),
         build(Mala::default(), nowhere.clone()).unwrap(),
         build(Hmc::default(), nowhere.clone()).unwrap(),
@@ -525,7 +590,18 @@ fn a_start_without_mass_is_refused() {
 fn all_are_registered_with_documented_keys() {
     let registry = Registry::builtin().unwrap();
     let names: Vec<&str> = registry.of(Kind::Sampler).map(|c| &*c.name).collect();
-    assert_eq!(names, ["hmc", "mala", "smc", "ula"]);
+    assert_eq!(
+        names,
+        [
+            "annealed-langevin",
+            "baoab",
+            "dilation",
+            "hmc",
+            "mala",
+            "smc",
+            "ula"
+        ]
+    );
     for component in registry.of(Kind::Sampler) {
         assert_eq!(component.needs.gradient, Need::Required);
         let schema = component.schema.as_value();
@@ -541,16 +617,11 @@ fn all_are_registered_with_documented_keys() {
         // An empty table is enough, an unknown key is not.
         let folder = retrograde_core::registry::Folder::default();
         let parts = Parts::new(&folder).with_target(banana());
-        let make = |keys: &[(&str, f64)]| {
-            let map = keys.iter().map(|(k, v)| ((*k).to_owned(), *v));
-            let settings =
-                serde::de::value::MapDeserializer::<_, serde::de::value::Error>::new(map);
-            registry.sampler(&component.name, settings, &parts).err()
-        };
-        assert!(make(&[]).is_none(), "{}", component.name);
-        let error = make(&[("step_sise", 0.1)]).unwrap().to_string();
+        let make = |settings| registry.sampler(&component.name, settings, &parts).err();
+        assert!(make(json!({})).is_none(), "{}", component.name);
+        let error = make(json!({ "step_sise": 0.1 })).unwrap().to_string();
         assert!(error.contains("step_sise"), "{error}");
-        let error = make(&[("step_size", -0.1)]).unwrap().to_string();
+        let error = make(json!({ "step_size": -0.1 })).unwrap().to_string();
         assert!(
             error.contains("`step_size` is -0.1") && error.contains("above 0"),
             "{error}"
@@ -567,6 +638,9 @@ fn a_target_without_coordinates_is_refused() {
         assert!(error.contains("coordinates"), "{error}");
     };
     let parts = || Parts::new(&parts).with_target(nothing.clone());
+    refused(AnnealedLangevin::default().build(&parts()));
+    refused(Baoab::default().build(&parts()));
+    refused(Dilation::default().build(&parts()));
     refused(Ula::default().build(&parts()));
     refused(Mala::default().build(&parts()));
     refused(Hmc::default().build(&parts()));

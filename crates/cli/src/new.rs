@@ -1,0 +1,152 @@
+//! `retrograde new`: a crate with a component of the user's own that works as it stands.
+//!
+//! The templates in `templates/` are valid Rust; the names in them are replaced.
+
+use crate::args::NewArgs;
+use crate::inspect::{kind_called, with_registry};
+use crate::outcome::{Exit, Output};
+use retrograde::core::{Error, Kind, Registry};
+use serde_json::json;
+use std::path::Path;
+
+const MANIFEST: &str = include_str!("../templates/Cargo.toml.txt");
+const LONGEST: usize = 64;
+/// Names that Cargo or the crate's own dependencies have.
+const TAKEN: [&str; 9] = [
+    "alloc",
+    "build",
+    "core",
+    "proc-macro",
+    "retrograde",
+    "schemars",
+    "serde",
+    "std",
+    "test",
+];
+
+fn template(kind: Kind) -> Option<&'static str> {
+    match kind {
+        Kind::Target => Some(include_str!("../templates/target.rs")),
+        Kind::Sampler => Some(include_str!("../templates/sampler.rs")),
+        Kind::Process => Some(include_str!("../templates/process.rs")),
+        Kind::Score => None,
+    }
+}
+
+pub(crate) fn new(args: &NewArgs, out: &Output) -> Exit {
+    let kind = match kind_called(&args.kind, out) {
+        Ok(kind) => kind,
+        Err(exit) => return exit,
+    };
+    let Some(source) = template(kind) else {
+        let text = format!(
+            "there is no template for a {}; there are target, sampler, process",
+            kind.word()
+        );
+        out.plain_error(&text, "RG_ERR_UNSUPPORTED");
+        return Exit::Usage;
+    };
+    let name = args.name.as_str();
+    with_registry(out, |registry| {
+        if let Err(why) = check_name(name, kind, source, registry) {
+            let text = format!("a {} cannot be called `{name}`: {why}", kind.word());
+            out.plain_error(&text, "RG_ERR_ARG");
+            return Exit::Usage;
+        }
+        let fill = |text: &str| {
+            text.replace("my-component", name)
+                .replace("MyComponent", &type_name(name))
+                .replace("VERSION", env!("CARGO_PKG_VERSION"))
+        };
+        let files = [
+            ("Cargo.toml", fill(MANIFEST)),
+            ("src/lib.rs", fill(source)),
+            (".gitignore", "/target\n".to_owned()),
+        ];
+        match write(Path::new(name), &files) {
+            Ok(()) => {
+                tell(name, &files, out);
+                Exit::Ok
+            }
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::AlreadyExists => {
+                let text = format!("{name} exists already; choose another name, or remove it");
+                out.plain_error(&text, "RG_ERR_ARG");
+                Exit::Usage
+            }
+            Err(e) => out.error(&e.into()),
+        }
+    })
+}
+
+fn tell(name: &str, files: &[(&str, String)], out: &Output) {
+    let paths: Vec<String> = files
+        .iter()
+        .map(|(file, _)| format!("{name}/{file}"))
+        .collect();
+    out.result(
+        || json!({ "status": "ok", "files": paths }),
+        || {
+            format!(
+                "wrote {}\n\nIt works as it stands: `cd {name}`, then `cargo test`. Replace the \
+                 formulas and the known\nanswers in src/lib.rs by your own.\n",
+                paths.join(", ")
+            )
+        },
+    );
+}
+
+/// Lower-case words joined by hyphens, which nothing else is called that the file names.
+fn check_name(name: &str, kind: Kind, source: &str, registry: &Registry) -> Result<(), String> {
+    let word = |w: &str| {
+        !w.is_empty()
+            && w.bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+    };
+    let shape = name.starts_with(|c: char| c.is_ascii_lowercase()) && name.split('-').all(word);
+    if !shape || name.len() > LONGEST {
+        return Err(format!(
+            "it must be lower-case words of letters and digits joined by `-`, such as \
+             `my-{}`, with at most {LONGEST} characters",
+            kind.word()
+        ));
+    }
+    if registry.get(kind, name).is_ok() {
+        return Err(format!("there is a {} of that name already", kind.word()));
+    }
+    let own = type_name(name);
+    let identifiers = source.split(|c: char| !c.is_alphanumeric() && c != '_');
+    if TAKEN.contains(&name) || identifiers.into_iter().any(|i| i == own) {
+        return Err("Rust or the file needs that name itself".into());
+    }
+    Ok(())
+}
+
+/// `my-target` as `MyTarget`.
+fn type_name(name: &str) -> String {
+    name.split('-')
+        .flat_map(|word| {
+            let (first, rest) = word.split_at(word.len().min(1));
+            [first.to_uppercase(), rest.to_owned()]
+        })
+        .collect()
+}
+
+fn write(folder: &Path, files: &[(&str, String)]) -> retrograde::Result {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::Io {
+            action: "cannot write",
+            path,
+            source,
+        }
+    };
+    // Fails where something is there, so that nothing is overwritten.
+    std::fs::create_dir(folder).map_err(io(folder))?;
+    let src = folder.join("src");
+    std::fs::create_dir(&src).map_err(io(&src))?;
+    for (name, text) in files {
+        let path = folder.join(name);
+        std::fs::write(&path, text).map_err(io(&path))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! Reads the files in NumPy's format that [`crate::store::write_npy`] wrote.
+
+use ndarray::Array3;
+use std::path::Path;
+
+/// Numbers by (chain, draw, column), one column if there is no such axis; `None` if there is no file.
+pub(crate) fn read(path: &Path) -> Result<Option<Array3<f64>>, String> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(format!("cannot read {name}: {e}")),
+    };
+    match parse(&bytes) {
+        Some(values) => Ok(Some(values)),
+        None => Err(format!("{name} is not as the run wrote it")),
+    }
+}
+
+fn parse(bytes: &[u8]) -> Option<Array3<f64>> {
+    let rest = bytes.strip_prefix(b"\x93NUMPY\x01\x00")?;
+    let (length, rest) = rest.split_first_chunk::<2>()?;
+    let (header, data) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
+    let header = std::str::from_utf8(header).ok()?;
+    let (kind, shape) = header.split_once("'shape': (")?;
+    if kind != "{'descr': '<f8', 'fortran_order': False, " {
+        return None;
+    }
+    let shape = shape.split_once(')')?.0.split(',').map(str::trim);
+    let shape: Vec<usize> = shape.map(|n| n.parse().ok()).collect::<Option<_>>()?;
+    let shape = match shape[..] {
+        [chains, draws] => (chains, draws, 1),
+        [chains, draws, columns] => (chains, draws, columns),
+        _ => return None,
+    };
+    let (words, rest) = data.as_chunks::<8>();
+    let values = words.iter().map(|w| f64::from_le_bytes(*w)).collect();
+    Array3::from_shape_vec(shape, values)
+        .ok()
+        .filter(|_| rest.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_comes_back_and_what_is_damaged_does_not() {
+        let rows = ndarray::array![[1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [7.0, 8.0]];
+        let mut bytes = Vec::new();
+        crate::store::write_npy(&mut bytes, rows.view(), 2, false).unwrap();
+        let expected = ndarray::array![[[1.0, 2.0], [5.0, 6.0]], [[3.0, 4.0], [7.0, 8.0]]];
+        assert_eq!(parse(&bytes), Some(expected));
+        for cut in 0..bytes.len() {
+            assert_eq!(parse(&bytes[..cut]), None, "cut at {cut}");
+        }
+        let mut flat = Vec::new();
+        let column = rows.slice(ndarray::s![.., ..1]);
+        crate::store::write_npy(&mut flat, column, 2, true).unwrap();
+        assert_eq!(parse(&flat).unwrap().dim(), (2, 2, 1));
+    }
+}

@@ -1,0 +1,168 @@
+//! What all pictures share: colours, sizes, and the last touches on their SVG.
+
+use kuva::prelude::{Layout, Plot, SvgBackend};
+use kuva::render::figure::Figure;
+use kuva::render::theme::Theme;
+
+/// What was sampled.
+pub(super) const DRAWS: &str = "#56b4e9";
+/// What is known.
+pub(super) const TRUTH: &str = "#d55e00";
+/// Chains, by turns; the blue is lighter than theirs, for a dark page.
+pub(super) const CHAINS: [&str; 8] = [
+    "#1f86c9", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#999933", "#882255",
+];
+
+/// A panel with these ranges.
+pub(super) fn panel(x: (f64, f64), y: (f64, f64), x_label: &str, y_label: &str) -> Layout {
+    let ink = || "currentColor".to_owned();
+    let theme = Theme {
+        background: "none".into(),
+        axis_color: ink(),
+        grid_color: "#80808040".into(),
+        tick_color: ink(),
+        text_color: ink(),
+        legend_bg: "none".into(),
+        legend_border: "none".into(),
+        ..Theme::light()
+    };
+    let (x, y) = (widened(x), widened(y));
+    Layout::new(x, y)
+        .with_theme(theme)
+        .with_show_grid(false)
+        .with_x_label(escaped(x_label))
+        .with_y_label(escaped(y_label))
+        .with_x_axis_min(x.0)
+        .with_x_axis_max(x.1)
+        .with_y_axis_min(y.0)
+        .with_y_axis_max(y.1)
+        .with_ticks(4)
+        .with_title_size(12)
+        .with_label_size(12)
+        .with_tick_size(10)
+        .with_tick_length(3.0)
+}
+
+/// A range that is not a point.
+fn widened((low, high): (f64, f64)) -> (f64, f64) {
+    if low < high && (high - low) > 1e-12 * low.abs().max(high.abs()) {
+        (low, high)
+    } else {
+        let by = 0.5 * low.abs().max(1e-3);
+        (low - by, low + by)
+    }
+}
+
+/// Dollars begin formulae in labels.
+fn escaped(label: &str) -> String {
+    label.replace('$', "\\$")
+}
+
+/// Panels in a grid, row by row; `None` leaves its place free.
+pub(super) fn svg(
+    name: &str,
+    columns: usize,
+    size: (f64, f64),
+    panels: Vec<Option<(Vec<Plot>, Layout)>>,
+) -> String {
+    let rows = panels.len().div_ceil(columns);
+    let (mut structure, mut plots, mut layouts) = (Vec::new(), Vec::new(), Vec::new());
+    for (cell, panel) in panels.into_iter().enumerate() {
+        if let Some((content, layout)) = panel {
+            structure.push(vec![cell]);
+            plots.push(content);
+            layouts.push(layout);
+        }
+    }
+    let figure = Figure::new(rows, columns)
+        .with_structure(structure)
+        .with_plots(plots)
+        .with_layouts(layouts)
+        .with_cell_size(size.0, size.1)
+        .with_spacing(6.0)
+        .with_padding(4.0);
+    finish(name, &SvgBackend::new().render_scene(&figure.render()))
+}
+
+/// Rounds coordinates to a hundredth of a pixel, makes identifiers unique on a page with several
+/// pictures, lets the picture be scaled, and gives it a name for those who cannot see it.
+fn finish(name: &str, svg: &str) -> String {
+    let svg = renumbered(name, svg);
+    let mut out = String::with_capacity(svg.len());
+    let (mut rest, mut in_tag) = (svg.as_str(), false);
+    while let Some(dot) = rest.find('.') {
+        let (before, after) = rest.split_at(dot + 1);
+        // Numbers in labels stay as they are.
+        in_tag = match before.bytes().rfind(|b| matches!(b, b'<' | b'>')) {
+            Some(last) => last == b'<',
+            None => in_tag,
+        };
+        let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+        let number = before.as_bytes().iter().rev().nth(1);
+        if digits > 2 && number.is_some_and(u8::is_ascii_digit) && in_tag {
+            let whole = before[..dot]
+                .bytes()
+                .rev()
+                .take_while(|b| b.is_ascii_digit() || *b == b'-')
+                .count();
+            let start = dot - whole;
+            out.push_str(&before[..start]);
+            let text = &rest[start..dot + 1 + digits];
+            match text.parse::<f64>() {
+                Ok(v) => out.push_str(&format!("{}", (v * 100.0).round() / 100.0)),
+                Err(_) => out.push_str(text),
+            }
+        } else {
+            out.push_str(before);
+            out.push_str(&after[..digits]);
+        }
+        rest = &after[digits..];
+    }
+    out.push_str(rest);
+    let number = |key: &str| -> Option<String> {
+        let (_, after) = out.split_once(&format!("{key}=\""))?;
+        Some(after.split_once('"')?.0.to_owned())
+    };
+    if let (Some(w), Some(h)) = (number("width"), number("height")) {
+        let size = format!("width=\"{w}\" height=\"{h}\"");
+        let scaled = format!("{size} viewBox=\"0 0 {w} {h}\" role=\"img\" aria-label=\"{name}\"");
+        out = out.replacen(&size, &scaled, 1);
+    }
+    // One fill for all text and no background: both are those of the page.
+    out.replacen("fill=\"black\"", "fill=\"currentColor\"", 1)
+}
+
+/// Clips by the name of the picture and their order in it: kuva numbers them through the life of the
+/// program, so that a run that was shown before its end would get another page.
+fn renumbered(name: &str, svg: &str) -> String {
+    let mut parts = svg.split("kuva-clip-");
+    let mut out = parts.next().unwrap_or("").to_owned();
+    let mut seen: Vec<&str> = Vec::new();
+    for part in parts {
+        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, rest) = part.split_at(digits);
+        let k = seen.iter().position(|n| *n == number).unwrap_or_else(|| {
+            seen.push(number);
+            seen.len() - 1
+        });
+        out.push_str(&format!("{name}-clip-{k}{rest}"));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn coordinates_are_rounded_and_labels_are_not() {
+        let svg = "<svg width=\"100.5\" height=\"7\" fill=\"black\"><g id=\"kuva-clip-17\" \
+                   d=\"M-1.23456,7 L2.5 3.999999\"/><text x=\"0.125678\">3.14159 v0.1.0</text></svg>";
+        assert_eq!(
+            finish("pairs", svg),
+            "<svg width=\"100.5\" height=\"7\" viewBox=\"0 0 100.5 7\" role=\"img\" \
+             aria-label=\"pairs\" fill=\"currentColor\"><g id=\"pairs-clip-0\" \
+             d=\"M-1.23,7 L2.5 4\"/><text x=\"0.13\">3.14159 v0.1.0</text></svg>"
+        );
+    }
+}

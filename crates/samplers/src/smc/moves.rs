@@ -1,0 +1,134 @@
+//! The moves of tempered SMC at one temperature.
+
+use super::doubts::correlation;
+use super::{Fault, Kernel, Particles, RUNG, State, aim, dense_weights};
+use crate::walkers::Path;
+use crate::{hmc, mala};
+use retrograde_core::{Cx, Result};
+
+/// A round of moves that lowers the correlation by a smaller factor gets nowhere; two such end the
+/// moves (between modes that no move joins the correlation stays for ever).
+const PROGRESS: f64 = 0.9;
+/// Change of the log step size per unit of acceptance off its aim, a move.
+const GAIN: f64 = 2.0;
+/// Spread of the leapfrog step size.
+const JITTER: f64 = 0.15;
+
+/// What the moves at a temperature did.
+pub(super) struct Moved {
+    pub(super) moves: u32,
+    /// Mean acceptance.
+    pub(super) acceptance: f64,
+    /// Correlation of Δ before and after: how much of the old particles was left.
+    pub(super) memory: f64,
+}
+
+impl Particles {
+    /// Moves the particles at the current temperature until they have forgotten where they were.
+    pub(super) fn moves(&self, cx: &mut Cx<'_>, state: &mut State, acceptance: &mut [f64]) -> Result<Moved> {
+        let s = &self.settings;
+        let n = acceptance.len();
+        let adapt = !state.second && self.fault != Fault::NoCorrection;
+        let most = if state.second {
+            let rung = state.level * (RUNG + state.scale.len());
+            state.ladder.rungs[rung + 2] as u32
+        } else {
+            s.max_moves.max(s.moves)
+        };
+        let [mut before, mut after, mut steps, mut diverging] =
+            std::array::from_fn(|_| cx.take(n));
+        self.differences(cx, &state.particles, &mut before)?;
+        let mut moved = Moved {
+            moves: 0,
+            acceptance: 0.0,
+            memory: 1.0,
+        };
+        // The correlation of n independent pairs is as often above 1/√n as not.
+        let enough = s.memory.max(2.0 / (n as f64).sqrt());
+        let mut in_vain = 0;
+        while moved.moves < most {
+            let round = if state.second { most } else { s.moves.min(most - moved.moves) };
+            for _ in 0..round {
+                cx.check_cancelled()?;
+                let mut cx = cx.at("move", u64::from(moved.moves));
+                self.apply(&mut cx, state, acceptance, &mut steps, &mut diverging)?;
+                let mean = acceptance.iter().sum::<f64>() / n as f64;
+                moved.acceptance += mean;
+                moved.moves += 1;
+                if adapt {
+                    let step = state.step * (GAIN * (mean - aim(s.kernel))).exp();
+                    state.step = step.clamp(1e-100, 1e100);
+                }
+            }
+            self.differences(cx, &state.particles, &mut after)?;
+            let memory = correlation(dense_weights(&state.weights), &before, &after);
+            in_vain = if memory > PROGRESS * moved.memory { in_vain + 1 } else { 0 };
+            moved.memory = memory;
+            if memory <= enough || in_vain == 2 {
+                break;
+            }
+        }
+        moved.acceptance /= f64::from(moved.moves);
+        for buffer in [before, after, steps, diverging] {
+            cx.give(buffer);
+        }
+        if s.frozen && !state.second {
+            let rung = [state.beta, state.step, f64::from(moved.moves)];
+            state.ladder.rungs.extend(rung);
+            state.ladder.rungs.extend(&state.scale);
+        }
+        Ok(moved)
+    }
+
+    /// One move of all particles.
+    fn apply(
+        &self,
+        cx: &mut Cx<'_>,
+        state: &mut State,
+        acceptance: &mut [f64],
+        step: &mut [f64],
+        diverging: &mut [f64],
+    ) -> Result {
+        let path = Path {
+            beta: state.beta,
+            base: (self.fault != Fault::BaseMissingInMoves).then_some(&self.base),
+        };
+        let wrong = self.fault == Fault::NoCorrection;
+        match self.settings.kernel {
+            Kernel::Mala => mala::Move {
+                target: &*self.target,
+                path,
+                step: state.step,
+                scale: &state.scale,
+                fault: if wrong {
+                    mala::Fault::NoCorrection
+                } else {
+                    mala::Fault::None
+                },
+            }
+            .apply(cx, &mut state.particles, acceptance),
+            Kernel::Hmc => hmc::Move {
+                target: &*self.target,
+                path,
+                step: state.step,
+                jitter: JITTER,
+                leapfrog: self.settings.leapfrog,
+                scale: &state.scale,
+                fault: if wrong {
+                    hmc::Fault::NoCorrection
+                } else {
+                    hmc::Fault::None
+                },
+            }
+            .apply(
+                cx,
+                &mut state.particles,
+                &mut hmc::Outcome {
+                    acceptance,
+                    step,
+                    diverging,
+                },
+            ),
+        }
+    }
+}
