@@ -380,6 +380,68 @@ mod tests {
         assert!(out.rows().iter().all(|v| v.is_finite()));
     }
 
+    /// A target that says it may be called on one thread at a time, so that it is not called by block.
+    struct Serial(Arc<dyn Target>);
+
+    impl Target for Serial {
+        fn dim(&self) -> usize {
+            self.0.dim()
+        }
+
+        fn traits(&self) -> Traits {
+            Traits {
+                threading: retrograde_core::Threading::Serial,
+                ..Traits::PURE
+            }
+        }
+
+        fn eval(
+            &self,
+            cx: &mut Cx<'_>,
+            x: ndarray::ArrayView2<'_, f64>,
+            l: Option<ArrayViewMut1<'_, f64>>,
+            g: Option<ArrayViewMut2<'_, f64>>,
+        ) -> Result {
+            self.0.eval(cx, x, l, g)
+        }
+    }
+
+    #[test]
+    fn gradients_by_block_and_all_at_once_give_the_same_bits_and_failures() {
+        let chains = 8 * BLOCK + 3;
+        let bits = |target: Arc<dyn Target>, threads: usize| {
+            let s = Ula {
+                warmup: 5,
+                chains,
+                ..settings()
+            };
+            let mut out = Collected::new(2);
+            let mut runtime = Runtime::new(3, threads)?;
+            let sampler = Langevin::new(s, target)?;
+            drive(&sampler, &mut runtime, chains, None, &mut out)?;
+            let rows: Vec<u64> = out.rows().iter().map(|v| v.to_bits()).collect();
+            Ok::<_, Error>((rows, runtime.counts().clone()))
+        };
+        let all_at_once = bits(Arc::new(Serial(normal(2))), 1).unwrap();
+        for threads in [1, 2, 7] {
+            assert_eq!(bits(normal(2), threads).unwrap(), all_at_once, "{threads} threads");
+        }
+        // Where x > 1, which is a sixth of the rows, there is no gradient: too many, and the first of
+        // them is the same row of the batch.
+        let torn = || -> Arc<dyn Target> {
+            Arc::new(PointTarget::new(2, |x, g| {
+                g.copy_from_slice(&[if x[0] > 1.0 { f64::NAN } else { -x[0] }, -x[1]]);
+                -0.5 * (x[0] * x[0] + x[1] * x[1])
+            }))
+        };
+        let [one, other] = [torn(), Arc::new(Serial(torn())) as Arc<dyn Target>].map(|t| {
+            let error = bits(t, 1).unwrap_err();
+            assert!(matches!(error, Error::NonFinite { .. }), "{error}");
+            error.to_string()
+        });
+        assert_eq!(one, other);
+    }
+
     #[test]
     fn divergence_stops_the_run_with_advice() {
         let s = Ula {
