@@ -99,8 +99,13 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) changes: Changes,
     /// Goes on with the run of this directory, to the bits of an uninterrupted one.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["job", "set", "seed", "draws", "output", "force", "quick", "dry_run"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["job", "set", "seed", "draws", "output", "simd", "force", "quick", "dry_run"])]
     pub(crate) resume: Option<PathBuf>,
+    /// Vector instructions: `auto` for the best of this machine, `baseline` for what every machine of
+    /// its kind has, or a level by name, such as `avx2`. They decide the last bits of results; the
+    /// report names them.
+    #[arg(long, value_name = "LEVEL", default_value = "auto")]
+    pub(crate) simd: String,
     /// Replaces the run directory if it exists.
     #[arg(long)]
     pub(crate) force: bool,

@@ -4,7 +4,7 @@ use crate::args::{Changes, RunArgs};
 use crate::outcome::{Exit, Output, message};
 use crate::progress::Progress;
 use crate::show;
-use retrograde::core::{Cancel, Error, Registry};
+use retrograde::core::{Cancel, Error, Registry, SimdLevel};
 use retrograde::job::config::{ConfigError, Document};
 use retrograde::job::{Finished, InputFile, JobError, Options, Plan, Status, check_output};
 use serde_json::json;
@@ -68,6 +68,15 @@ fn begin(args: &RunArgs, registry: &Registry, out: &Output) -> Exit {
     let Some(job) = &args.job else {
         return Exit::Usage;
     };
+    let simd = match SimdLevel::named(&args.simd) {
+        Ok(simd) => simd,
+        Err(Error::Argument { given, allowed, .. }) => {
+            let text = format!("`--simd` must be {allowed}, but is {given}");
+            out.plain_error(&text, "RG_ERR_ARG");
+            return Exit::Usage;
+        }
+        Err(e) => return out.error(&e.into()),
+    };
     let base = folder(job);
     let planned = read(job, &args.changes).and_then(|mut document| {
         if args.quick {
@@ -100,6 +109,7 @@ fn begin(args: &RunArgs, registry: &Registry, out: &Output) -> Exit {
         force: args.force,
         cancel: cancel_on_signal(),
         threads: None,
+        simd,
     };
     let mut progress = Progress::new();
     let finished = retrograde::job::run(
@@ -133,6 +143,7 @@ fn resume(args: &RunArgs, directory: &Path, registry: &Registry, out: &Output) -
         force: false,
         cancel: cancel_on_signal(),
         threads,
+        ..Options::default()
     };
     let mut progress = Progress::new();
     let finished = retrograde::job::resume(directory, registry, &options, &mut progress);

@@ -6,17 +6,18 @@
 //!
 //! α x + σ z with z ~ N(0, I) has the same weights, the means α mₖ and the covariances α² Cₖ + σ² I.
 
-use crate::numeric::relative_weight;
 use crate::{Cx, Error, Result};
+use fearless_simd::dispatch;
 use ndarray::{Array1, Array2, Array3, ArrayView2, ArrayViewMut1, ArrayViewMut2};
 use std::f64::consts::TAU;
 
+mod factors;
 mod kernels;
 mod target;
 #[cfg(test)]
 mod tests;
 
-use kernels::{Dense, Diagonal, Isotropic, Kernel};
+use kernels::{Axes, Components, Dense, Form};
 
 /// Covariances of the components of a [`GaussianMixture`].
 #[derive(Debug, Clone, PartialEq)]
@@ -38,8 +39,9 @@ pub enum Covariances {
 /// Where all components underflow the log density is −∞ and the gradient 0.
 ///
 /// # Cost
-/// K exponentials a row, and K d multiplications (K d² if dense) for each of density and gradient.
-/// Nothing is allocated for row-major views once the context holds a buffer.
+/// K exponentials a row, and K d multiplications (K d²/2 if dense) for each of density and gradient;
+/// the gradient leaves out components without weight. Rows are worked through in vectors of the
+/// context's [`SimdLevel`](crate::SimdLevel). Nothing is allocated once the context holds a buffer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GaussianMixture {
     weights: Array1<f64>,
@@ -358,85 +360,50 @@ impl GaussianMixture {
                 advice: "evaluate its noised law".into(),
             });
         }
-        let outputs = (log_density, gradient, responsibilities);
         match &self.covariances {
-            Covariances::Isotropic(_) => self.each_row::<Isotropic>(cx, x, outputs),
-            Covariances::Diagonal(_) => self.each_row::<Diagonal>(cx, x, outputs),
-            Covariances::Dense(_) => self.each_row::<Dense>(cx, x, outputs),
+            Covariances::Isotropic(_) => {
+                self.run::<Axes<false>>(cx, &x, log_density, gradient, responsibilities);
+            }
+            Covariances::Diagonal(_) => {
+                self.run::<Axes<true>>(cx, &x, log_density, gradient, responsibilities);
+            }
+            Covariances::Dense(_) => {
+                self.run::<Dense>(cx, &x, log_density, gradient, responsibilities);
+            }
         }
         Ok(())
     }
 
-    /// Each row by itself, all components of a row one after another: K log weights stay in cache.
-    fn each_row<C: Kernel>(
+    fn run<F: Form>(
         &self,
         cx: &mut Cx<'_>,
-        x: ArrayView2<'_, f64>,
-        (mut log_density, mut gradient, mut responsibilities): Outputs<'_>,
+        x: &ArrayView2<'_, f64>,
+        log_density: Option<ArrayViewMut1<'_, f64>>,
+        gradient: Option<ArrayViewMut2<'_, f64>>,
+        responsibilities: Option<ArrayViewMut2<'_, f64>>,
     ) {
-        let (d, k) = (x.ncols(), self.components());
-        let kept = C::kept(d);
-        let mut scratch = cx.take(k + 2 * d + k * kept);
-        let (weights, rest) = scratch.split_at_mut(k);
-        let (difference, rest) = rest.split_at_mut(d);
-        let (g, whitened) = rest.split_at_mut(d);
-        let factor_len = self.inverses.len() / k;
-        let means = self.means.as_slice().unwrap_or(&[]);
-        let x = x.as_standard_layout();
-        for (i, row) in x.as_slice().unwrap_or(&[]).chunks_exact(d).enumerate() {
-            let mut max = f64::NEG_INFINITY;
-            for c in 0..k {
-                let q = C::squared_distance(
-                    &self.inverses[c * factor_len..][..factor_len],
-                    &means[c * d..][..d],
-                    row,
-                    difference,
-                    &mut whitened[c * kept..][..kept],
-                );
-                let l = self.constants[c] - 0.5 * q;
-                weights[c] = l;
-                // A NaN stays: nothing compares with it.
-                max = if l > max || l.is_nan() { l } else { max };
-            }
-            let mut sum = 0.0;
-            if max.is_finite() {
-                for w in weights.iter_mut() {
-                    *w = relative_weight(*w - max);
-                    sum += *w;
-                }
-            } else {
-                weights.fill(if max.is_nan() { f64::NAN } else { 0.0 });
-                sum = 1.0;
-            }
-            if let Some(l) = &mut log_density {
-                l[i] = self.log_scale + (max + sum.ln());
-            }
-            let inverse = 1.0 / sum;
-            if let Some(out) = &mut gradient {
-                g.fill(if max.is_nan() { f64::NAN } else { 0.0 });
-                for c in (0..k).filter(|&c| weights[c] > 0.0) {
-                    C::pull(
-                        weights[c] * inverse,
-                        &self.inverses[c * factor_len..][..factor_len],
-                        &means[c * d..][..d],
-                        row,
-                        &whitened[c * kept..][..kept],
-                        g,
-                    );
-                }
-                out.row_mut(i)
-                    .iter_mut()
-                    .zip(&*g)
-                    .for_each(|(o, g)| *o = *g);
-            }
-            if let Some(out) = &mut responsibilities {
-                let out = out.row_mut(i);
-                out.into_iter()
-                    .zip(&*weights)
-                    .for_each(|(o, w)| *o = w * inverse);
-            }
+        let (d, k, level) = (x.ncols(), self.components(), cx.simd().level());
+        let c = Components {
+            d,
+            constants: &self.constants,
+            means: self.means.as_slice().unwrap_or(&[]),
+            inverses: &self.inverses,
+            log_scale: self.log_scale,
+        };
+        if log_density.is_some() || gradient.is_some() {
+            let mut scratch = cx.take(kernels::scratch_len::<F>(k, d));
+            let outputs = (log_density, gradient);
+            dispatch!(level, s => kernels::evaluate::<_, F>(s, &c, x, outputs, &mut scratch));
+            cx.give(scratch);
         }
-        cx.give(scratch);
+        if let Some(mut out) = responsibilities {
+            let mut scratch = cx.take(kernels::scratch_len_of_responsibilities::<F>(k, d));
+            dispatch!(
+                level,
+                s => kernels::responsibilities::<_, F>(s, &c, x, &mut out, &mut scratch)
+            );
+            cx.give(scratch);
+        }
     }
 
     fn is_density(&self) -> bool {
@@ -479,7 +446,7 @@ impl GaussianMixture {
                 self.inverses.resize(k * d * d, 0.0);
                 for (c, matrix) in matrices.outer_iter().enumerate() {
                     let root = &mut self.roots[c * d * d..][..d * d];
-                    kernels::cholesky(matrix, root).map_err(|i| {
+                    factors::cholesky(matrix, root).map_err(|i| {
                         let given =
                             format!("not positive definite (leading {0} × {0} block)", i + 1);
                         wrong(
@@ -488,7 +455,7 @@ impl GaussianMixture {
                             "symmetric and positive definite",
                         )
                     })?;
-                    kernels::invert_lower(root, &mut self.inverses[c * d * d..][..d * d], d);
+                    factors::invert_lower(root, &mut self.inverses[c * d * d..][..d * d], d);
                     let log_det: f64 = (0..d).map(|i| root[i * d + i].ln()).sum();
                     self.constants[c] -= log_det;
                 }
@@ -499,13 +466,6 @@ impl GaussianMixture {
 }
 
 const NAME: &str = "Gaussian mixture";
-
-/// Where log density, gradient and responsibilities are to go.
-type Outputs<'a> = (
-    Option<ArrayViewMut1<'a, f64>>,
-    Option<ArrayViewMut2<'a, f64>>,
-    Option<ArrayViewMut2<'a, f64>>,
-);
 
 fn wrong(
     argument: impl Into<String>,

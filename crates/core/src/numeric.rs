@@ -1,4 +1,9 @@
 //! Sums of exponentials that neither overflow nor produce subnormal weights.
+//!
+//! Those over slices use vectors at the baseline level, so that they give the same bits at every
+//! [`SimdLevel`](crate::SimdLevel).
+
+use crate::simd::reduce::{weigh, weight_sums};
 
 /// Relative weights below e⁻⁷⁰⁰ are exactly 0: as subnormals they would slow every product with
 /// them several times over and change no result.
@@ -11,8 +16,7 @@ pub fn log_sum_exp(values: &[f64]) -> f64 {
     if !max.is_finite() {
         return max;
     }
-    let sum: f64 = values.iter().map(|v| relative_weight(v - max)).sum();
-    max + sum.ln()
+    max + weight_sums(values, max).0.ln()
 }
 
 /// ln of the mean of exp(vᵢ).
@@ -29,11 +33,7 @@ pub fn softmax_in_place(values: &mut [f64]) -> f64 {
         values.fill(if max.is_nan() { f64::NAN } else { 0.0 });
         return max;
     }
-    let mut sum = 0.0;
-    for v in values.iter_mut() {
-        *v = relative_weight(*v - max);
-        sum += *v;
-    }
+    let sum = weigh(values, max);
     values.iter_mut().for_each(|v| *v /= sum);
     max + sum.ln()
 }
@@ -45,12 +45,7 @@ pub fn effective_sample_size(log_weights: &[f64]) -> f64 {
     if !max.is_finite() {
         return if max.is_nan() { f64::NAN } else { 0.0 };
     }
-    let (mut s1, mut s2) = (0.0, 0.0);
-    for v in log_weights {
-        let w = relative_weight(v - max);
-        s1 += w;
-        s2 += w * w;
-    }
+    let (s1, s2) = weight_sums(log_weights, max);
     s1 * s1 / s2
 }
 

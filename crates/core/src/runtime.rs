@@ -4,7 +4,7 @@ use crate::counts::Counts;
 use crate::cx::{Cx, Level, Local, Services, Shared};
 use crate::pace::Pace;
 use crate::stream::Key;
-use crate::{Error, Result};
+use crate::{Error, Result, SimdLevel};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -41,6 +41,7 @@ struct HostServices {
     pool: Option<rayon::ThreadPool>,
     cancel: Cancel,
     log: Option<Log>,
+    simd: SimdLevel,
 }
 
 impl Services for HostServices {
@@ -58,6 +59,10 @@ impl Services for HostServices {
         self.pool
             .as_ref()
             .map_or(1, rayon::ThreadPool::current_num_threads)
+    }
+
+    fn simd(&self) -> SimdLevel {
+        self.simd
     }
 
     fn fan_out(&self, jobs: usize, job: &(dyn Fn(usize) + Sync)) {
@@ -81,13 +86,15 @@ impl std::fmt::Debug for Runtime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Runtime")
             .field("threads", &self.services.threads())
+            .field("simd", &self.services.simd)
             .field("key", &self.key)
             .finish_non_exhaustive()
     }
 }
 
 impl Runtime {
-    /// A runtime for `seed` on `threads` threads; 0 = all that the machine has.
+    /// A runtime for `seed` on `threads` threads; 0 = all that the machine has. Kernels use the best
+    /// vector instructions of the machine.
     ///
     /// # Errors
     /// [`Error::Memory`] when the threads cannot be started.
@@ -111,6 +118,7 @@ impl Runtime {
                 pool,
                 cancel: Cancel::default(),
                 log: None,
+                simd: SimdLevel::best(),
             },
             key: Key::from_seed(seed),
             local: Local::default(),
@@ -123,6 +131,13 @@ impl Runtime {
     #[must_use]
     pub fn with_cancel(mut self, cancel: Cancel) -> Self {
         self.services.cancel = cancel;
+        self
+    }
+
+    /// Makes kernels use those vector instructions, for the same bits on unequal machines.
+    #[must_use]
+    pub fn with_simd(mut self, level: SimdLevel) -> Self {
+        self.services.simd = level;
         self
     }
 
@@ -143,6 +158,12 @@ impl Runtime {
     #[must_use]
     pub fn threads(&self) -> usize {
         self.services.threads()
+    }
+
+    /// Vector instructions that kernels use.
+    #[must_use]
+    pub fn simd(&self) -> SimdLevel {
+        self.services.simd
     }
 
     /// Evaluations so far.

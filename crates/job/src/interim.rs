@@ -10,7 +10,7 @@ use crate::rundir::RunDir;
 use crate::settings::Format;
 use crate::show::write_page;
 use crate::store::{Columns, Extent, read_draws};
-use retrograde_core::{Result, Runtime};
+use retrograde_core::{Result, Runtime, SimdLevel};
 use std::time::{Duration, Instant};
 
 /// A refresh waits this many times as long as the last one took: it costs a run 5 % at most.
@@ -32,7 +32,12 @@ pub(crate) struct Interim<'a> {
 
 impl<'a> Interim<'a> {
     /// For a run that begins, or goes on with the draws of `extent`.
-    pub(crate) fn new(dir: &'a RunDir, plan: &'a Plan, extent: Option<&Extent>) -> Result<Self> {
+    pub(crate) fn new(
+        dir: &'a RunDir,
+        plan: &'a Plan,
+        extent: Option<&Extent>,
+        simd: SimdLevel,
+    ) -> Result<Self> {
         #[cfg(feature = "zarr")]
         let zarr = if plan.output.has(Format::Zarr) {
             let zarr = crate::zarr::Zarr::new(&dir.file("draws.zarr"), plan);
@@ -46,7 +51,7 @@ impl<'a> Interim<'a> {
         Ok(Self {
             dir,
             plan,
-            runtime: Runtime::new(plan.run.seed, 1)?,
+            runtime: Runtime::new(plan.run.seed, 1)?.with_simd(simd),
             #[cfg(feature = "zarr")]
             zarr,
             wait: Duration::ZERO,
@@ -79,6 +84,7 @@ impl<'a> Interim<'a> {
         let set = DrawSet::new(self.plan, &mut self.runtime, rows, extent)?;
         let report = Report::new(&Material {
             plan: self.plan,
+            simd: self.runtime.simd(),
             complete: false,
             failure: None,
             steps: saved.checkpoint.step,

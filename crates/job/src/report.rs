@@ -4,7 +4,7 @@ use crate::checkpoint::Gathered;
 use crate::plan::Plan;
 use crate::verdicts::{Status, Verdict, verdicts};
 use ndarray::{ArrayView1, ArrayView3};
-use retrograde_core::{Counts, Exact, Kind, Truth};
+use retrograde_core::{Counts, Exact, Kind, SimdLevel, Truth};
 use retrograde_metrics::{WeightDiagnostics, summarise, summarise_weighted};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -26,6 +26,9 @@ pub struct Report {
     pub components: BTreeMap<String, String>,
     /// Seed.
     pub seed: u64,
+    /// Vector instructions that the kernels used.
+    #[serde(default)]
+    pub simd: String,
     /// Draws asked for.
     pub draws: usize,
     /// Dimension of the target.
@@ -119,6 +122,7 @@ pub struct Weights {
 /// What the report is made of.
 pub(crate) struct Material<'a> {
     pub(crate) plan: &'a Plan,
+    pub(crate) simd: SimdLevel,
     pub(crate) complete: bool,
     /// The error that ended the run.
     pub(crate) failure: Option<&'a str>,
@@ -161,6 +165,7 @@ impl Report {
                 .map(|(kind, name)| (kind.word().to_owned(), name.clone()))
                 .collect(),
             seed: m.plan.run.seed,
+            simd: m.simd.name().into(),
             draws: m.plan.run.draws,
             dim: m.plan.target.dim(),
             chains,

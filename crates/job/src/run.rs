@@ -15,7 +15,9 @@ use crate::settings::Format;
 use crate::show::{Preview, write_page};
 use crate::store::{self, Extent, Store};
 use retrograde_core::drive::{Checkpoint, Observer, Started, start};
-use retrograde_core::{Cancel, Counts, Draws, Error, Flag, Level, Registry, Result, Runtime, Sink};
+use retrograde_core::{
+    Cancel, Counts, Draws, Error, Flag, Level, Registry, Result, Runtime, SimdLevel, Sink,
+};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
@@ -62,6 +64,8 @@ pub struct Options {
     pub cancel: Cancel,
     /// Threads in place of the job's, when resuming; changes no bits.
     pub threads: Option<usize>,
+    /// Vector instructions; part of what decides the bits. A resumed run keeps those it began with.
+    pub simd: SimdLevel,
 }
 
 /// A run that ended, complete or stopped.
@@ -116,7 +120,7 @@ pub fn run(
     let path = source.as_ref().map(|f| f.path.as_path());
     check_paths(document, plan, path, base)?;
     // The sampler's own checks come before the directory, which may replace an earlier run's.
-    let mut engine = Engine::new(plan, options)?;
+    let mut engine = Engine::new(plan, options, options.simd)?;
     let started = start(
         plan.sampler.as_ref(),
         &mut engine.runtime,
@@ -125,7 +129,7 @@ pub fn run(
     )
     .map_err(|e| start_error(document, base, e))?;
     let dir = RunDir::create(document, plan, name, options.force)?;
-    dir.begin(plan, source, base)?;
+    dir.begin(plan, source, base, options.simd)?;
     engine.execute(&dir, plan, started, None, monitor)
 }
 
@@ -185,7 +189,7 @@ pub fn resume(
     monitor: &mut dyn Monitor,
 ) -> std::result::Result<Finished, JobError> {
     let dir = RunDir::open(directory)?;
-    let manifest = dir.verified()?;
+    let (manifest, simd) = dir.verified()?;
     let document = Document::read(&dir.file("job.toml"))?;
     let plan = Plan::new(&document, registry, &manifest.base)?;
     if plan.files != manifest.files {
@@ -236,7 +240,7 @@ pub fn resume(
             monitor.message(Level::Info, &text);
         }
     }
-    let mut engine = Engine::new(&plan, options)?;
+    let mut engine = Engine::new(&plan, options, simd)?;
     // Without a state the run begins anew, and so do its draws.
     let saved = saved.filter(|s| s.checkpoint.goes_on());
     let started = start(
@@ -255,11 +259,12 @@ struct Engine {
 }
 
 impl Engine {
-    fn new(plan: &Plan, options: &Options) -> Result<Self> {
+    fn new(plan: &Plan, options: &Options, simd: SimdLevel) -> Result<Self> {
         let threads = options.threads.unwrap_or(plan.run.threads);
         let (send, log) = std::sync::mpsc::channel();
         let runtime = Runtime::new(plan.run.seed, threads)?
             .with_cancel(options.cancel.clone())
+            .with_simd(simd)
             .with_log(move |level, text| {
                 let _ = send.send((level, text.to_owned()));
             });
@@ -291,7 +296,7 @@ impl Engine {
     ) -> Result<Finished> {
         let Self { mut runtime, log } = self;
         let extent = saved.as_ref().map(|s| s.extent.clone());
-        let interim = Interim::new(dir, plan, extent.as_ref())?;
+        let interim = Interim::new(dir, plan, extent.as_ref(), runtime.simd())?;
         let mut recorder = Recorder {
             dir,
             store: Store::open(&dir.file("rows.bin"), plan.target.dim(), extent)?,
@@ -379,6 +384,7 @@ impl Kept<'_> {
         let set = DrawSet::new(self.plan, runtime, rows, extent)?;
         let report = Report::new(&Material {
             plan: self.plan,
+            simd: runtime.simd(),
             complete: self.complete,
             failure: self.failure.as_deref(),
             steps: self.steps,

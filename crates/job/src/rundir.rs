@@ -5,7 +5,7 @@ use crate::error::JobError;
 use crate::files::{InputFile, io_error, sha256, write_atomically};
 use crate::plan::Plan;
 use crate::report::Report;
-use retrograde_core::Result;
+use retrograde_core::{Result, SimdLevel};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -24,6 +24,8 @@ pub struct Manifest {
     pub program: String,
     /// CPU architecture; its kind is part of the identity of the bits.
     pub architecture: String,
+    /// Vector instructions that the kernels use; part of that identity as well.
+    pub simd: String,
     /// The job as the user wrote it; absent if it came from no file.
     pub source: Option<InputFile>,
     /// SHA-256 of the resolved `job.toml`.
@@ -178,11 +180,18 @@ impl RunDir {
     }
 
     /// Writes the resolved job and the manifest.
-    pub(crate) fn begin(&self, plan: &Plan, source: Option<InputFile>, base: &Path) -> Result {
+    pub(crate) fn begin(
+        &self,
+        plan: &Plan,
+        source: Option<InputFile>,
+        base: &Path,
+        simd: SimdLevel,
+    ) -> Result {
         let manifest = Manifest {
             layout: LAYOUT,
             program: program(),
             architecture: std::env::consts::ARCH.into(),
+            simd: simd.name().into(),
             source,
             job_sha256: sha256(plan.resolved.as_bytes()),
             base: absolute(base),
@@ -208,8 +217,8 @@ impl RunDir {
         }
     }
 
-    /// The manifest, after everything it names was found unchanged.
-    pub(crate) fn verified(&self) -> std::result::Result<Manifest, JobError> {
+    /// The manifest, after everything it names was found unchanged, and its vector instructions.
+    pub(crate) fn verified(&self) -> std::result::Result<(Manifest, SimdLevel), JobError> {
         let m = read_manifest(&self.path)?;
         if m.layout != LAYOUT || m.program != program() || m.architecture != std::env::consts::ARCH
         {
@@ -225,6 +234,17 @@ impl RunDir {
                 ),
             ));
         }
+        let simd = SimdLevel::named(&m.simd).map_err(|_| {
+            let has: Vec<&str> = SimdLevel::available().iter().map(|l| l.name()).collect();
+            let why = format!(
+                "it was begun with the vector instructions `{}`, and this machine has {}, which give \
+                 other bits; resume it where they are, or run the job anew (with `--simd baseline` \
+                 if it is to go on elsewhere)",
+                m.simd,
+                has.join(", ")
+            );
+            refused(&self.path, &why)
+        })?;
         let job = InputFile {
             path: self.file("job.toml"),
             sha256: m.job_sha256.clone(),
@@ -246,7 +266,7 @@ impl RunDir {
                 ));
             }
         }
-        Ok(m)
+        Ok((m, simd))
     }
 }
 

@@ -43,7 +43,7 @@ pub use run::{LogZ, Progress, Run, RunResult};
 /// What a program that samples its own density needs.
 pub mod prelude {
     pub use crate::run::{LogZ, Progress, Run, RunResult};
-    pub use retrograde_core::{BatchTarget, Bounded, Cancel, PointTarget, Target};
+    pub use retrograde_core::{BatchTarget, Bounded, Cancel, PointTarget, SimdLevel, Target};
     pub use retrograde_samplers::{AnnealedLangevin, Baoab, Dilation, Hmc, Mala, Smc, Ula};
 }
 

@@ -4,8 +4,8 @@ use ndarray::{Array2, Array3, ArrayView1, ArrayView2};
 use retrograde_core::drive::{Checkpoint, Observer, drive};
 use retrograde_core::registry::{Folder, Parts};
 use retrograde_core::{
-    Build, Cancel, Collected, Counts, Draws, Error, Flag, Result, Runtime, Sampler, Severity, Sink,
-    Target,
+    Build, Cancel, Collected, Counts, Draws, Error, Flag, Result, Runtime, Sampler, Severity,
+    SimdLevel, Sink, Target,
 };
 use retrograde_metrics::{CoordinateSummary, WeightedSummary, summarise, summarise_weighted};
 use std::collections::BTreeMap;
@@ -18,6 +18,7 @@ pub struct Run {
     draws: usize,
     seed: u64,
     threads: usize,
+    simd: SimdLevel,
     cancel: Cancel,
 }
 
@@ -46,6 +47,7 @@ impl Run {
             draws: 4000,
             seed: 0,
             threads: 0,
+            simd: SimdLevel::best(),
             cancel: Cancel::default(),
         }
     }
@@ -77,6 +79,14 @@ impl Run {
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads;
+        self
+    }
+
+    /// Vector instructions, the best of the machine if none are set. They decide the last bits of
+    /// results: [`SimdLevel::baseline`] gives the same ones on unequal machines.
+    #[must_use]
+    pub fn simd(mut self, level: SimdLevel) -> Self {
+        self.simd = level;
         self
     }
 
@@ -128,7 +138,9 @@ impl Run {
             given: "missing".into(),
             allowed: "set with `.sampler(..)`".into(),
         })??;
-        let mut runtime = Runtime::new(self.seed, self.threads)?.with_cancel(self.cancel);
+        let mut runtime = Runtime::new(self.seed, self.threads)?
+            .with_cancel(self.cancel)
+            .with_simd(self.simd);
         let mut watched = Watched {
             collected: Collected::new(self.target.dim()),
             fraction: None,

@@ -13,11 +13,11 @@ use crate::chains::{
     FAR, Gaussian, Kept, Plan, check_length, check_positive, dense, dense_mut, evaluate_starts, matrix,
     matrix_mut, moves_of_step, note_no_evidence, zeros,
 };
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, ArrayViewMut1, ArrayViewMut2};
 use retrograde_core::registry::Parts;
 use retrograde_core::settings::PerCoordinate;
 use retrograde_core::{
-    Algorithm, Build, Cx, Error, Flag, Flow, Result, Sampler, Severity, Signature, Sink, Target, Traits,
+    Algorithm, BLOCK, Build, Cx, Error, Flag, Flow, Result, Sampler, Severity, Signature, Sink, Target, Traits,
     register,
 };
 use schemars::JsonSchema;
@@ -102,6 +102,37 @@ impl Langevin {
             drift: h,
             noise: (2.0 * h).sqrt(),
         })
+    }
+
+    /// Moves a block of chains with the gradients `g`, but leaves those where they are that diverge.
+    fn move_block(
+        &self,
+        cx: &mut Cx<'_>,
+        x: ArrayViewMut2<'_, f64>,
+        g: &[f64],
+        lost: ArrayViewMut1<'_, bool>,
+    ) {
+        let d = x.ncols();
+        let x = dense_mut(x);
+        let mut z = cx.take(x.len());
+        cx.fill_normal(matrix_mut(&mut z, d));
+        let mut near = true;
+        for (z, (x, g)) in z.iter_mut().zip(x.iter().zip(g)) {
+            *z = x + self.drift * g + self.noise * *z;
+            near &= z.abs() < FAR;
+        }
+        if near && lost.iter().all(|lost| !lost) {
+            x.copy_from_slice(&z);
+        } else {
+            let moved = z.chunks_exact(d).zip(x.chunks_exact_mut(d));
+            for ((new, x), lost) in moved.zip(lost) {
+                *lost |= !new.iter().all(|v| v.abs() < FAR);
+                if !*lost {
+                    x.copy_from_slice(new);
+                }
+            }
+        }
+        cx.give(z);
     }
 
     fn report_diverged(&self, diverged: usize, chains: usize, sink: &mut dyn Sink) -> Result {
@@ -200,29 +231,30 @@ impl Algorithm for Langevin {
         }
         let moves = moves_of_step(chains, d, MOVES);
         let mut kept = Kept::<0>::take(cx, plan, moves, d);
-        let mut gradient = cx.take(chains * d);
+        // Either way the same bits: a block's gradient is used while it is in the cache, or all of it
+        // is had first, of a target that may not be split into blocks or is worth splitting finer.
+        let by_block = self.target.traits() == Traits::PURE && chains >= 4 * BLOCK * cx.threads();
+        let mut gradient = cx.take(if by_block { 0 } else { chains * d });
         for m in 0..plan.moves_now(moves) {
             cx.check_cancelled()?;
-            let out = matrix_mut(&mut gradient, d);
-            cx.eval_target(&*self.target, x.view(), None, Some(out))?;
-            let parts = (x.view_mut(), matrix(&gradient, d), diverged.view_mut());
-            cx.at("noise", m).rows(chains, parts, |cx, _, (x, g, lost)| {
-                let (x, g) = (dense_mut(x), dense(&g));
-                let mut z = cx.take(x.len());
-                cx.fill_normal(matrix_mut(&mut z, d));
-                for (z, (x, g)) in z.iter_mut().zip(x.iter().zip(g)) {
-                    *z = x + self.drift * g + self.noise * *z;
-                }
-                let moved = z.chunks_exact(d).zip(x.chunks_exact_mut(d));
-                for ((new, x), lost) in moved.zip(lost) {
-                    *lost |= !new.iter().all(|v| v.abs() < FAR);
-                    if !*lost {
-                        x.copy_from_slice(new);
-                    }
-                }
-                cx.give(z);
-                Ok(())
-            })?;
+            let target = &*self.target;
+            if by_block {
+                let parts = (x.view_mut(), diverged.view_mut());
+                cx.at("noise", m).rows(chains, parts, |cx, _, (x, lost)| {
+                    let mut g = cx.take(x.len());
+                    cx.eval_target(target, x.view(), None, Some(matrix_mut(&mut g, d)))?;
+                    self.move_block(cx, x, &g, lost);
+                    cx.give(g);
+                    Ok(())
+                })?;
+            } else {
+                cx.eval_target(target, x.view(), None, Some(matrix_mut(&mut gradient, d)))?;
+                let parts = (x.view_mut(), matrix(&gradient, d), diverged.view_mut());
+                cx.at("noise", m).rows(chains, parts, |cx, _, (x, g, lost)| {
+                    self.move_block(cx, x, dense(&g), lost);
+                    Ok(())
+                })?;
+            }
             if plan.count_move() {
                 kept.push((x.view(), []));
             }
@@ -346,6 +378,68 @@ mod tests {
         assert!((5..40).contains(&far), "{far}");
         assert!(flag.text.starts_with(&format!("{far} of 1000")), "{}", flag.text);
         assert!(out.rows().iter().all(|v| v.is_finite()));
+    }
+
+    /// A target that says it may be called on one thread at a time, so that it is not called by block.
+    struct Serial(Arc<dyn Target>);
+
+    impl Target for Serial {
+        fn dim(&self) -> usize {
+            self.0.dim()
+        }
+
+        fn traits(&self) -> Traits {
+            Traits {
+                threading: retrograde_core::Threading::Serial,
+                ..Traits::PURE
+            }
+        }
+
+        fn eval(
+            &self,
+            cx: &mut Cx<'_>,
+            x: ndarray::ArrayView2<'_, f64>,
+            l: Option<ArrayViewMut1<'_, f64>>,
+            g: Option<ArrayViewMut2<'_, f64>>,
+        ) -> Result {
+            self.0.eval(cx, x, l, g)
+        }
+    }
+
+    #[test]
+    fn gradients_by_block_and_all_at_once_give_the_same_bits_and_failures() {
+        let chains = 8 * BLOCK + 3;
+        let bits = |target: Arc<dyn Target>, threads: usize| {
+            let s = Ula {
+                warmup: 5,
+                chains,
+                ..settings()
+            };
+            let mut out = Collected::new(2);
+            let mut runtime = Runtime::new(3, threads)?;
+            let sampler = Langevin::new(s, target)?;
+            drive(&sampler, &mut runtime, chains, None, &mut out)?;
+            let rows: Vec<u64> = out.rows().iter().map(|v| v.to_bits()).collect();
+            Ok::<_, Error>((rows, runtime.counts().clone()))
+        };
+        let all_at_once = bits(Arc::new(Serial(normal(2))), 1).unwrap();
+        for threads in [1, 2, 7] {
+            assert_eq!(bits(normal(2), threads).unwrap(), all_at_once, "{threads} threads");
+        }
+        // Where x > 1, which is a sixth of the rows, there is no gradient: too many, and the first of
+        // them is the same row of the batch.
+        let torn = || -> Arc<dyn Target> {
+            Arc::new(PointTarget::new(2, |x, g| {
+                g.copy_from_slice(&[if x[0] > 1.0 { f64::NAN } else { -x[0] }, -x[1]]);
+                -0.5 * (x[0] * x[0] + x[1] * x[1])
+            }))
+        };
+        let [one, other] = [torn(), Arc::new(Serial(torn())) as Arc<dyn Target>].map(|t| {
+            let error = bits(t, 1).unwrap_err();
+            assert!(matches!(error, Error::NonFinite { .. }), "{error}");
+            error.to_string()
+        });
+        assert_eq!(one, other);
     }
 
     #[test]

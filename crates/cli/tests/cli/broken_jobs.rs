@@ -521,6 +521,7 @@ fn usage() {
         &["run", "job.toml", "--sed", "4"],
         &["run", "job.toml", "--resume", "x"],
         &["run", "--resume", "x", "--seed", "4"],
+        &["run", "--resume", "x", "--simd", "baseline"],
         &["summary"],
         &["completions", "csh"],
     ]

@@ -299,6 +299,63 @@ fn two_processes_do_not_share_a_directory() {
 }
 
 /// What is refused by name, and leaves the directory as it was.
+/// Vector instructions decide the last bits, so a run keeps those it began with.
+#[test]
+fn a_resumed_run_keeps_its_vector_instructions() {
+    use retrograde::core::SimdLevel;
+    // Components that overlap: where one has all the weight, the levels agree to the bit.
+    let warmup = 400_000;
+    let lab = Lab::new(format!(
+        "draws = 40\nseed = 11\n[target]\nkind = \"gmm9\"\nvariance = 20.0\n{ULA}warmup = {warmup}\n"
+    ));
+    let baseline = SimdLevel::baseline().name();
+    for (directory, level) in [("whole", "baseline"), ("named", baseline), ("best", "auto")] {
+        let said = lab.run(&["run", "job.toml", "-o", directory, "--simd", level]);
+        assert!(matches!(said.code, Some(0 | 3)), "{}", said.err);
+        let used = SimdLevel::named(level).unwrap();
+        for file in ["report.json", "manifest.json"] {
+            assert_eq!(
+                lab.json(&format!("{directory}/{file}"))["simd"],
+                used.name()
+            );
+        }
+    }
+    assert_eq!(lab.read("named/draws.npy"), lab.read("whole/draws.npy"));
+    if ["avx2", "avx512"].contains(&SimdLevel::best().name()) {
+        // Multiplication and addition are fused: else the test below would show nothing.
+        assert_ne!(lab.read("best/draws.npy"), lab.read("whole/draws.npy"));
+    }
+
+    let mut run = lab.start(&["run", "job.toml", "-o", "out", "--simd", "baseline"]);
+    run.wait_until(|| lab.path("out/rows.bin").exists());
+    run.signal("INT");
+    run.end().ended(130);
+    let manifest = lab.text("out/manifest.json");
+    let (has, lacks) = (format!("\"simd\": \"{baseline}\""), "\"simd\": \"avx1024\"");
+    assert!(manifest.contains(&has), "{manifest}");
+    lab.write("out/manifest.json", manifest.replace(&has, lacks));
+    let said = lab.run(&["run", "--resume", "out"]).ended(2);
+    assert!(
+        said.err
+            .contains("begun with the vector instructions `avx1024`"),
+        "{}",
+        said.err
+    );
+    assert!(said.err.contains(SimdLevel::best().name()), "{}", said.err);
+    lab.write("out/manifest.json", manifest);
+    let said = resume(&lab);
+    assert!(said.err.contains("going on after step"), "{}", said.err);
+    lab.run(&["run", "--resume", "out", "--simd", "auto"])
+        .ended(2);
+    let said = lab.run(&["run", "job.toml", "--simd", "avx1024"]).ended(2);
+    let text = "`--simd` must be `auto`, `baseline`, or a level that this machine has: ";
+    assert!(
+        said.err.contains(text) && said.err.contains("`avx1024`"),
+        "{}",
+        said.err
+    );
+}
+
 #[test]
 fn a_run_is_not_taken_up_when_what_it_depends_on_has_changed() {
     let lab = Lab::new(format!(

@@ -48,7 +48,7 @@ impl Cx<'_> {
             n,
             traits,
             (x, log_density, gradient),
-            |cx, range, (x, mut l, mut g)| {
+            |cx, _, (x, mut l, mut g)| {
                 let rows = x.nrows() as u64;
                 let counts = &mut cx.local.counts;
                 counts.rows += rows;
@@ -60,7 +60,7 @@ impl Cx<'_> {
                     l.as_mut().map(|v| v.view_mut()),
                     g.as_mut().map(|v| v.view_mut()),
                 )?;
-                cx.settle_target(range.start, x, l, g);
+                cx.settle_target(x, l, g);
                 Ok(())
             },
         )?;
@@ -109,7 +109,7 @@ impl Cx<'_> {
                 if !all_finite(row.as_slice()) && row.iter().any(|v| !v.is_finite()) {
                     row.fill(0.0);
                     if x.row(r).iter().all(|v| v.is_finite()) {
-                        cx.fail("score", range.start + r, Some(times.at(r)));
+                        cx.fail("score", r, Some(times.at(r)));
                     }
                 }
             }
@@ -131,7 +131,6 @@ impl Cx<'_> {
     /// Makes values that are not finite harmless, and counts those the target is to blame for.
     fn settle_target(
         &mut self,
-        row0: usize,
         x: ArrayView2<'_, f64>,
         log_density: Option<ArrayViewMut1<'_, f64>>,
         gradient: Option<ArrayViewMut2<'_, f64>>,
@@ -167,12 +166,13 @@ impl Cx<'_> {
             if let Some(what) = failed
                 && x.row(r).iter().all(|v| v.is_finite())
             {
-                self.fail(what, row0 + r, None);
+                self.fail(what, r, None);
             }
         }
     }
 
     fn fail(&mut self, what: &str, row: usize, t: Option<f64>) {
+        let row = self.row0 + row;
         let counts = &mut self.local.counts;
         counts.failed += 1;
         if counts.first_failure.is_none() {
@@ -185,7 +185,7 @@ impl Cx<'_> {
         }
     }
 
-    fn check_failures(&self, component: &str) -> Result {
+    pub(super) fn check_failures(&self, component: &str) -> Result {
         let counts = &self.local.counts;
         if self.inside
             || counts.failed == 0
@@ -214,10 +214,18 @@ pub(crate) fn not_finite(component: &str, counts: &Counts) -> Error {
     }
 }
 
-/// A NaN or an infinity times 0 is NaN, which stays in the sum: one pass without branches. False for
-/// values that are not dense in memory, which only costs a closer look.
+/// A NaN or an infinity times 0 is NaN, which stays in the sum: one pass without branches, in sums
+/// enough to hide the latency of one. False for values that are not dense in memory, which only costs
+/// a closer look.
 fn all_finite(values: Option<&[f64]>) -> bool {
-    values.is_some_and(|v| v.iter().fold(0.0, |s, x| s + x * 0.0) == 0.0)
+    values.is_some_and(|v| {
+        let (chunks, rest) = v.as_chunks::<16>();
+        let mut sums = [0.0; 16];
+        for chunk in chunks {
+            sums.iter_mut().zip(chunk).for_each(|(s, x)| *s += x * 0.0);
+        }
+        sums.iter().chain(rest).fold(0.0, |s, x| s + x * 0.0) == 0.0
+    })
 }
 
 fn check_shape(component: &str, what: &str, want: (usize, usize), got: (usize, usize)) -> Result {

@@ -12,14 +12,25 @@ impl Cx<'_> {
     /// rows each), spread over the threads. The block's context continues this one's random
     /// streams, so the split changes no bits; the range tells which rows the block holds.
     ///
+    /// A block may evaluate a target or a score, if that may be called from any thread: what is done
+    /// with the values then finds them in the cache.
+    ///
     /// # Errors
-    /// The error of the first block (in row order) that had one.
+    /// The error of the first block (in row order) that had one; [`Error::NonFinite`](crate::Error)
+    /// when evaluations in the blocks failed, as of [`eval_target`](Cx::eval_target).
     pub fn rows<P, F>(&mut self, n: usize, parts: P, work: F) -> Result
     where
         P: RowSplit + Send,
         F: Fn(&mut Cx<'_>, std::ops::Range<usize>, P) -> Result + Sync,
     {
-        self.spread(n, BLOCK, usize::MAX, parts, work)
+        let failed = self.local.counts.failed;
+        self.spread(n, BLOCK, usize::MAX, parts, work)?;
+        if self.local.counts.failed == failed {
+            return Ok(());
+        }
+        let first = self.local.counts.first_failure.as_ref();
+        let score = first.is_some_and(|f| f.what == "score");
+        self.check_failures(if score { "score" } else { "target" })
     }
 
     /// Blocks of at most `unit` rows in at most `max_jobs` contiguous jobs.

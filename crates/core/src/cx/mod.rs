@@ -9,7 +9,7 @@ pub(crate) use eval::not_finite;
 use crate::counts::Counts;
 use crate::pace::Pace;
 use crate::stream::Key;
-use crate::{Error, Result};
+use crate::{Error, Result, SimdLevel};
 use std::sync::Mutex;
 
 /// Weight of a log line.
@@ -31,6 +31,8 @@ pub trait Services: Sync {
     fn log(&self, level: Level, message: &str);
     /// Threads that [`fan_out`](Services::fan_out) may use, ≥ 1.
     fn threads(&self) -> usize;
+    /// Vector instructions that kernels use.
+    fn simd(&self) -> SimdLevel;
     /// Calls `job(i)` once for every i below `jobs`, in any order, on any threads, and returns
     /// when all are done.
     fn fan_out(&self, jobs: usize, job: &(dyn Fn(usize) + Sync));
@@ -178,5 +180,11 @@ impl<'a> Cx<'a> {
     #[must_use]
     pub fn threads(&self) -> usize {
         self.shared.services.threads()
+    }
+
+    /// Vector instructions that kernels use, so that a run's results do not depend on the machine.
+    #[must_use]
+    pub fn simd(&self) -> SimdLevel {
+        self.shared.services.simd()
     }
 }

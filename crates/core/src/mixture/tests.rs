@@ -1,7 +1,9 @@
 //! Gaussian mixtures against brute force: naive sums, explicit inverses, differences, draws.
 
-use crate::{Covariances, Cx, Error, ExactSampler, GaussianMixture, Runtime, Target, check};
-use ndarray::{Array1, Array2, Array3, Axis, array};
+use crate::{
+    Covariances, Cx, Error, ExactSampler, GaussianMixture, Runtime, SimdLevel, Target, check,
+};
+use ndarray::{Array1, Array2, Array3, ArrayView1, ArrayView2, Axis, array};
 use std::f64::consts::TAU;
 
 const K: usize = 5;
@@ -108,6 +110,150 @@ fn density_gradient_and_responsibilities_are_those_of_the_naive_sums() {
                 near(g[(i, j)], pull);
             }
             (0..K).for_each(|k| near(p[(i, k)], parts[k].0 / sum));
+        }
+    }
+}
+
+/// Log densities and gradients of the rows of `x` at `level`, each from calls of their own and from
+/// one for both, whose bits must agree.
+fn evaluate(m: &GaussianMixture, level: SimdLevel, x: ArrayView2<'_, f64>) -> Vec<Vec<u64>> {
+    let (n, d) = x.dim();
+    let (mut l, mut g) = (Array1::zeros(n), Array2::zeros((n, d)));
+    let (mut l_alone, mut g_alone) = (l.clone(), g.clone());
+    let mut p = Array2::zeros((n, m.components()));
+    let mut runtime = Runtime::new(5, 1).unwrap().with_simd(level);
+    runtime.enter("test", 0, |cx| {
+        m.eval(cx, x, Some(l.view_mut()), Some(g.view_mut()))
+            .unwrap();
+        m.eval(cx, x, Some(l_alone.view_mut()), None).unwrap();
+        m.eval(cx, x, None, Some(g_alone.view_mut())).unwrap();
+        m.responsibilities(cx, x, p.view_mut()).unwrap();
+    });
+    let bits = |v: &f64| if v.is_nan() { u64::MAX } else { v.to_bits() };
+    assert!(l.iter().zip(&l_alone).all(|(a, b)| bits(a) == bits(b)));
+    assert!(g.iter().zip(&g_alone).all(|(a, b)| bits(a) == bits(b)));
+    (0..n)
+        .map(|i| {
+            let row = std::iter::once(&l[i]).chain(g.row(i)).chain(p.row(i));
+            row.map(bits).collect()
+        })
+        .collect()
+}
+
+#[test]
+fn the_bits_of_a_row_depend_on_neither_its_place_nor_its_neighbours() {
+    for (d, m) in [1, 2, 3, 8, 13, 18]
+        .into_iter()
+        .flat_map(|d| mixtures(d).map(|m| (d, m)))
+    {
+        // Neighbours near and far, some without mass, some that are no numbers.
+        let x = Array2::from_shape_fn((48, d), |(i, j)| match i % 12 {
+            3 => 1e3 * number(i + j),
+            5 => 1e200,
+            7 => f64::NAN,
+            9 => f64::INFINITY,
+            _ => 6.0 * number(1000 + i * d + j),
+        });
+        for level in SimdLevel::available() {
+            let alone: Vec<_> = x
+                .axis_chunks_iter(Axis(0), 1)
+                .map(|row| evaluate(&m, level, row).remove(0))
+                .collect();
+            for n in 1..=40 {
+                for first in 0..8 {
+                    let rows = x.slice(ndarray::s![first..first + n, ..]);
+                    let got = evaluate(&m, level, rows);
+                    assert_eq!(
+                        got,
+                        alone[first..first + n],
+                        "{level}, d {d}, {n} from {first}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn levels_agree_but_for_roundings_and_those_that_do_not_fuse_to_the_bit() {
+    for m in mixtures(9) {
+        let x = Array2::from_shape_fn((30, 9), |(i, j)| 6.0 * number(2000 + i * 9 + j));
+        let baseline = evaluate(&m, SimdLevel::baseline(), x.view());
+        for level in SimdLevel::available() {
+            let got = evaluate(&m, level, x.view());
+            if level.name() == "sse4.2" {
+                assert_eq!(got, baseline);
+            }
+            for (a, b) in got.iter().flatten().zip(baseline.iter().flatten()) {
+                let (a, b) = (f64::from_bits(*a), f64::from_bits(*b));
+                assert!((a - b).abs() < 1e-12 * (1.0 + b.abs()), "{level}: {a} {b}");
+            }
+        }
+    }
+}
+
+#[test]
+fn many_components_are_summed_in_chunks_to_the_same_values() {
+    // Their order decides in which chunk the nearest are, and whether a later one takes over.
+    const MANY: usize = 300;
+    let d = 2;
+    let mean = |k: usize| [0.4 * k as f64 - 60.0, 3.0 * number(k)];
+    let make = |order: &dyn Fn(usize) -> usize, form: usize| {
+        let w = Array1::from_shape_fn(MANY, |k| 1.0 + order(k) as f64);
+        let means = Array2::from_shape_fn((MANY, d), |(k, j)| mean(order(k))[j]);
+        let v = |k: usize| 0.5 + (order(k) % 3) as f64;
+        match form {
+            0 => GaussianMixture::isotropic(w, means, Array1::from_shape_fn(MANY, v)),
+            1 => {
+                GaussianMixture::diagonal(w, means, Array2::from_shape_fn((MANY, d), |(k, _)| v(k)))
+            }
+            _ => GaussianMixture::dense(
+                w,
+                means,
+                Array3::from_shape_fn((MANY, d, d), |(k, i, j)| if i == j { v(k) } else { 0.0 }),
+            ),
+        }
+        .unwrap()
+    };
+    let x = Array2::from_shape_fn((40, d), |(i, j)| [3.3 * i as f64 - 66.0, number(i)][j]);
+    let naive = |x: ArrayView1<'_, f64>| {
+        let sum: f64 = (0..MANY).map(|k| (1 + k) as f64).sum();
+        let parts: Vec<(f64, f64)> = (0..MANY)
+            .map(|k| {
+                let v = 0.5 + (k % 3) as f64;
+                let e = [x[0] - mean(k)[0], x[1] - mean(k)[1]];
+                let q = (e[0] * e[0] + e[1] * e[1]) / v;
+                (
+                    (1 + k) as f64 / sum * (-0.5 * q).exp() / (TAU * v),
+                    -e[0] / v,
+                )
+            })
+            .collect();
+        let total: f64 = parts.iter().map(|p| p.0).sum();
+        let pull: f64 = parts.iter().map(|p| p.0 * p.1).sum();
+        (total.ln(), pull / total)
+    };
+    for (what, order) in [
+        ("up", &(|k| k) as &dyn Fn(usize) -> usize),
+        ("down", &|k| MANY - 1 - k),
+        ("mixed", &|k| k * 77 % MANY),
+    ] {
+        for form in 0..3 {
+            let m = make(order, form);
+            let (mut l, mut g) = (Array1::zeros(40), Array2::zeros((40, d)));
+            with_cx(|cx| m.eval(cx, x.view(), Some(l.view_mut()), Some(g.view_mut()))).unwrap();
+            for i in 0..40 {
+                let (want_l, want_g) = naive(x.row(i));
+                assert!(
+                    (l[i] - want_l).abs() < 1e-11,
+                    "{what} {form}: {} {want_l}",
+                    l[i]
+                );
+                assert!(
+                    (g[(i, 0)] - want_g).abs() < 1e-10,
+                    "{what} {form}: {g} {want_g}"
+                );
+            }
         }
     }
 }

@@ -1,0 +1,152 @@
+//! Vector functions against those of the standard library, at every level of the machine.
+
+use super::*;
+
+/// Distance in units of the last place; finite numbers of one sign.
+fn ulps(a: f64, b: f64) -> u64 {
+    a.to_bits().abs_diff(b.to_bits())
+}
+
+/// A million arguments from `low` to `high`, none of them special.
+fn spread(low: f64, high: f64) -> Vec<f64> {
+    let n = 1_000_000;
+    (0..n)
+        .map(|i| low + (high - low) * (f64::from(i) * 0.618_033_988_749_894_9).fract())
+        .collect()
+}
+
+#[test]
+fn exp_is_within_two_units_in_the_last_place() {
+    for level in SimdLevel::available() {
+        for (low, high) in [(-708.0, 709.782_7), (-1.0, 1.0), (-1e-9, 1e-9)] {
+            let x = spread(low, high);
+            let mut y = x.clone();
+            exp_in_place(level, &mut y);
+            let worst = x.iter().zip(&y).map(|(x, y)| ulps(x.exp(), *y)).max();
+            println!("{level} exp on [{low}, {high}]: {worst:?}");
+            assert!(worst <= Some(2), "{level}, [{low}, {high}]: {worst:?}");
+        }
+    }
+}
+
+#[test]
+fn ln_is_within_two_units_in_the_last_place() {
+    for level in SimdLevel::available() {
+        let tiny: Vec<f64> = (1..100_000u64).map(|i| f64::from_bits(i * i * i)).collect();
+        let all: Vec<f64> = spread(-1022.0, 1023.999)
+            .into_iter()
+            .map(f64::exp2)
+            .collect();
+        for (what, x) in [
+            ("all", all),
+            ("around 1", spread(0.5, 2.0)),
+            ("near 1", spread(1.0 - 1e-7, 1.0 + 1e-7)),
+            ("to 1000", spread(1.0, 1000.0)),
+            ("subnormal", tiny),
+        ] {
+            let mut y = x.clone();
+            ln_in_place(level, &mut y);
+            let worst = x.iter().zip(&y).map(|(x, y)| ulps(x.ln(), *y)).max();
+            println!("{level} ln {what}: {worst:?}");
+            assert!(worst <= Some(2), "{level}, {what}: {worst:?}");
+        }
+    }
+}
+
+#[test]
+fn special_values() {
+    let inf = f64::INFINITY;
+    for level in SimdLevel::available() {
+        let exp = |x: f64| {
+            let mut v = [x];
+            exp_in_place(level, &mut v);
+            v[0]
+        };
+        assert_eq!(
+            (exp(0.0), exp(-0.0), exp(inf), exp(-inf)),
+            (1.0, 1.0, inf, 0.0)
+        );
+        assert_eq!((exp(1e300), exp(-1e300)), (inf, 0.0));
+        // The last finite result and the next; the last one above the floor, and below it.
+        let top = 709.782_712_893_384f64;
+        assert!(exp(top).is_finite() && exp(top) > 1.797e308);
+        assert_eq!(exp(top.next_up()), inf);
+        assert!(exp(-708.0) > 3e-308 && exp((-708.0f64).next_down()) == 0.0);
+        assert_eq!(exp(-740.0), 0.0);
+        // NaN stays NaN whatever its payload, which must not leak into the exponent.
+        for payload in [0, 1, 0x3ff, 0x7ff, 0xfff, (1 << 51) - 1] {
+            for sign in [0, 1 << 63] {
+                let nan = f64::from_bits(f64::NAN.to_bits() | payload | sign);
+                assert!(exp(nan).is_nan(), "{level} {payload:#x}");
+            }
+        }
+        let ln = |x: f64| {
+            let mut v = [x];
+            ln_in_place(level, &mut v);
+            v[0]
+        };
+        assert_eq!(
+            (ln(1.0), ln(0.0), ln(-0.0), ln(inf)),
+            (0.0, -inf, -inf, inf)
+        );
+        assert!(
+            [-1.0, -inf, f64::NAN, -1e-310]
+                .iter()
+                .all(|x| ln(*x).is_nan())
+        );
+    }
+}
+
+#[test]
+fn weights_have_a_floor_and_spread_what_is_no_number() {
+    for level in SimdLevel::available() {
+        let weight = |x: f64| {
+            let mut v = [x];
+            dispatch!(level.level(), s => tile::map(s, &mut v, math::exp_weight));
+            v[0]
+        };
+        for x in spread(-700.0, 0.0).into_iter().step_by(97) {
+            assert!(ulps(weight(x), x.exp()) <= 2, "{level} {x}");
+        }
+        assert_eq!(weight(0.0), 1.0);
+        assert!(weight(-700.0) > 9e-305 && weight((-700.0f64).next_down()) == 0.0);
+        assert_eq!((weight(f64::NEG_INFINITY), weight(-1e300)), (0.0, 0.0));
+        let nan = f64::from_bits(f64::NAN.to_bits() | 0xfff);
+        assert!(weight(nan).is_nan());
+    }
+}
+
+#[test]
+fn a_number_s_result_does_not_depend_on_its_place() {
+    for level in SimdLevel::available() {
+        let x = spread(-30.0, 30.0);
+        for f in [exp_in_place, ln_in_place] {
+            for n in 1..40 {
+                for first in 0..9 {
+                    let mut part = x[first..first + n].to_vec();
+                    f(level, &mut part);
+                    for (i, y) in part.iter().enumerate() {
+                        let mut one = [x[first + i]];
+                        f(level, &mut one);
+                        assert_eq!(one[0].to_bits(), y.to_bits(), "{level} {n} {first}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn levels_have_names_and_a_machine_has_those_up_to_its_best() {
+    let levels = SimdLevel::available();
+    assert_eq!(levels.first(), Some(&SimdLevel::baseline()));
+    assert_eq!(levels.last(), Some(&SimdLevel::best()));
+    for level in &levels {
+        assert_eq!(SimdLevel::named(level.name()).unwrap(), *level);
+    }
+    assert_eq!(SimdLevel::named("auto").unwrap(), SimdLevel::best());
+    assert_eq!(SimdLevel::named("baseline").unwrap(), SimdLevel::baseline());
+    let message = SimdLevel::named("avx1024").unwrap_err().to_string();
+    assert!(message.contains("`avx1024`"), "{message}");
+    assert!(message.contains(levels[0].name()), "{message}");
+}
