@@ -10,6 +10,7 @@ ci:
 # Format
 fmt:
     cargo fmt --all
+    git ls-files '*.rs' | xargs rustfmt --edition 2024
 
 # Lints, benches included
 lint:

@@ -19,7 +19,8 @@ use crate::walkers::Path;
 use retrograde_core::registry::Parts;
 use retrograde_core::settings::PerCoordinate;
 use retrograde_core::{
-    Algorithm, Build, Cx, Flag, Flow, Result, Sampler, Severity, Signature, Sink, Target, Traits, register,
+    Algorithm, Build, Cx, Flag, Flow, Result, Sampler, Severity, Signature, Sink, Target, Traits,
+    register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -317,7 +318,11 @@ mod tests {
         let x = out.rows();
         for (what, (got, se), want) in [
             ("mean", mean_se(x.iter().copied()), mean),
-            ("variance", mean_se(x.iter().map(|v| (v - mean).powi(2))), variance),
+            (
+                "variance",
+                mean_se(x.iter().map(|v| (v - mean).powi(2))),
+                variance,
+            ),
         ] {
             if (got - want).abs() >= 4.5 * se {
                 return Err(format!("{what} {got} ± {se}, expected {want}"));
@@ -341,7 +346,11 @@ mod tests {
         assert!(wide.flags.contains_key("no_log_z") && wide.flags.contains_key("uncorrected"));
         assert!(!wide.scalars.contains_key("log_z"));
         // The draws are 2.5 standard deviations of the base from its mean.
-        assert!(wide.flags["narrow_base"].text.contains("2.5 standard deviations"));
+        assert!(
+            wide.flags["narrow_base"]
+                .text
+                .contains("2.5 standard deviations")
+        );
         let s = AnnealedLangevin {
             base_mean: PerCoordinate::All(3.0),
             step_size: 0.05,
@@ -362,12 +371,39 @@ mod tests {
     #[test]
     fn settings_out_of_range_are_refused_by_name() {
         for (key, s) in [
-            ("power", AnnealedLangevin { power: 0.0, ..settings() }),
-            ("steps", AnnealedLangevin { steps: 0, ..settings() }),
-            ("base_sd", AnnealedLangevin { base_sd: 0.0.into(), ..settings() }),
-            ("step_size", AnnealedLangevin { step_size: f64::INFINITY, ..settings() }),
+            (
+                "power",
+                AnnealedLangevin {
+                    power: 0.0,
+                    ..settings()
+                },
+            ),
+            (
+                "steps",
+                AnnealedLangevin {
+                    steps: 0,
+                    ..settings()
+                },
+            ),
+            (
+                "base_sd",
+                AnnealedLangevin {
+                    base_sd: 0.0.into(),
+                    ..settings()
+                },
+            ),
+            (
+                "step_size",
+                AnnealedLangevin {
+                    step_size: f64::INFINITY,
+                    ..settings()
+                },
+            ),
         ] {
-            let error = Annealed::new(s, target()).map(|_| ()).unwrap_err().to_string();
+            let error = Annealed::new(s, target())
+                .map(|_| ())
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(&format!("`{key}`")), "{error}");
         }
     }

@@ -19,16 +19,16 @@
 //! Cost: one gradient a move and chain, and one a chain at the start.
 
 use crate::chains::{
-    Gaussian, Kept, Plan, check, check_length, check_positive, dense_mut, evaluate_starts, matrix_mut,
-    moves_of_step, note_no_evidence, zeros,
+    Gaussian, Kept, Plan, check, check_length, check_positive, dense_mut, evaluate_starts,
+    matrix_mut, moves_of_step, note_no_evidence, zeros,
 };
 use crate::guided::{gradients, settle, sweep};
 use ndarray::{Array1, Array2};
 use retrograde_core::registry::Parts;
 use retrograde_core::settings::PerCoordinate;
 use retrograde_core::{
-    Algorithm, Build, Cx, Error, Flag, Flow, Result, Sampler, Severity, Signature, Sink, Target, Traits,
-    register,
+    Algorithm, Build, Cx, Error, Flag, Flow, Result, Sampler, Severity, Signature, Sink, Target,
+    Traits, register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -127,7 +127,9 @@ impl Splitting {
         let d = target.dim();
         let start = Gaussian::new(NAME, d, START, &s.start_mean, &s.start_sd, false)?;
         let above = |s: f64| s > 0.0 && s.is_finite();
-        let scale = s.scale.expand(d, NAME, "scale", above, "a number above 0")?;
+        let scale = s
+            .scale
+            .expand(d, NAME, "scale", above, "a number above 0")?;
         let time = s.friction * s.step_size;
         // 1 − c² without cancellation for a small time.
         let friction = ((-time).exp(), (-(-2.0 * time).exp_m1()).sqrt());
@@ -263,7 +265,9 @@ impl Algorithm for Splitting {
         let (want, Chains { x, v, diverged }) = ((s.chains, self.target.dim()), &state.chains);
         if x.dim() != want || v.dim() != want {
             let found = (x.dim(), v.dim());
-            return Err(format!("points and velocities of shapes {found:?}, not {want:?}"));
+            return Err(format!(
+                "points and velocities of shapes {found:?}, not {want:?}"
+            ));
         }
         check_length("marks of divergence", diverged.len(), s.chains)
     }
@@ -314,7 +318,11 @@ impl Algorithm for Splitting {
         let most = moves_of_step(n, d, MOVES);
         let mut kept = Kept::<0>::take(cx, plan, most, d);
         // A large batch keeps no copies: its step ends with the next draw.
-        let most = if most == 1 { MOVES.min(plan.until_draw()) } else { most };
+        let most = if most == 1 {
+            MOVES.min(plan.until_draw())
+        } else {
+            most
+        };
         let (moves, mut m) = (plan.moves_now(most), 0);
         while m < moves {
             let burst = plan.until_draw().min(moves - m);
@@ -331,7 +339,11 @@ impl Algorithm for Splitting {
         }
         kept.emit(cx, sink, [], (chains.x.view(), []))?;
         sink.progress(plan.fraction());
-        Ok(if plan.is_done() { Flow::Done } else { Flow::More })
+        Ok(if plan.is_done() {
+            Flow::Done
+        } else {
+            Flow::More
+        })
     }
 }
 
@@ -381,7 +393,9 @@ mod tests {
         let h = sampler.settings.step_size;
         let mut runtime = Runtime::new(3, 1).unwrap();
         let mut out = Collected::new(2);
-        let mut state = runtime.enter("init", 0, |cx| sampler.init(cx, 20_000)).unwrap();
+        let mut state = runtime
+            .enter("init", 0, |cx| sampler.init(cx, 20_000))
+            .unwrap();
         for step in 0.. {
             let done = runtime.enter("sampler", 0, |cx| {
                 sampler.step(&mut cx.at_step(step), &mut state, &mut out)
@@ -401,8 +415,16 @@ mod tests {
             let both = || x.column(j).into_iter().zip(v.column(j));
             for (what, (got, se), want) in [
                 ("mean", mean_se(both().map(|(x, _)| x / s)), 0.0),
-                ("variance", mean_se(both().map(|(x, _)| (x / s).powi(2))), 1.0),
-                ("of v", mean_se(both().map(|(_, v)| v * v)), 1.0 - 0.25 * h * h),
+                (
+                    "variance",
+                    mean_se(both().map(|(x, _)| (x / s).powi(2))),
+                    1.0,
+                ),
+                (
+                    "of v",
+                    mean_se(both().map(|(_, v)| v * v)),
+                    1.0 - 0.25 * h * h,
+                ),
                 ("covariance", mean_se(both().map(|(x, v)| x / s * v)), 0.0),
             ] {
                 if (got - want).abs() >= 4.5 * se {
@@ -428,7 +450,9 @@ mod tests {
             (sampler.order, sampler.friction) = (order, friction);
             check_law(&sampler)
         };
-        let right = Splitting::new(settings(1.0, 1.0), normal()).unwrap().friction;
+        let right = Splitting::new(settings(1.0, 1.0), normal())
+            .unwrap()
+            .friction;
         wrong(BAOAB, right).unwrap();
         // Var x = 1/(1 − h²/4) for the first; exact in x, but Var v = 1/(1 − h²/4), for the second.
         let orders: [(&str, Order); 5] = [
@@ -504,7 +528,10 @@ mod tests {
         let (small, se) = error(0.3, 100);
         assert!(small.abs() < 4.5 * se, "{small} ± {se}");
         let (large, se) = error(1.8, 50);
-        assert!(large.abs() > 4.5 * se && large.abs() < 0.5, "{large} ± {se}");
+        assert!(
+            large.abs() > 4.5 * se && large.abs() < 0.5,
+            "{large} ± {se}"
+        );
     }
 
     #[test]
@@ -558,14 +585,54 @@ mod tests {
     fn settings_out_of_range_are_refused_by_name() {
         let default = Baoab::default;
         for (key, s) in [
-            ("friction", Baoab { friction: 0.0, ..default() }),
-            ("friction", Baoab { friction: 1e-320, step_size: 1e-9, ..default() }),
-            ("scale", Baoab { scale: 0.0.into(), ..default() }),
-            ("scale", Baoab { scale: vec![1.0; 3].into(), ..default() }),
-            ("thin", Baoab { thin: 0, ..default() }),
-            ("step_size", Baoab { step_size: 0.0, ..default() }),
+            (
+                "friction",
+                Baoab {
+                    friction: 0.0,
+                    ..default()
+                },
+            ),
+            (
+                "friction",
+                Baoab {
+                    friction: 1e-320,
+                    step_size: 1e-9,
+                    ..default()
+                },
+            ),
+            (
+                "scale",
+                Baoab {
+                    scale: 0.0.into(),
+                    ..default()
+                },
+            ),
+            (
+                "scale",
+                Baoab {
+                    scale: vec![1.0; 3].into(),
+                    ..default()
+                },
+            ),
+            (
+                "thin",
+                Baoab {
+                    thin: 0,
+                    ..default()
+                },
+            ),
+            (
+                "step_size",
+                Baoab {
+                    step_size: 0.0,
+                    ..default()
+                },
+            ),
         ] {
-            let error = Splitting::new(s, normal()).map(|_| ()).unwrap_err().to_string();
+            let error = Splitting::new(s, normal())
+                .map(|_| ())
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(&format!("`{key}`")), "{error}");
         }
     }

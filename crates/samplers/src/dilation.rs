@@ -30,7 +30,8 @@ use crate::guided::{Guide, Particles, check_moves, moments, note_uncalibrated};
 use retrograde_core::registry::Parts;
 use retrograde_core::settings::PerCoordinate;
 use retrograde_core::{
-    Algorithm, Build, Cx, Flag, Flow, Result, Sampler, Severity, Signature, Sink, Target, Traits, register,
+    Algorithm, Build, Cx, Flag, Flow, Result, Sampler, Severity, Signature, Sink, Target, Traits,
+    register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -229,7 +230,9 @@ impl Guide for Opening {
         y.iter_mut().zip(x).for_each(|(y, x)| *y = stretch * x);
         if !self.centred {
             for y in y.chunks_exact_mut(self.start.mean.len()) {
-                y.iter_mut().zip(&self.start.mean).for_each(|(y, m)| *y += m);
+                y.iter_mut()
+                    .zip(&self.start.mean)
+                    .for_each(|(y, m)| *y += m);
             }
         }
     }
@@ -277,7 +280,9 @@ impl Guide for Opening {
 
     fn arrive(&self, x: &mut [f64]) {
         for x in x.chunks_exact_mut(self.start.mean.len()) {
-            x.iter_mut().zip(&self.start.mean).for_each(|(x, m)| *x += m);
+            x.iter_mut()
+                .zip(&self.start.mean)
+                .for_each(|(x, m)| *x += m);
         }
     }
 
@@ -382,9 +387,13 @@ impl Opening {
         moments(state.live(), &mut mean, &mut sd);
         let off = mean.iter().zip(&self.start.mean).zip(&sd);
         let off = off.map(|((m, at), s)| (m - at).abs() / s.max(f64::MIN_POSITIVE));
-        let (at, off) = off.enumerate().fold((0, 0.0), |worst, (j, off)| {
-            if off > worst.1 { (j, off) } else { worst }
-        });
+        let (at, off) =
+            off.enumerate().fold(
+                (0, 0.0),
+                |worst, (j, off)| {
+                    if off > worst.1 { (j, off) } else { worst }
+                },
+            );
         if off > OFF_CENTRE {
             sink.flag(Flag::new(
                 Severity::Warning,

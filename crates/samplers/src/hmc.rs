@@ -25,7 +25,8 @@ use ndarray::{ArrayView1, ArrayViewMut1};
 use retrograde_core::registry::Parts;
 use retrograde_core::settings::PerCoordinate;
 use retrograde_core::{
-    Algorithm, Build, Cx, Flag, Flow, Result, Sampler, Severity, Signature, Sink, Target, Traits, register,
+    Algorithm, Build, Cx, Flag, Flow, Result, Sampler, Severity, Signature, Sink, Target, Traits,
+    register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -151,14 +152,19 @@ impl Move<'_> {
             ArrayViewMut1::from(&mut *out.step),
             ArrayViewMut1::from(&mut *out.diverging),
         );
-        walkers.in_runs(cx, self.target, parts, |cx, walkers, (a, step, diverging)| {
-            let mut out = Outcome {
-                acceptance: a.into_slice().unwrap_or_default(),
-                step: step.into_slice().unwrap_or_default(),
-                diverging: diverging.into_slice().unwrap_or_default(),
-            };
-            self.apply_to(cx, walkers, &mut out)
-        })
+        walkers.in_runs(
+            cx,
+            self.target,
+            parts,
+            |cx, walkers, (a, step, diverging)| {
+                let mut out = Outcome {
+                    acceptance: a.into_slice().unwrap_or_default(),
+                    step: step.into_slice().unwrap_or_default(),
+                    diverging: diverging.into_slice().unwrap_or_default(),
+                };
+                self.apply_to(cx, walkers, &mut out)
+            },
+        )
     }
 
     fn apply_to(
@@ -183,25 +189,29 @@ impl Move<'_> {
             ArrayViewMut1::from(&mut *out.acceptance),
             ArrayViewMut1::from(&mut *out.step),
         );
-        cx.rows(n, parts, |cx, _, (x, l, g, q, mut v, mut energy, mut step)| {
-            cx.at("momentum", 0).fill_normal(v.view_mut());
-            cx.at("jitter", 0).fill_uniform_1(step.view_mut());
-            let (x, g, q, v) = (dense(&x), dense(&g), dense_mut(q), dense_mut(v));
-            for i in 0..l.len() {
-                let at = i * d..(i + 1) * d;
-                let (x, q, v) = (&x[at.clone()], &mut q[at.clone()], &mut v[at.clone()]);
-                let kinetic = 0.5 * v.iter().map(|v| v * v).sum::<f64>();
-                energy[i] = kinetic - path.value(x, l[i]);
-                step[i] = self.step * (1.0 + self.jitter * (2.0 * step[i] - 1.0));
-                let g = &g[at];
-                for j in 0..d {
-                    v[j] += 0.5 * step[i] * scale[j] * path.slope(j, x[j], g[j]);
+        cx.rows(
+            n,
+            parts,
+            |cx, _, (x, l, g, q, mut v, mut energy, mut step)| {
+                cx.at("momentum", 0).fill_normal(v.view_mut());
+                cx.at("jitter", 0).fill_uniform_1(step.view_mut());
+                let (x, g, q, v) = (dense(&x), dense(&g), dense_mut(q), dense_mut(v));
+                for i in 0..l.len() {
+                    let at = i * d..(i + 1) * d;
+                    let (x, q, v) = (&x[at.clone()], &mut q[at.clone()], &mut v[at.clone()]);
+                    let kinetic = 0.5 * v.iter().map(|v| v * v).sum::<f64>();
+                    energy[i] = kinetic - path.value(x, l[i]);
+                    step[i] = self.step * (1.0 + self.jitter * (2.0 * step[i] - 1.0));
+                    let g = &g[at];
+                    for j in 0..d {
+                        v[j] += 0.5 * step[i] * scale[j] * path.slope(j, x[j], g[j]);
+                    }
+                    q.copy_from_slice(x);
+                    drift(q, v, scale, step[i]);
                 }
-                q.copy_from_slice(x);
-                drift(q, v, scale, step[i]);
-            }
-            Ok(())
-        })?;
+                Ok(())
+            },
+        )?;
         for _ in 1..self.leapfrog {
             let slopes = Some(matrix_mut(&mut gradient, d));
             cx.eval_target(self.target, matrix(&q, d), None, slopes)?;
@@ -212,7 +222,9 @@ impl Move<'_> {
                 ArrayView1::from(&*out.step),
             );
             cx.rows(n, parts, |_, _, (g, q, v, step)| {
-                let rows = dense(&g).chunks_exact(d).zip(dense_mut(q).chunks_exact_mut(d));
+                let rows = dense(&g)
+                    .chunks_exact(d)
+                    .zip(dense_mut(q).chunks_exact_mut(d));
                 let rows = rows.zip(dense_mut(v).chunks_exact_mut(d)).zip(step);
                 for (((g, q), v), step) in rows {
                     for j in 0..d {
@@ -482,7 +494,9 @@ impl Chains {
     fn adapt(&self, state: &mut State, acceptance: f64) {
         let done = state.plan.done + 1;
         if self.settings.adapt {
-            state.step.update(acceptance, self.settings.target_acceptance);
+            state
+                .step
+                .update(acceptance, self.settings.target_acceptance);
         }
         let rescaled = state.windows.update(done, state.walkers.x.view());
         if self.settings.adapt && done == state.plan.warmup {
@@ -547,12 +561,22 @@ mod tests {
     ) -> std::result::Result<(), String> {
         let mut out = Collected::new(1);
         let mut runtime = Runtime::new(3, 1).unwrap();
-        drive(&sampler(target, fault), &mut runtime, 20_000, None, &mut out)
-            .map_err(|e| e.to_string())?;
+        drive(
+            &sampler(target, fault),
+            &mut runtime,
+            20_000,
+            None,
+            &mut out,
+        )
+        .map_err(|e| e.to_string())?;
         let x = out.rows();
         for (what, (got, se), want) in [
             ("mean", mean_se(x.iter().copied()), mean),
-            ("variance", mean_se(x.iter().map(|v| (v - mean).powi(2))), variance),
+            (
+                "variance",
+                mean_se(x.iter().map(|v| (v - mean).powi(2))),
+                variance,
+            ),
         ] {
             if (got - want).abs() >= 4.5 * se {
                 return Err(format!("{what} {got} ± {se}, expected {want}"));
@@ -568,7 +592,10 @@ mod tests {
         check_law(gumbel(), gamma, sixth, Fault::None).unwrap();
         for fault in [Fault::NoCorrection, Fault::FullLastKick, Fault::NoKinetic] {
             assert!(check_law(normal(), 0.0, 1.0, fault).is_err(), "{fault:?}");
-            assert!(check_law(gumbel(), gamma, sixth, fault).is_err(), "{fault:?}");
+            assert!(
+                check_law(gumbel(), gamma, sixth, fault).is_err(),
+                "{fault:?}"
+            );
         }
     }
 
@@ -596,7 +623,9 @@ mod tests {
                 step: &mut b,
                 diverging: &mut c,
             };
-            kernel.apply(&mut cx.at("move", 0), &mut w, &mut out).unwrap();
+            kernel
+                .apply(&mut cx.at("move", 0), &mut w, &mut out)
+                .unwrap();
             1.0 - a.iter().sum::<f64>() / 4000.0
         })
     }
@@ -624,7 +653,9 @@ mod tests {
                 step: step_out,
                 diverging,
             };
-            kernel.apply(&mut cx.at("move", 0), &mut w, &mut out).unwrap();
+            kernel
+                .apply(&mut cx.at("move", 0), &mut w, &mut out)
+                .unwrap();
         });
         told
     }
@@ -636,8 +667,14 @@ mod tests {
         // Uniform on 1.2 to 1.8.
         let (mean, se) = mean_se(steps.iter().copied());
         retrograde_testkit::assert_z("step", mean, 1.5, se);
-        let (low, high) = (steps.iter().fold(9.0f64, |m, s| m.min(*s)), steps.iter().fold(0.0f64, |m, s| m.max(*s)));
-        assert!((1.2..1.21).contains(&low) && (1.79..1.8).contains(&high), "{low} {high}");
+        let (low, high) = (
+            steps.iter().fold(9.0f64, |m, s| m.min(*s)),
+            steps.iter().fold(0.0f64, |m, s| m.max(*s)),
+        );
+        assert!(
+            (1.2..1.21).contains(&low) && (1.79..1.8).contains(&high),
+            "{low} {high}"
+        );
         assert!(lost.iter().all(|v| *v == 0.0));
         // ε = 4: errors of some ten to a hundred are rejections, not divergences.
         let [a, _, lost] = told(4.0, 0.0);
@@ -652,8 +689,16 @@ mod tests {
         // Halving ε quarters the error; a full last kick leaves one of first order.
         for s in [1.0, 3.0] {
             let order = |fault| (rejection(8, s, fault) / rejection(16, s, fault)).log2();
-            assert!((order(Fault::None) - 2.0).abs() < 0.1, "{}", order(Fault::None));
-            assert!(order(Fault::FullLastKick) < 1.5, "{}", order(Fault::FullLastKick));
+            assert!(
+                (order(Fault::None) - 2.0).abs() < 0.1,
+                "{}",
+                order(Fault::None)
+            );
+            assert!(
+                order(Fault::FullLastKick) < 1.5,
+                "{}",
+                order(Fault::FullLastKick)
+            );
         }
     }
 }

@@ -22,7 +22,8 @@ use ndarray::{ArrayView1, ArrayViewMut1};
 use retrograde_core::registry::Parts;
 use retrograde_core::settings::PerCoordinate;
 use retrograde_core::{
-    Algorithm, Build, Cx, Flag, Flow, Result, Sampler, Severity, Signature, Sink, Target, Traits, register,
+    Algorithm, Build, Cx, Flag, Flow, Result, Sampler, Severity, Signature, Sink, Target, Traits,
+    register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -116,9 +117,12 @@ impl Move<'_> {
         acceptance: &mut [f64],
     ) -> Result {
         let acceptance = ArrayViewMut1::from(acceptance);
-        walkers.in_runs(cx, self.target, acceptance, |cx, walkers, mut acceptance| {
-            self.apply_to(cx, walkers, &mut acceptance)
-        })
+        walkers.in_runs(
+            cx,
+            self.target,
+            acceptance,
+            |cx, walkers, mut acceptance| self.apply_to(cx, walkers, &mut acceptance),
+        )
     }
 
     fn apply_to(
@@ -134,7 +138,10 @@ impl Move<'_> {
         let mut gradient = cx.take(n * d);
         let mut log_density = cx.take(n);
         let mut inverse = cx.take(d);
-        inverse.iter_mut().zip(scale).for_each(|(i, s)| *i = 1.0 / s);
+        inverse
+            .iter_mut()
+            .zip(scale)
+            .for_each(|(i, s)| *i = 1.0 / s);
         // `acceptance` carries ½‖z‖² = −log q(y|x) up to a constant from one pass to the other.
         let parts = (
             walkers.x.view(),
@@ -349,7 +356,11 @@ impl Algorithm for Chains {
         cx.give(steps);
         cx.give(acceptance);
         report(sink, NAME, plan, step.step, *accepted, s.target_acceptance);
-        Ok(if plan.is_done() { Flow::Done } else { Flow::More })
+        Ok(if plan.is_done() {
+            Flow::Done
+        } else {
+            Flow::More
+        })
     }
 }
 
@@ -430,7 +441,11 @@ mod tests {
         let x = out.rows();
         for (what, (got, se), want) in [
             ("mean", mean_se(x.iter().copied()), mean),
-            ("variance", mean_se(x.iter().map(|v| (v - mean).powi(2))), variance),
+            (
+                "variance",
+                mean_se(x.iter().map(|v| (v - mean).powi(2))),
+                variance,
+            ),
         ] {
             if (got - want).abs() >= 4.5 * se {
                 return Err(format!("{what} {got} ± {se}, expected {want}"));
@@ -444,9 +459,16 @@ mod tests {
         let (gamma, sixth) = (0.577_215_664_901_532_9, std::f64::consts::PI.powi(2) / 6.0);
         check_law(normal(), 0.0, 1.0, Fault::None).unwrap();
         check_law(gumbel(), gamma, sixth, Fault::None).unwrap();
-        for fault in [Fault::NoCorrection, Fault::NoProposalRatio, Fault::InverseProposalRatio] {
+        for fault in [
+            Fault::NoCorrection,
+            Fault::NoProposalRatio,
+            Fault::InverseProposalRatio,
+        ] {
             assert!(check_law(normal(), 0.0, 1.0, fault).is_err(), "{fault:?}");
-            assert!(check_law(gumbel(), gamma, sixth, fault).is_err(), "{fault:?}");
+            assert!(
+                check_law(gumbel(), gamma, sixth, fault).is_err(),
+                "{fault:?}"
+            );
         }
     }
 }

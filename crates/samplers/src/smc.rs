@@ -174,7 +174,13 @@ impl Particles {
         let inside = (0.0..=1.0).contains(&kappa);
         check(NAME, "resample_threshold", kappa, inside, "from 0 to 1")?;
         check(NAME, "moves", s.moves, s.moves > 0, "at least 1")?;
-        check(NAME, "max_moves", s.max_moves, s.max_moves > 0, "at least 1")?;
+        check(
+            NAME,
+            "max_moves",
+            s.max_moves,
+            s.max_moves > 0,
+            "at least 1",
+        )?;
         let inside = s.memory > 0.0 && s.memory < 1.0;
         check(NAME, "memory", s.memory, inside, "between 0 and 1")?;
         check(NAME, "leapfrog", s.leapfrog, s.leapfrog > 0, "at least 1")?;
@@ -263,7 +269,10 @@ impl Algorithm for Particles {
         let rungs = state.ladder.rungs.len();
         let whole = rungs.is_multiple_of(RUNG + d);
         if !whole || state.second && state.level >= rungs / (RUNG + d) {
-            return Err(format!("{rungs} numbers of a ladder at level {}", state.level));
+            return Err(format!(
+                "{rungs} numbers of a ladder at level {}",
+                state.level
+            ));
         }
         let most = f64::from(self.settings.max_moves.max(self.settings.moves));
         let sound = |rung: &[f64]| {
@@ -274,7 +283,8 @@ impl Algorithm for Particles {
             return Err("a ladder with impossible rungs".into());
         }
         let based = |x: ArrayView1<'_, f64>| {
-            x.to_slice().is_some_and(|x| self.base.log_density(x).is_finite())
+            x.to_slice()
+                .is_some_and(|x| self.base.log_density(x).is_finite())
         };
         let sum: f64 = state.weights.iter().sum();
         if !state.weights.iter().all(|w| *w >= 0.0) || !(0.5..2.0).contains(&sum) {

@@ -10,15 +10,15 @@
 //! Cost: one gradient a move and chain.
 
 use crate::chains::{
-    FAR, Gaussian, Kept, Plan, check_length, check_positive, dense, dense_mut, evaluate_starts, matrix,
-    matrix_mut, moves_of_step, note_no_evidence, zeros,
+    FAR, Gaussian, Kept, Plan, check_length, check_positive, dense, dense_mut, evaluate_starts,
+    matrix, matrix_mut, moves_of_step, note_no_evidence, zeros,
 };
 use ndarray::{Array1, Array2, ArrayViewMut1, ArrayViewMut2};
 use retrograde_core::registry::Parts;
 use retrograde_core::settings::PerCoordinate;
 use retrograde_core::{
-    Algorithm, BLOCK, Build, Cx, Error, Flag, Flow, Result, Sampler, Severity, Signature, Sink, Target, Traits,
-    register,
+    Algorithm, BLOCK, Build, Cx, Error, Flag, Flow, Result, Sampler, Severity, Signature, Sink,
+    Target, Traits, register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -86,7 +86,13 @@ impl Langevin {
     fn new(settings: Ula, target: Arc<dyn Target>) -> Result<Self> {
         let h = settings.step_size;
         check_positive(NAME, "step_size", h)?;
-        Plan::new(NAME, settings.chains, settings.chains, settings.warmup, settings.thin)?;
+        Plan::new(
+            NAME,
+            settings.chains,
+            settings.chains,
+            settings.warmup,
+            settings.thin,
+        )?;
         let start = Gaussian::new(
             NAME,
             target.dim(),
@@ -250,10 +256,11 @@ impl Algorithm for Langevin {
             } else {
                 cx.eval_target(target, x.view(), None, Some(matrix_mut(&mut gradient, d)))?;
                 let parts = (x.view_mut(), matrix(&gradient, d), diverged.view_mut());
-                cx.at("noise", m).rows(chains, parts, |cx, _, (x, g, lost)| {
-                    self.move_block(cx, x, dense(&g), lost);
-                    Ok(())
-                })?;
+                cx.at("noise", m)
+                    .rows(chains, parts, |cx, _, (x, g, lost)| {
+                        self.move_block(cx, x, dense(&g), lost);
+                        Ok(())
+                    })?;
             }
             if plan.count_move() {
                 kept.push((x.view(), []));
@@ -266,7 +273,11 @@ impl Algorithm for Langevin {
         kept.emit(cx, sink, [], (x.view(), []))?;
         cx.give(gradient);
         sink.progress(plan.fraction());
-        Ok(if plan.is_done() { Flow::Done } else { Flow::More })
+        Ok(if plan.is_done() {
+            Flow::Done
+        } else {
+            Flow::More
+        })
     }
 }
 
@@ -354,7 +365,10 @@ mod tests {
         Runtime::new(3, 1).unwrap().enter("sampler", 0, |cx| {
             cx.at_step(0).at("noise", 0).fill_normal(z.view_mut());
         });
-        assert_eq!(out.rows()[(0, 0)], 2.0 - 0.25 * 2.0 + 0.5f64.sqrt() * z[(0, 0)]);
+        assert_eq!(
+            out.rows()[(0, 0)],
+            2.0 - 0.25 * 2.0 + 0.5f64.sqrt() * z[(0, 0)]
+        );
     }
 
     #[test]
@@ -376,7 +390,11 @@ mod tests {
         assert_eq!(flag.severity, Severity::Failure);
         let far = out.rows().iter().filter(|v| v.abs() > 14.0).count();
         assert!((5..40).contains(&far), "{far}");
-        assert!(flag.text.starts_with(&format!("{far} of 1000")), "{}", flag.text);
+        assert!(
+            flag.text.starts_with(&format!("{far} of 1000")),
+            "{}",
+            flag.text
+        );
         assert!(out.rows().iter().all(|v| v.is_finite()));
     }
 
@@ -424,7 +442,11 @@ mod tests {
         };
         let all_at_once = bits(Arc::new(Serial(normal(2))), 1).unwrap();
         for threads in [1, 2, 7] {
-            assert_eq!(bits(normal(2), threads).unwrap(), all_at_once, "{threads} threads");
+            assert_eq!(
+                bits(normal(2), threads).unwrap(),
+                all_at_once,
+                "{threads} threads"
+            );
         }
         // Where x > 1, which is a sixth of the rows, there is no gradient: too many, and the first of
         // them is the same row of the batch.

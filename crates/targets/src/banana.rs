@@ -38,7 +38,12 @@ impl Build<dyn Target> for Banana {
         if self.bend.abs() <= 1e6 {
             return Ok(Arc::new(self));
         }
-        Err(Error::setting("target banana", "bend", self.bend, "-1e6 to 1e6"))
+        Err(Error::setting(
+            "target banana",
+            "bend",
+            self.bend,
+            "-1e6 to 1e6",
+        ))
     }
 }
 
@@ -124,8 +129,20 @@ mod tests {
 
     #[test]
     fn both_bends() {
-        let slight = Row(-6.956635792216, -0.033096875, 2.373125, 2.340028125, 5.632817668760);
-        let strong = Row(-48.027512940653, -0.4659375, 9.36875, 8.9028125, 87.99057431641);
+        let slight = Row(
+            -6.956635792216,
+            -0.033096875,
+            2.373125,
+            2.340028125,
+            5.632817668760,
+        );
+        let strong = Row(
+            -48.027512940653,
+            -0.4659375,
+            9.36875,
+            8.9028125,
+            87.99057431641,
+        );
         for (bend, row, variance) in [(bend(), slight, 19.0), (0.1, strong, 201.0)] {
             let target = Banana { bend };
             assert_row("banana", &target, &point(2), row, 1e-10);

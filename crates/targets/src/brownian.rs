@@ -242,7 +242,13 @@ mod tests {
     #[test]
     fn values_and_gradients() {
         let target = Brownian {};
-        let row = Row(-57.032278516490, 5.569064464276, 1.511610098597, -9.797980740657, 487.8089975898);
+        let row = Row(
+            -57.032278516490,
+            5.569064464276,
+            1.511610098597,
+            -9.797980740657,
+            487.8089975898,
+        );
         assert_row("brownian", &target, &point(32), row, 1e-10);
         let points = Array2::from_shape_fn((5, 32), |(i, j)| (i as f64 - 2.0) * point(32)[j] - 0.1);
         assert_target("brownian", &target, points.view());
@@ -268,7 +274,10 @@ mod tests {
         let log = factor.diag().iter().map(|v| v.ln()).sum::<f64>();
         let likelihood = -0.5 * white.dot(&white) - log - 10.0 * TAU.ln();
         let weights = inverse.t().dot(&white);
-        (likelihood, PATH.map(|(k, _)| (0..20).map(|i| path(k, DATA[i].0) * weights[i]).sum()))
+        (
+            likelihood,
+            PATH.map(|(k, _)| (0..20).map(|i| path(k, DATA[i].0) * weights[i]).sum()),
+        )
     }
 
     #[test]
@@ -283,7 +292,19 @@ mod tests {
                 let (likelihood, z) = given_scales(inn, obs);
                 let prior = -0.125 * (a * a + b * b) - TAU.ln() - 2.0 * LN_2;
                 let w = 0.01 * (likelihood + prior).exp();
-                let terms = [1.0, inn, obs, inn * inn, obs * obs, a, b, z[0], z[1], z[2], z[3]];
+                let terms = [
+                    1.0,
+                    inn,
+                    obs,
+                    inn * inn,
+                    obs * obs,
+                    a,
+                    b,
+                    z[0],
+                    z[1],
+                    z[2],
+                    z[3],
+                ];
                 sums.iter_mut().zip(terms).for_each(|(s, t)| *s += w * t);
             }
         }
@@ -315,12 +336,19 @@ mod tests {
         });
         let factor = cholesky(precision).expect("positive definite");
         let inverse = lower_inverse(&factor);
-        let mode = inverse.t().dot(&inverse.dot(&Array1::from_vec(zero[2..].to_vec())));
+        let mode = inverse
+            .t()
+            .dot(&inverse.dot(&Array1::from_vec(zero[2..].to_vec())));
         let log = factor.diag().iter().map(|v| v.ln()).sum::<f64>();
         let integral = at(&mode.to_vec()).0 + 15.0 * TAU.ln() - log;
         let (inn, obs) = (Scale::new(u_inn), Scale::new(u_obs));
         let (likelihood, z) = given_scales(inn.log.exp(), obs.log.exp());
-        assert_close("∫ dz", integral, likelihood + inn.log_prior + obs.log_prior, 1e-11);
+        assert_close(
+            "∫ dz",
+            integral,
+            likelihood + inn.log_prior + obs.log_prior,
+            1e-11,
+        );
         for (i, (k, _)) in PATH.into_iter().enumerate() {
             assert_close("E z given the scales", mode[k], z[i], 1e-11);
         }

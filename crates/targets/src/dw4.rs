@@ -158,14 +158,25 @@ mod tests {
             ..Dw4::default()
         };
         let x: Vec<f64> = point(8).iter().map(|v| 4.0 * v).collect();
-        let row = Row(-4.965136167254, 14.613059125817, -14.613059125817, 0.0, 950.7220063900);
+        let row = Row(
+            -4.965136167254,
+            14.613059125817,
+            -14.613059125817,
+            0.0,
+            950.7220063900,
+        );
         assert_row("dw4", &*build(free.clone()).expect("good"), &x, row, 1e-10);
         // Both orders of each pair: twice the energy.
         let both = build(Dw4 {
             temperature: 0.5,
             ..free.clone()
         });
-        assert_close("i ≠ j", eval(&*both.expect("good"), &x).0, -9.930272334508, 1e-10);
+        assert_close(
+            "i ≠ j",
+            eval(&*both.expect("good"), &x).0,
+            -9.930272334508,
+            1e-10,
+        );
         let target = build(Dw4::default()).expect("good settings");
         assert_eq!(target.dim(), 6);
         let points = Array2::from_shape_fn((4, 6), |(i, j)| (i as f64 + 1.0) * point(6)[j]);
@@ -179,12 +190,48 @@ mod tests {
     fn settings_are_checked() {
         let good = Dw4::default();
         for (bad, says) in [
-            (Dw4 { particles: 1, ..good.clone() }, "`particles` is 1"),
-            (Dw4 { space: 4, ..good.clone() }, "`space` is 4, but must be 1, 2 or 3"),
-            (Dw4 { linear: f64::NAN, ..good.clone() }, "`linear` is NaN"),
-            (Dw4 { quartic: 0.0, ..good.clone() }, "`quartic` is 0, but must be > 0"),
-            (Dw4 { temperature: -1.0, ..good.clone() }, "`temperature` is -1"),
-            (Dw4 { distance: -1.0, ..good }, "`distance` is -1"),
+            (
+                Dw4 {
+                    particles: 1,
+                    ..good.clone()
+                },
+                "`particles` is 1",
+            ),
+            (
+                Dw4 {
+                    space: 4,
+                    ..good.clone()
+                },
+                "`space` is 4, but must be 1, 2 or 3",
+            ),
+            (
+                Dw4 {
+                    linear: f64::NAN,
+                    ..good.clone()
+                },
+                "`linear` is NaN",
+            ),
+            (
+                Dw4 {
+                    quartic: 0.0,
+                    ..good.clone()
+                },
+                "`quartic` is 0, but must be > 0",
+            ),
+            (
+                Dw4 {
+                    temperature: -1.0,
+                    ..good.clone()
+                },
+                "`temperature` is -1",
+            ),
+            (
+                Dw4 {
+                    distance: -1.0,
+                    ..good
+                },
+                "`distance` is -1",
+            ),
         ] {
             let error = build(bad).err().expect(says).to_string();
             assert!(error.contains(says), "{error}");

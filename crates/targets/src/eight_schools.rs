@@ -264,14 +264,28 @@ mod tests {
     use ndarray::Array2;
     use retrograde_testkit::*;
 
-    const BOTH: [EightSchoolsPrior; 2] =
-        [EightSchoolsPrior::Posteriordb, EightSchoolsPrior::InferenceGym];
+    const BOTH: [EightSchoolsPrior; 2] = [
+        EightSchoolsPrior::Posteriordb,
+        EightSchoolsPrior::InferenceGym,
+    ];
 
     #[test]
     fn values_and_gradients() {
         let rows = [
-            Row(-43.746149489465, 0.502611315643, 0.702368757182, 2.665377028950, 2.332704046524),
-            Row(-53.360900224117, 0.495111315643, 0.702368757182, 6.277896400088, 19.90009878280),
+            Row(
+                -43.746149489465,
+                0.502611315643,
+                0.702368757182,
+                2.665377028950,
+                2.332704046524,
+            ),
+            Row(
+                -53.360900224117,
+                0.495111315643,
+                0.702368757182,
+                6.277896400088,
+                19.90009878280,
+            ),
         ];
         for (prior, row) in BOTH.into_iter().zip(rows) {
             let target = EightSchools { prior };
@@ -283,7 +297,10 @@ mod tests {
                 let mut x = point(DIM);
                 x[1] = log_tau;
                 let (l, g) = eval(&target, &x);
-                assert!(l.is_finite() && g.iter().all(|v| v.is_finite()), "{l} {g:?}");
+                assert!(
+                    l.is_finite() && g.iter().all(|v| v.is_finite()),
+                    "{l} {g:?}"
+                );
             }
         }
     }
@@ -293,8 +310,24 @@ mod tests {
     fn truth() {
         // The same integral with the dense 8 × 8 covariance of the data given τ, in NumPy.
         let known = [
-            [-31.311347352293, 4.3968207138, 3.3177044631, 0.8021392108, 1.1712264658, 3.5977054841, 6.2118842041],
-            [-36.130815911236, 5.7990449871, 5.4472261876, 2.4505712782, 0.5128357714, 13.1666029644, 14.7700762619],
+            [
+                -31.311347352293,
+                4.3968207138,
+                3.3177044631,
+                0.8021392108,
+                1.1712264658,
+                3.5977054841,
+                6.2118842041,
+            ],
+            [
+                -36.130815911236,
+                5.7990449871,
+                5.4472261876,
+                2.4505712782,
+                0.5128357714,
+                13.1666029644,
+                14.7700762619,
+            ],
         ];
         for (prior, known) in BOTH.into_iter().zip(known) {
             let target = EightSchools { prior };

@@ -163,19 +163,41 @@ mod tests {
 
     #[test]
     fn both_variances() {
-        let nine = Row(-10.189677596860, -3.449014468299, 0.802515885430, -3.449014468299, 14.52335032772);
-        let three = Row(-9.647315896970, -3.393458912744, 0.802515885430, -3.393458912744, 14.14321291766);
+        let nine = Row(
+            -10.189677596860,
+            -3.449014468299,
+            0.802515885430,
+            -3.449014468299,
+            14.52335032772,
+        );
+        let three = Row(
+            -9.647315896970,
+            -3.393458912744,
+            0.802515885430,
+            -3.393458912744,
+            14.14321291766,
+        );
         for (variance, row) in [(variance(), nine), (3.0, three)] {
-            let target = Funnel { dim: dim(), variance };
+            let target = Funnel {
+                dim: dim(),
+                variance,
+            };
             assert_row("funnel", &target, &point(10), row, 1e-10);
             let x = Array2::from_shape_fn((5, 10), |(i, j)| {
-                if j == 0 { i as f64 - 2.0 } else { (i as f64 - 1.5) * point(10)[j] }
+                if j == 0 {
+                    i as f64 - 2.0
+                } else {
+                    (i as f64 - 1.5) * point(10)[j]
+                }
             });
             assert_target("funnel", &target, x.view());
             assert_exact_sampler("funnel", &target, 40_000, 1);
         }
         // Neck and mouth are too thin and too wide for importance sampling unless s is small.
-        let target = Funnel { dim: 2, variance: 0.25 };
+        let target = Funnel {
+            dim: 2,
+            variance: 0.25,
+        };
         let (log_z, se) = importance_log_z(&target, &[0.0; 2], &[0.8, 2.5], 200_000, 2);
         assert_z("funnel", log_z, 0.0, se);
     }
@@ -187,7 +209,9 @@ mod tests {
             let n = 2000;
             let h = a / f64::from(n);
             let f = |i: i32| (-0.5 * (h * f64::from(i)).powi(2)).exp();
-            let sum: f64 = (1..n).map(|i| if i % 2 == 1 { 4.0 } else { 2.0 } * f(i)).sum();
+            let sum: f64 = (1..n)
+                .map(|i| if i % 2 == 1 { 4.0 } else { 2.0 } * f(i))
+                .sum();
             2.0 * h / 3.0 * (f(0) + sum + f(n)) / TAU.sqrt()
         };
         let h = 0.01;
@@ -198,23 +222,51 @@ mod tests {
                 h * (-0.5 * z * z).exp() / TAU.sqrt() * normal(bound)
             })
             .sum();
-        let truth = Funnel { dim: 10, variance: 9.0 }.truth();
+        let truth = Funnel {
+            dim: 10,
+            variance: 9.0,
+        }
+        .truth();
         let given = &truth.expectations[2];
         assert_close(&given.name, given.value, probability, 1e-9);
         // The widest: e^{x₀} is either tiny or huge.
-        let widest = Funnel { dim: 2, variance: 1e4 }.truth().expectations[2].value;
+        let widest = Funnel {
+            dim: 2,
+            variance: 1e4,
+        }
+        .truth()
+        .expectations[2]
+            .value;
         assert!((widest - 0.5).abs() < 0.01, "{widest}");
         // The narrowest: a standard normal.
-        let narrowest = Funnel { dim: 2, variance: 1e-6 }.truth().expectations[2].value;
+        let narrowest = Funnel {
+            dim: 2,
+            variance: 1e-6,
+        }
+        .truth()
+        .expectations[2]
+            .value;
         assert_close("narrowest", narrowest, 0.682_689_492_137_086, 1e-6);
     }
 
     #[test]
     fn in_the_neck_nothing_is_nan() {
-        let target = Funnel { dim: 3, variance: 9.0 };
-        let x = array![[-800.0, 0.0, 0.0], [-800.0, 1e-3, 0.0], [-800.0, 1e-300, 0.0], [-700.0, 1e-3, 1.0], [800.0, 5.0, 1.0]];
+        let target = Funnel {
+            dim: 3,
+            variance: 9.0,
+        };
+        let x = array![
+            [-800.0, 0.0, 0.0],
+            [-800.0, 1e-3, 0.0],
+            [-800.0, 1e-300, 0.0],
+            [-700.0, 1e-3, 1.0],
+            [800.0, 5.0, 1.0]
+        ];
         let (mut l, mut g) = (Array1::zeros(5), Array2::zeros((5, 3)));
-        with_cx(0, |cx| target.eval(cx, x.view(), Some(l.view_mut()), Some(g.view_mut()))).unwrap();
+        with_cx(0, |cx| {
+            target.eval(cx, x.view(), Some(l.view_mut()), Some(g.view_mut()))
+        })
+        .unwrap();
         assert!(g.iter().all(|v| v.is_finite()), "{g}");
         assert!(l.iter().all(|v| !v.is_nan() && *v < f64::INFINITY), "{l}");
         assert!(l[0].is_finite() && l[1] == f64::NEG_INFINITY && l[2] == f64::NEG_INFINITY);

@@ -54,7 +54,11 @@ impl Build<dyn Target> for Gaussian {
         let named: Vec<&str> = given.iter().filter(|g| g.1).map(|g| g.0).collect();
         if named.len() != 1 {
             let (key, words, allowed) = match named[..] {
-                [] => ("sd", "missing".into(), "given, or one of `variance` and `covariance`"),
+                [] => (
+                    "sd",
+                    "missing".into(),
+                    "given, or one of `variance` and `covariance`",
+                ),
                 [first, ..] => {
                     let others = named[1..].join("` and `");
                     let allowed = "given alone: exactly one of `sd`, `variance`, `covariance`";
@@ -90,7 +94,13 @@ impl Build<dyn Target> for Gaussian {
         };
         let mixture = build()
             .and_then(|m| m.with_log_scale(self.log_z))
-            .map_err(as_setting(NAME, &[("covariances[0]", given_key(&named)), ("log_scale", "log_z")]))?;
+            .map_err(as_setting(
+                NAME,
+                &[
+                    ("covariances[0]", given_key(&named)),
+                    ("log_scale", "log_z"),
+                ],
+            ))?;
         Ok(Arc::new(mixture))
     }
 }
@@ -122,7 +132,12 @@ impl Gaussian {
             Some(("dim", d)) => Err(Error::setting(NAME, "dim", d, "1 to 1000000")),
             Some((key, d)) => {
                 let given = format!("a list of {d}");
-                Err(Error::setting(NAME, key, given, "a list of 1 to 1000000 (the dimension)"))
+                Err(Error::setting(
+                    NAME,
+                    key,
+                    given,
+                    "a list of 1 to 1000000 (the dimension)",
+                ))
             }
             None => {
                 let allowed = "given, since no list tells the dimension";
@@ -145,7 +160,14 @@ mod tests {
     use retrograde_testkit::*;
 
     fn settings() -> Gaussian {
-        Gaussian { dim: None, mean: zero(), sd: None, variance: None, covariance: None, log_z: 0.0 }
+        Gaussian {
+            dim: None,
+            mean: zero(),
+            sd: None,
+            variance: None,
+            covariance: None,
+            log_z: 0.0,
+        }
     }
 
     fn build(g: Gaussian) -> Result<Arc<dyn Target>> {
@@ -163,11 +185,14 @@ mod tests {
 
     #[test]
     fn one_dimension() {
-        let target = check("N(2.75, 0.25²)", Gaussian {
-            mean: vec![2.75].into(),
-            sd: Some(0.25.into()),
-            ..settings()
-        });
+        let target = check(
+            "N(2.75, 0.25²)",
+            Gaussian {
+                mean: vec![2.75].into(),
+                sd: Some(0.25.into()),
+                ..settings()
+            },
+        );
         let row = Row(-71.532644172085, 48.0, 48.0, 48.0, 2304.0);
         assert_row("N(2.75, 0.25²)", &*target, &point(1), row, 1e-10);
     }
@@ -175,11 +200,37 @@ mod tests {
     #[test]
     fn the_three_forms_agree() {
         let mean: PerCoordinate = vec![0.5, -1.0, 2.0].into();
-        let base = || Gaussian { mean: mean.clone(), log_z: 1.5, ..settings() };
-        let sd = check("sd", Gaussian { sd: Some(vec![0.5, 1.0, 2.0].into()), ..base() });
-        let variance = check("variance", Gaussian { variance: Some(vec![0.25, 1.0, 4.0].into()), ..base() });
-        let rows = vec![vec![0.25, 0.0, 0.0], vec![0.0, 1.0, 0.0], vec![0.0, 0.0, 4.0]];
-        let dense = check("covariance", Gaussian { covariance: Some(rows), ..base() });
+        let base = || Gaussian {
+            mean: mean.clone(),
+            log_z: 1.5,
+            ..settings()
+        };
+        let sd = check(
+            "sd",
+            Gaussian {
+                sd: Some(vec![0.5, 1.0, 2.0].into()),
+                ..base()
+            },
+        );
+        let variance = check(
+            "variance",
+            Gaussian {
+                variance: Some(vec![0.25, 1.0, 4.0].into()),
+                ..base()
+            },
+        );
+        let rows = vec![
+            vec![0.25, 0.0, 0.0],
+            vec![0.0, 1.0, 0.0],
+            vec![0.0, 0.0, 4.0],
+        ];
+        let dense = check(
+            "covariance",
+            Gaussian {
+                covariance: Some(rows),
+                ..base()
+            },
+        );
         let (l, g) = eval(&*sd, &point(3));
         for other in [variance, dense] {
             let (l2, g2) = eval(&*other, &point(3));
@@ -193,7 +244,14 @@ mod tests {
     #[test]
     fn correlations() {
         let rows = vec![vec![2.0, 0.9], vec![0.9, 0.5]];
-        let target = check("correlated", Gaussian { covariance: Some(rows), dim: Some(2), ..settings() });
+        let target = check(
+            "correlated",
+            Gaussian {
+                covariance: Some(rows),
+                dim: Some(2),
+                ..settings()
+            },
+        );
         // By hand: det 0.19, C⁻¹ = [[0.5, −0.9], [−0.9, 2]] / 0.19; at (1, 1) xᵀC⁻¹x = 0.7/0.19.
         let (l, g) = eval(&*target, &[1.0, 1.0]);
         let log_det = 0.5 * 0.19f64.ln() + std::f64::consts::TAU.ln();
@@ -206,23 +264,69 @@ mod tests {
     fn mistakes_name_their_key() {
         let message = |g: Gaussian| build(g).err().unwrap().to_string();
         let sd = || Some(PerCoordinate::All(1.0));
-        assert!(message(Gaussian { dim: Some(2), ..settings() }).contains("`sd` is missing"));
-        let both = Gaussian { dim: Some(2), sd: sd(), variance: sd(), ..settings() };
+        assert!(
+            message(Gaussian {
+                dim: Some(2),
+                ..settings()
+            })
+            .contains("`sd` is missing")
+        );
+        let both = Gaussian {
+            dim: Some(2),
+            sd: sd(),
+            variance: sd(),
+            ..settings()
+        };
         assert!(message(both).contains("`sd` is given beside `variance`"));
-        assert!(message(Gaussian { sd: sd(), ..settings() }).contains("`dim` is missing"));
-        assert!(message(Gaussian { dim: Some(0), sd: sd(), ..settings() }).contains("`dim` is 0"));
-        let empty = Gaussian { mean: vec![].into(), sd: sd(), ..settings() };
+        assert!(
+            message(Gaussian {
+                sd: sd(),
+                ..settings()
+            })
+            .contains("`dim` is missing")
+        );
+        assert!(
+            message(Gaussian {
+                dim: Some(0),
+                sd: sd(),
+                ..settings()
+            })
+            .contains("`dim` is 0")
+        );
+        let empty = Gaussian {
+            mean: vec![].into(),
+            sd: sd(),
+            ..settings()
+        };
         assert!(message(empty).contains("`mean` is a list of 0"));
-        let negative = Gaussian { sd: Some(vec![1.0, -1.0].into()), ..settings() };
+        let negative = Gaussian {
+            sd: Some(vec![1.0, -1.0].into()),
+            ..settings()
+        };
         assert!(message(negative).contains("`sd[1]` is -1"));
-        let indefinite = Gaussian { covariance: Some(vec![vec![1.0, 2.0], vec![2.0, 1.0]]), ..settings() };
+        let indefinite = Gaussian {
+            covariance: Some(vec![vec![1.0, 2.0], vec![2.0, 1.0]]),
+            ..settings()
+        };
         assert!(message(indefinite).contains("`covariance` is not positive definite"));
-        let ragged = Gaussian { covariance: Some(vec![vec![1.0, 2.0], vec![2.0]]), ..settings() };
+        let ragged = Gaussian {
+            covariance: Some(vec![vec![1.0, 2.0], vec![2.0]]),
+            ..settings()
+        };
         assert!(message(ragged).contains("`covariance[1]` is a list of 1"));
-        let log_z = Gaussian { dim: Some(1), sd: sd(), log_z: f64::NAN, ..settings() };
+        let log_z = Gaussian {
+            dim: Some(1),
+            sd: sd(),
+            log_z: f64::NAN,
+            ..settings()
+        };
         assert!(message(log_z).contains("`log_z` is NaN"));
         // (1e-200)² is no variance.
-        let tiny = Gaussian { dim: Some(1), sd: Some(1e-200.into()), ..settings() };
+        let tiny = Gaussian {
+            dim: Some(1),
+            sd: Some(1e-200.into()),
+            ..settings()
+        };
         assert!(message(tiny).contains("`sd` is 0.000"));
     }
 }

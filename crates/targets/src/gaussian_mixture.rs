@@ -41,10 +41,20 @@ impl Build<dyn Target> for Mixture {
     fn build(self, _parts: &Parts<'_>) -> Result<Arc<dyn Target>> {
         let (k, d) = (self.means.len(), self.means.first().map_or(0, Vec::len));
         if k == 0 {
-            return Err(Error::setting(NAME, "means", "an empty list", "at least one list of numbers"));
+            return Err(Error::setting(
+                NAME,
+                "means",
+                "an empty list",
+                "at least one list of numbers",
+            ));
         }
         if d == 0 {
-            return Err(Error::setting(NAME, "means[0]", "an empty list", "at least one number"));
+            return Err(Error::setting(
+                NAME,
+                "means[0]",
+                "an empty list",
+                "at least one number",
+            ));
         }
         let means = table("means", &self.means, k, d)?;
         let weights = self.weights.unwrap_or_else(|| vec![1.0; k]);
@@ -78,12 +88,20 @@ impl Build<dyn Target> for Mixture {
                     (_, None, _) => ("sd", "`covariances`"),
                 };
                 let allowed = "given alone: exactly one of `sd`, `variances`, `covariances`";
-                return Err(Error::setting(NAME, key, format!("given beside {others}"), allowed));
+                return Err(Error::setting(
+                    NAME,
+                    key,
+                    format!("given beside {others}"),
+                    allowed,
+                ));
             }
         };
         let mixture = mixture
             .and_then(|m| m.with_log_scale(self.log_z))
-            .map_err(as_setting(NAME, &[("covariances", key), ("log_scale", "log_z")]))?;
+            .map_err(as_setting(
+                NAME,
+                &[("covariances", key), ("log_scale", "log_z")],
+            ))?;
         Ok(Arc::new(mixture))
     }
 }
@@ -117,10 +135,20 @@ fn table(key: &str, rows: &[Vec<f64>], k: usize, d: usize) -> Result<Array2<f64>
 ///
 /// # Errors
 /// [`Error::Setting`] for a wrong length.
-pub(crate) fn square(component: &str, key: &str, rows: &[Vec<f64>], d: usize) -> Result<Array2<f64>> {
+pub(crate) fn square(
+    component: &str,
+    key: &str,
+    rows: &[Vec<f64>],
+    d: usize,
+) -> Result<Array2<f64>> {
     if rows.len() != d {
         let given = format!("a list of {} rows", rows.len());
-        return Err(Error::setting(component, key, given, format!("a list of {d} rows")));
+        return Err(Error::setting(
+            component,
+            key,
+            given,
+            format!("a list of {d} rows"),
+        ));
     }
     filled(component, key, rows, d)
 }
@@ -129,7 +157,12 @@ fn filled(component: &str, key: &str, rows: &[Vec<f64>], d: usize) -> Result<Arr
     if let Some(i) = rows.iter().position(|r| r.len() != d) {
         let given = format!("a list of {} numbers", rows[i].len());
         let allowed = format!("a list of {d} (the dimension)");
-        return Err(Error::setting(component, format!("{key}[{i}]"), given, allowed));
+        return Err(Error::setting(
+            component,
+            format!("{key}[{i}]"),
+            given,
+            allowed,
+        ));
     }
     Ok(Array2::from_shape_fn((rows.len(), d), |(i, j)| rows[i][j]))
 }
@@ -140,7 +173,12 @@ pub(crate) fn as_setting<'a>(
     keys: &'a [(&'a str, &'a str)],
 ) -> impl Fn(Error) -> Error + 'a {
     move |e| match e {
-        Error::Argument { argument, given, allowed, .. } => {
+        Error::Argument {
+            argument,
+            given,
+            allowed,
+            ..
+        } => {
             let key = keys.iter().find_map(|(from, to)| {
                 let rest = argument.strip_prefix(from)?;
                 Some(format!("{to}{rest}"))
@@ -180,11 +218,23 @@ mod tests {
 
     #[test]
     fn all_forms_have_their_mass_draws_and_gradient() {
-        let round = Mixture { sd: Some(vec![0.5, 1.0, 0.8].into()), log_z: -2.0, ..settings() };
+        let round = Mixture {
+            sd: Some(vec![0.5, 1.0, 0.8].into()),
+            log_z: -2.0,
+            ..settings()
+        };
         let variances = vec![vec![0.5, 1.0], vec![1.0, 0.2], vec![0.3, 0.3]];
-        let diagonal = Mixture { variances: Some(variances), weights: Some(vec![1.0, 2.0, 1.0]), ..settings() };
+        let diagonal = Mixture {
+            variances: Some(variances),
+            weights: Some(vec![1.0, 2.0, 1.0]),
+            ..settings()
+        };
         let c = |rho: f64| vec![vec![1.0, rho], vec![rho, 0.5]];
-        let dense = Mixture { covariances: Some(vec![c(0.5), c(-0.6), c(0.0)]), log_z: 3.0, ..settings() };
+        let dense = Mixture {
+            covariances: Some(vec![c(0.5), c(-0.6), c(0.0)]),
+            log_z: 3.0,
+            ..settings()
+        };
         for (what, m) in [("round", round), ("diagonal", diagonal), ("dense", dense)] {
             let truth = m.log_z;
             let target = build(m).unwrap();
@@ -202,23 +252,55 @@ mod tests {
         let message = |m: Mixture| build(m).err().unwrap().to_string();
         let sd = || Some(PerCoordinate::All(1.0));
         assert!(message(settings()).contains("`sd` is missing"));
-        let both = Mixture { sd: sd(), variances: Some(vec![]), ..settings() };
+        let both = Mixture {
+            sd: sd(),
+            variances: Some(vec![]),
+            ..settings()
+        };
         assert!(message(both).contains("`sd` is given beside `variances`"));
-        let weights = Mixture { sd: sd(), weights: Some(vec![1.0, -1.0, 1.0]), ..settings() };
+        let weights = Mixture {
+            sd: sd(),
+            weights: Some(vec![1.0, -1.0, 1.0]),
+            ..settings()
+        };
         assert!(message(weights).contains("`weights[1]` is -1"));
-        let short = Mixture { sd: Some(vec![1.0].into()), ..settings() };
+        let short = Mixture {
+            sd: Some(vec![1.0].into()),
+            ..settings()
+        };
         assert!(message(short).contains("`sd` is a list of 1 numbers"));
-        let zero = Mixture { sd: Some(0.0.into()), ..settings() };
+        let zero = Mixture {
+            sd: Some(0.0.into()),
+            ..settings()
+        };
         assert!(message(zero).contains("`sd` is 0"));
-        let ragged = Mixture { sd: sd(), means: vec![vec![1.0], vec![]], ..settings() };
+        let ragged = Mixture {
+            sd: sd(),
+            means: vec![vec![1.0], vec![]],
+            ..settings()
+        };
         assert!(message(ragged).contains("`means[1]` is a list of 0 numbers"));
-        let none = Mixture { sd: sd(), means: vec![], ..settings() };
+        let none = Mixture {
+            sd: sd(),
+            means: vec![],
+            ..settings()
+        };
         assert!(message(none).contains("`means` is an empty list"));
-        let flat = Mixture { sd: sd(), means: vec![vec![]], ..settings() };
+        let flat = Mixture {
+            sd: sd(),
+            means: vec![vec![]],
+            ..settings()
+        };
         assert!(message(flat).contains("`means[0]` is an empty list"));
-        let flat = Mixture { variances: Some(vec![vec![1.0, 0.0]; 3]), ..settings() };
+        let flat = Mixture {
+            variances: Some(vec![vec![1.0, 0.0]; 3]),
+            ..settings()
+        };
         assert!(message(flat).contains("`variances[0][1]` is 0"));
-        let singular = Mixture { covariances: Some(vec![vec![vec![1.0; 2]; 2]; 3]), ..settings() };
+        let singular = Mixture {
+            covariances: Some(vec![vec![vec![1.0; 2]; 2]; 3]),
+            ..settings()
+        };
         assert!(message(singular).contains("`covariances[0]` is not positive definite"));
     }
 }

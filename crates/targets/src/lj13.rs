@@ -205,8 +205,14 @@ mod tests {
         let three = free(3);
         for r in [0.0, 1e-300, 1e-30, 1e-14, 1e-9] {
             let (value, gradient) = eval(&*three, &[0.0, 0.0, 0.0, r, 0.0, 0.0, 0.0, 1.0, 0.0]);
-            assert!(value == f64::NEG_INFINITY || value < -1e50, "{value} at {r}");
-            assert!(gradient.iter().all(|g| g.is_finite()), "{gradient:?} at {r}");
+            assert!(
+                value == f64::NEG_INFINITY || value < -1e50,
+                "{value} at {r}"
+            );
+            assert!(
+                gradient.iter().all(|g| g.is_finite()),
+                "{gradient:?} at {r}"
+            );
         }
     }
 
@@ -214,12 +220,48 @@ mod tests {
     fn settings_are_checked() {
         let good = Lj13::default();
         for (bad, says) in [
-            (Lj13 { particles: 0, ..good.clone() }, "`particles` is 0, but must be 2 to 1000"),
-            (Lj13 { space: 0, ..good.clone() }, "`space` is 0"),
-            (Lj13 { depth: 0.0, ..good.clone() }, "`depth` is 0, but must be > 0"),
-            (Lj13 { distance: -1.0, ..good.clone() }, "`distance` is -1"),
-            (Lj13 { temperature: f64::NAN, ..good.clone() }, "`temperature` is NaN"),
-            (Lj13 { oscillator: f64::INFINITY, ..good }, "`oscillator` is inf"),
+            (
+                Lj13 {
+                    particles: 0,
+                    ..good.clone()
+                },
+                "`particles` is 0, but must be 2 to 1000",
+            ),
+            (
+                Lj13 {
+                    space: 0,
+                    ..good.clone()
+                },
+                "`space` is 0",
+            ),
+            (
+                Lj13 {
+                    depth: 0.0,
+                    ..good.clone()
+                },
+                "`depth` is 0, but must be > 0",
+            ),
+            (
+                Lj13 {
+                    distance: -1.0,
+                    ..good.clone()
+                },
+                "`distance` is -1",
+            ),
+            (
+                Lj13 {
+                    temperature: f64::NAN,
+                    ..good.clone()
+                },
+                "`temperature` is NaN",
+            ),
+            (
+                Lj13 {
+                    oscillator: f64::INFINITY,
+                    ..good
+                },
+                "`oscillator` is inf",
+            ),
         ] {
             let error = build(bad).err().expect(says).to_string();
             assert!(error.contains(says), "{error}");

@@ -131,7 +131,8 @@ impl Build<dyn Target> for LogGaussianCox {
         let table = Table::read(parts.files, &self.file, names)?;
         if table.columns() != 2 {
             let found = table.columns();
-            let message = format!("two columns are needed, the coordinates of a point; found {found}");
+            let message =
+                format!("two columns are needed, the coordinates of a point; found {found}");
             return Err(table.error(Some(1), None, message));
         }
         let counts = self.counts(&table)?;
@@ -331,9 +332,27 @@ mod tests {
             1.0 / 33.0,
             None,
             [
-                Row(-252.61902916073, 1.7656819980075, 1.6965298892726, 167.79002804025, 585.91239869838),
-                Row(113.41403404991, -0.90946577072733, -1.0654603821423, -16.028494716549, 177.33076626656),
-                Row(118.03672737585, -0.16090647387372, -0.34491210110335, 52.660935070949, 372.17673456043),
+                Row(
+                    -252.61902916073,
+                    1.7656819980075,
+                    1.6965298892726,
+                    167.79002804025,
+                    585.91239869838,
+                ),
+                Row(
+                    113.41403404991,
+                    -0.90946577072733,
+                    -1.0654603821423,
+                    -16.028494716549,
+                    177.33076626656,
+                ),
+                Row(
+                    118.03672737585,
+                    -0.16090647387372,
+                    -0.34491210110335,
+                    52.660935070949,
+                    372.17673456043,
+                ),
             ],
             (223.6004, 0.0008),
         ),
@@ -342,9 +361,27 @@ mod tests {
             0.2,
             Some(3.5),
             [
-                Row(-105.21551572493, 2.2614441039739, 1.8784970437414, 93.293142859443, 327.30705507953),
-                Row(150.41656038567, -0.17763667206498, -0.64742623497752, 3.2678969142317, 254.84315194508),
-                Row(133.28005228561, 2.6006679191446, -0.20950020582714, 90.950928539487, 331.42472184769),
+                Row(
+                    -105.21551572493,
+                    2.2614441039739,
+                    1.8784970437414,
+                    93.293142859443,
+                    327.30705507953,
+                ),
+                Row(
+                    150.41656038567,
+                    -0.17763667206498,
+                    -0.64742623497752,
+                    3.2678969142317,
+                    254.84315194508,
+                ),
+                Row(
+                    133.28005228561,
+                    2.6006679191446,
+                    -0.20950020582714,
+                    90.950928539487,
+                    331.42472184769,
+                ),
             ],
             (225.5768, 0.0006),
         ),
@@ -367,7 +404,9 @@ mod tests {
             whitened,
             ..settings
         };
-        settings.build(&Parts::new(&files)).expect("the file is good")
+        settings
+            .build(&Parts::new(&files))
+            .expect("the file is good")
     }
 
     #[test]
@@ -470,7 +509,9 @@ mod tests {
                 whitened,
                 ..settings.clone()
             };
-            settings.build(&Parts::new(&files)).expect("the file is good")
+            settings
+                .build(&Parts::new(&files))
+                .expect("the file is good")
         };
         let (field, white) = (build(false), build(true));
         let row = Row(
@@ -526,15 +567,47 @@ mod tests {
         }
         type Spoil = fn(&mut LogGaussianCox);
         let cases: [(&'static str, Spoil, &str); 9] = [
-            ("x,y\n0.5,0.5\n0.5,1.25\n", |_| (), "p.csv:3:2: column `y` is 1.25, outside [0, 1]"),
-            ("-0.1,0.5\n", |_| (), "p.csv:1:1: column `1` is -0.1, outside"),
-            ("i,x,y\n1,0.5,0.5\n", |_| (), "two columns are needed, the coordinates of a point; found 3"),
-            ("x,y\n0.5,n\n", |_| (), "p.csv:2:2: column `y` has `n`, which is not a number"),
+            (
+                "x,y\n0.5,0.5\n0.5,1.25\n",
+                |_| (),
+                "p.csv:3:2: column `y` is 1.25, outside [0, 1]",
+            ),
+            (
+                "-0.1,0.5\n",
+                |_| (),
+                "p.csv:1:1: column `1` is -0.1, outside",
+            ),
+            (
+                "i,x,y\n1,0.5,0.5\n",
+                |_| (),
+                "two columns are needed, the coordinates of a point; found 3",
+            ),
+            (
+                "x,y\n0.5,n\n",
+                |_| (),
+                "p.csv:2:2: column `y` has `n`, which is not a number",
+            ),
             ("x,y\n", |_| (), "no rows"),
-            ("0.5,0.5\n", |s| s.grid = 0, "`grid` is 0, but must be 1 to 64"),
-            ("0.5,0.5\n", |s| s.variance = -1.0, "`variance` is -1, but must be > 0"),
-            ("0.5,0.5\n", |s| s.length_scale = f64::NAN, "`length_scale` is NaN, but must be > 0"),
-            ("0.5,0.5\n", |s| s.length_scale = 1e20, "`length_scale` is 100000000000000000000, but must be shorter"),
+            (
+                "0.5,0.5\n",
+                |s| s.grid = 0,
+                "`grid` is 0, but must be 1 to 64",
+            ),
+            (
+                "0.5,0.5\n",
+                |s| s.variance = -1.0,
+                "`variance` is -1, but must be > 0",
+            ),
+            (
+                "0.5,0.5\n",
+                |s| s.length_scale = f64::NAN,
+                "`length_scale` is NaN, but must be > 0",
+            ),
+            (
+                "0.5,0.5\n",
+                |s| s.length_scale = 1e20,
+                "`length_scale` is 100000000000000000000, but must be shorter",
+            ),
         ];
         for (csv, spoil, says) in cases {
             let error = build(csv, spoil).err().map(|e| e.to_string());

@@ -366,7 +366,9 @@ mod tests {
     fn shipped(settings: LogisticRegression) -> Arc<dyn Target> {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/data");
         let files = Folder(folder.into());
-        settings.build(&Parts::new(&files)).expect("the file is good")
+        settings
+            .build(&Parts::new(&files))
+            .expect("the file is good")
     }
 
     #[test]
@@ -375,14 +377,38 @@ mod tests {
             (
                 "ionosphere",
                 35,
-                Row(-378.672878649980, 65.178944661123, -45.259593019870, 1136.197676810548, 98090.98012770),
-                Row(-275.457509038704, 49.5, -10.804263605285, 960.121677586665, 51839.47067214),
+                Row(
+                    -378.672878649980,
+                    65.178944661123,
+                    -45.259593019870,
+                    1136.197676810548,
+                    98090.98012770,
+                ),
+                Row(
+                    -275.457509038704,
+                    49.5,
+                    -10.804263605285,
+                    960.121677586665,
+                    51839.47067214,
+                ),
             ),
             (
                 "sonar",
                 61,
-                Row(-280.884383476079, 3.247814069427, -25.935815556337, -1002.244303322697, 38185.79583838),
-                Row(-200.229864081954, -7.0, -9.344498174392, -808.953066776122, 26821.72535457),
+                Row(
+                    -280.884383476079,
+                    3.247814069427,
+                    -25.935815556337,
+                    -1002.244303322697,
+                    38185.79583838,
+                ),
+                Row(
+                    -200.229864081954,
+                    -7.0,
+                    -9.344498174392,
+                    -808.953066776122,
+                    26821.72535457,
+                ),
             ),
         ] {
             let settings = LogisticRegression::from_file(format!("{name}.csv"));
@@ -480,7 +506,10 @@ mod tests {
             for (j, known) in means.into_iter().enumerate() {
                 let mean: f64 = x.column(j).iter().zip(&w).map(|(x, w)| w * x).sum();
                 let terms = x.column(j).into_iter().zip(&w);
-                let se = terms.map(|(x, w)| (w * (x - mean)).powi(2)).sum::<f64>().sqrt();
+                let se = terms
+                    .map(|(x, w)| (w * (x - mean)).powi(2))
+                    .sum::<f64>()
+                    .sqrt();
                 assert_z(name, mean, known, se.hypot(0.005));
             }
         }
@@ -517,7 +546,11 @@ mod tests {
             let slope = sigmoid(-w) - 3.0 * sigmoid(3.0 * w) - 2.0 * sigmoid(2.0 * w) - w / 4.0;
             assert_close("slope", g[0], slope, 1e-14);
         }
-        assert_target("by hand", &*target, ndarray::aview1(&[-1.5, 0.0, 0.75]).insert_axis(Axis(1)));
+        assert_target(
+            "by hand",
+            &*target,
+            ndarray::aview1(&[-1.5, 0.0, 0.75]).insert_axis(Axis(1)),
+        );
         // Evidence by the trapezium rule, which is exact to rounding for a function this smooth.
         let h = 0.05;
         let z: f64 = (-600..=600)
@@ -546,23 +579,65 @@ mod tests {
     #[test]
     fn mistakes_in_the_file() {
         let cases: [(&'static [u8], &str); 17] = [
-            (b"a,label\n1,0\n2\n", "t.csv:3: cells in this row: 1, in the first line: 2"),
-            (b"a,label\n1,0\nx7,1\n", "t.csv:3:1: column `a` has `x7`, which is not a number"),
-            (b"a,label\n1,0\ninf,1\n", "t.csv:3:1: column `a` has `inf`, which is not finite"),
-            (b"a,label\n1,0\n,1\n", "t.csv:3:1: missing value (an empty cell) in column `a`"),
-            (b"a,label\nNA,0\n2,1\n", "t.csv:2:1: missing value (`NA`) in column `a`"),
-            (b"a,label\n1,0\nnan,1\n", "t.csv:3:1: missing value (`nan`) in column `a`"),
-            (b"a,label\n1,0\n2,?\n", "t.csv:3:2: missing value (`?`) in column `label`"),
-            (b"a,label\n1,0\n2,1\n3,2\n", "t.csv:4:2: the label column `label` has 3 classes (0, 1, 2), but must have two"),
+            (
+                b"a,label\n1,0\n2\n",
+                "t.csv:3: cells in this row: 1, in the first line: 2",
+            ),
+            (
+                b"a,label\n1,0\nx7,1\n",
+                "t.csv:3:1: column `a` has `x7`, which is not a number",
+            ),
+            (
+                b"a,label\n1,0\ninf,1\n",
+                "t.csv:3:1: column `a` has `inf`, which is not finite",
+            ),
+            (
+                b"a,label\n1,0\n,1\n",
+                "t.csv:3:1: missing value (an empty cell) in column `a`",
+            ),
+            (
+                b"a,label\nNA,0\n2,1\n",
+                "t.csv:2:1: missing value (`NA`) in column `a`",
+            ),
+            (
+                b"a,label\n1,0\nnan,1\n",
+                "t.csv:3:1: missing value (`nan`) in column `a`",
+            ),
+            (
+                b"a,label\n1,0\n2,?\n",
+                "t.csv:3:2: missing value (`?`) in column `label`",
+            ),
+            (
+                b"a,label\n1,0\n2,1\n3,2\n",
+                "t.csv:4:2: the label column `label` has 3 classes (0, 1, 2), but must have two",
+            ),
             (b"a,label\n1,u\n2,v\n3,w\n", "has 3 classes (u, v, w)"),
-            (b"a,label\n1,0\n2,0\n", "t.csv: the label column `label` has 1 class (0), but must have two"),
-            (b"a,labels\n1,0\n2,1\n", "t.csv:1: there is no label column `label`; did you mean `labels`?"),
-            (b"a,y\n1,0\n2,1\n", "there is no label column `label`; the columns are a, y"),
-            (b"a,label\n", "t.csv: the file has a line of names but no rows"),
+            (
+                b"a,label\n1,0\n2,0\n",
+                "t.csv: the label column `label` has 1 class (0), but must have two",
+            ),
+            (
+                b"a,labels\n1,0\n2,1\n",
+                "t.csv:1: there is no label column `label`; did you mean `labels`?",
+            ),
+            (
+                b"a,y\n1,0\n2,1\n",
+                "there is no label column `label`; the columns are a, y",
+            ),
+            (
+                b"a,label\n",
+                "t.csv: the file has a line of names but no rows",
+            ),
             (b"", "t.csv: the file is empty"),
-            (b"a,a,label\n1,2,0\n", "t.csv:1:2: `a` is the name of column 1 already"),
+            (
+                b"a,a,label\n1,2,0\n",
+                "t.csv:1:2: `a` is the name of column 1 already",
+            ),
             (b"a,label\n1,0\n\xff,1\n", "t.csv:3: not valid UTF-8"),
-            (b"intercept,label\n1,0\n1,1\n", "t.csv:1:1: a column is called `intercept`"),
+            (
+                b"intercept,label\n1,0\n1,1\n",
+                "t.csv:1:1: a column is called `intercept`",
+            ),
         ];
         for (csv, says) in cases {
             let error = build(csv, |_| ()).err().map(|e| e.to_string());
@@ -577,10 +652,22 @@ mod tests {
         type Spoil = fn(&mut LogisticRegression);
         let cases: [(Spoil, &str); 5] = [
             (|s| s.prior_sd = 0.0, "`prior_sd` is 0, but must be > 0"),
-            (|s| s.columns = Some(vec!["hieght".into()]), "there is no column `hieght`; did you mean `height`?"),
-            (|s| s.columns = Some(vec!["age".into(), "label".into()]), "`columns[1]` is `label`"),
-            (|s| s.columns = Some(vec!["age".into(), "age".into()]), "`columns[1]` is `age`"),
-            (|s| (s.columns, s.intercept) = (Some(vec![]), false), "`intercept` is false"),
+            (
+                |s| s.columns = Some(vec!["hieght".into()]),
+                "there is no column `hieght`; did you mean `height`?",
+            ),
+            (
+                |s| s.columns = Some(vec!["age".into(), "label".into()]),
+                "`columns[1]` is `label`",
+            ),
+            (
+                |s| s.columns = Some(vec!["age".into(), "age".into()]),
+                "`columns[1]` is `age`",
+            ),
+            (
+                |s| (s.columns, s.intercept) = (Some(vec![]), false),
+                "`intercept` is false",
+            ),
         ];
         for (spoil, says) in cases {
             let error = build(csv, spoil).err().map(|e| e.to_string());
@@ -589,7 +676,13 @@ mod tests {
         }
         let missing = LogisticRegression::from_file("nowhere.csv");
         let error = missing.build(&Parts::new(&Folder("/nonexistent".into())));
-        assert!(error.err().expect("no such file").to_string().contains("nowhere.csv"));
+        assert!(
+            error
+                .err()
+                .expect("no such file")
+                .to_string()
+                .contains("nowhere.csv")
+        );
     }
 
     #[test]

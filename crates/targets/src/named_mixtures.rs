@@ -114,24 +114,37 @@ impl Build<dyn Target> for Gmm16 {
 
 impl Build<dyn Target> for Gmm25 {
     fn build(self, _parts: &Parts<'_>) -> Result<Arc<dyn Target>> {
-        equal("target gmm25", grid(&[-10.0, -5.0, 0.0, 5.0, 10.0]), self.variance)
+        equal(
+            "target gmm25",
+            grid(&[-10.0, -5.0, 0.0, 5.0, 10.0]),
+            self.variance,
+        )
     }
 }
 
 /// All pairs of `marks`.
 fn grid(marks: &[f64]) -> Array2<f64> {
     let k = marks.len();
-    Array2::from_shape_fn((k * k, 2), |(i, j)| marks[if j == 0 { i / k } else { i % k }])
+    Array2::from_shape_fn((k * k, 2), |(i, j)| {
+        marks[if j == 0 { i / k } else { i % k }]
+    })
 }
 
 /// Equal weights and one variance.
 fn equal(component: &str, means: Array2<f64>, variance: f64) -> Result<Arc<dyn Target>> {
     if !(variance > 0.0 && variance.is_finite()) {
-        return Err(Error::setting(component, "variance", variance, "> 0 and finite"));
+        return Err(Error::setting(
+            component,
+            "variance",
+            variance,
+            "> 0 and finite",
+        ));
     }
     let ones = Array1::ones(means.nrows());
     let variances = &ones * variance;
-    Ok(Arc::new(GaussianMixture::isotropic(ones, means, variances)?))
+    Ok(Arc::new(GaussianMixture::isotropic(
+        ones, means, variances,
+    )?))
 }
 
 /// Which means the mixture of forty has.
@@ -214,15 +227,25 @@ pub struct HardMixture {}
 
 impl Build<dyn Target> for HardMixture {
     fn build(self, _parts: &Parts<'_>) -> Result<Arc<dyn Target>> {
-        let means = array![[3.0, 0.0], [0.0, 3.0], [-2.5, 0.0], [0.0, -2.5], [2.0, 3.0], [3.0, 2.0]];
+        let means = array![
+            [3.0, 0.0],
+            [0.0, 3.0],
+            [-2.5, 0.0],
+            [0.0, -2.5],
+            [2.0, 3.0],
+            [3.0, 2.0]
+        ];
         let flat = array![[0.7, 0.0], [0.0, 0.05]];
         let tall = array![[0.05, 0.0], [0.0, 0.7]];
         let slanted = array![[1.0, 0.95], [0.95, 1.0]];
         let all = [&flat, &tall, &flat, &tall, &slanted, &slanted].map(|c| c.view());
-        let covariances = stack(ndarray::Axis(0), &all).map_err(|e| {
-            Error::setting("target hard-mixture", "covariances", e, "of one shape")
-        })?;
-        Ok(Arc::new(GaussianMixture::dense(Array1::ones(6), means, covariances)?))
+        let covariances = stack(ndarray::Axis(0), &all)
+            .map_err(|e| Error::setting("target hard-mixture", "covariances", e, "of one shape"))?;
+        Ok(Arc::new(GaussianMixture::dense(
+            Array1::ones(6),
+            means,
+            covariances,
+        )?))
     }
 }
 
@@ -266,7 +289,11 @@ mod tests {
         // Around the test point and around two of the modes.
         let means = target.mixture().unwrap().means();
         let x = Array2::from_shape_fn((6, d), |(i, j)| {
-            let centre = if i < 2 { 0.0 } else { means[(i % means.nrows(), j)] };
+            let centre = if i < 2 {
+                0.0
+            } else {
+                means[(i % means.nrows(), j)]
+            };
             centre + (i as f64 - 2.5) * 0.4 * point(d)[j]
         });
         assert_target(what, target, x.view());
@@ -289,52 +316,165 @@ mod tests {
 
     #[test]
     fn grids_and_circle() {
-        let gmm9 = build(Gmm9 { variance: Gmm9::variance() }).unwrap();
-        check("gmm9", &*gmm9, Row(-3.586337172753, 0.833333333333, -2.083333333333, -1.25, 5.034722222220));
+        let gmm9 = build(Gmm9 {
+            variance: Gmm9::variance(),
+        })
+        .unwrap();
+        check(
+            "gmm9",
+            &*gmm9,
+            Row(
+                -3.586337172753,
+                0.833333333333,
+                -2.083333333333,
+                -1.25,
+                5.034722222220,
+            ),
+        );
         importance("gmm9", &*gmm9, 5.0);
         moments(&*gmm9, 0.0, 50.0 / 3.0 + 0.3);
 
-        let gmm16 = build(Gmm16 { variance: Gmm16::variance() }).unwrap();
-        check("gmm16", &*gmm16, Row(-13.112226100712, -6.712220640607, 5.499273634101, -1.212947006506, 75.29591643090));
+        let gmm16 = build(Gmm16 {
+            variance: Gmm16::variance(),
+        })
+        .unwrap();
+        check(
+            "gmm16",
+            &*gmm16,
+            Row(
+                -13.112226100712,
+                -6.712220640607,
+                5.499273634101,
+                -1.212947006506,
+                75.29591643090,
+            ),
+        );
         importance("gmm16", &*gmm16, 6.0);
         moments(&*gmm16, 0.0, 20.25);
 
-        let gmm25 = build(Gmm25 { variance: Gmm25::variance() }).unwrap();
-        check("gmm25", &*gmm25, Row(-5.166168393737, 2.777777777778, -6.944444444444, -4.166666666667, 55.94135802469));
+        let gmm25 = build(Gmm25 {
+            variance: Gmm25::variance(),
+        })
+        .unwrap();
+        check(
+            "gmm25",
+            &*gmm25,
+            Row(
+                -5.166168393737,
+                2.777777777778,
+                -6.944444444444,
+                -4.166666666667,
+                55.94135802469,
+            ),
+        );
         importance("gmm25", &*gmm25, 10.0);
         moments(&*gmm25, 0.0, 50.09);
 
         let wide = build(Gmm25 { variance: 0.3 }).unwrap();
-        check("gmm25 of variance 0.3", &*wide, Row(-4.607988420285, 0.833333333333, -2.083333333333, -1.25, 5.034722222220));
+        check(
+            "gmm25 of variance 0.3",
+            &*wide,
+            Row(
+                -4.607988420285,
+                0.833333333333,
+                -2.083333333333,
+                -1.25,
+                5.034722222220,
+            ),
+        );
         moments(&*wide, 0.0, 50.3);
 
-        let gmm8 = build(Gmm8 { variance: Gmm8::variance() }).unwrap();
-        check("gmm8", &*gmm8, Row(-65.729509445747, -4.444895874879, 11.357764209087, 6.912868334208, 148.7559071677));
+        let gmm8 = build(Gmm8 {
+            variance: Gmm8::variance(),
+        })
+        .unwrap();
+        check(
+            "gmm8",
+            &*gmm8,
+            Row(
+                -65.729509445747,
+                -4.444895874879,
+                11.357764209087,
+                6.912868334208,
+                148.7559071677,
+            ),
+        );
         importance("gmm8", &*gmm8, 9.0);
         moments(&*gmm8, 0.0, 50.7);
     }
 
     /// The means as printed in public implementations.
     const PRINTED: [[f64; 2]; 40] = [
-        [-0.2995, 21.4577], [-32.9218, -29.4376], [-15.4062, 10.7263], [-0.7925, 31.7156], [-3.5498, 10.5845],
-        [-12.0885, -7.8626], [-38.2139, -26.4913], [-16.4889, 1.4817], [15.8134, 24.0009], [-27.1176, -17.4185],
-        [14.5287, 33.2155], [-8.2320, 29.9325], [-6.4473, 4.2326], [36.2190, -37.1068], [-25.1815, -10.1266],
-        [-15.5920, 34.5600], [-25.9272, -18.4133], [-27.9456, -37.4624], [-23.3496, 34.3839], [17.8487, 19.3869],
-        [2.1037, -20.5073], [6.7674, -37.3478], [-28.9026, -20.6212], [25.2375, 23.4529], [-17.7398, -1.4433],
-        [25.5824, 39.7653], [15.8753, 5.4037], [26.8195, -23.5521], [7.4538, -31.0122], [-27.7234, -20.6633],
-        [18.0989, 16.0864], [-23.6941, 12.0843], [21.9589, -5.0487], [1.5273, 9.2682], [24.8151, 38.4078],
-        [-30.8249, -14.6588], [15.7204, 33.1420], [34.8083, 35.2943], [7.9606, -34.7833], [3.6797, -25.0242],
+        [-0.2995, 21.4577],
+        [-32.9218, -29.4376],
+        [-15.4062, 10.7263],
+        [-0.7925, 31.7156],
+        [-3.5498, 10.5845],
+        [-12.0885, -7.8626],
+        [-38.2139, -26.4913],
+        [-16.4889, 1.4817],
+        [15.8134, 24.0009],
+        [-27.1176, -17.4185],
+        [14.5287, 33.2155],
+        [-8.2320, 29.9325],
+        [-6.4473, 4.2326],
+        [36.2190, -37.1068],
+        [-25.1815, -10.1266],
+        [-15.5920, 34.5600],
+        [-25.9272, -18.4133],
+        [-27.9456, -37.4624],
+        [-23.3496, 34.3839],
+        [17.8487, 19.3869],
+        [2.1037, -20.5073],
+        [6.7674, -37.3478],
+        [-28.9026, -20.6212],
+        [25.2375, 23.4529],
+        [-17.7398, -1.4433],
+        [25.5824, 39.7653],
+        [15.8753, 5.4037],
+        [26.8195, -23.5521],
+        [7.4538, -31.0122],
+        [-27.7234, -20.6633],
+        [18.0989, 16.0864],
+        [-23.6941, 12.0843],
+        [21.9589, -5.0487],
+        [1.5273, 9.2682],
+        [24.8151, 38.4078],
+        [-30.8249, -14.6588],
+        [15.7204, 33.1420],
+        [34.8083, 35.2943],
+        [7.9606, -34.7833],
+        [3.6797, -25.0242],
     ];
 
     #[test]
     fn forty_modes() {
-        let rounded = build(Gmm40 { means: Gmm40Means::Rounded }).unwrap();
+        let rounded = build(Gmm40 {
+            means: Gmm40Means::Rounded,
+        })
+        .unwrap();
         let means = rounded.mixture().unwrap().means();
         for (mean, printed) in means.rows().into_iter().zip(PRINTED) {
             assert_eq!(mean.to_vec(), printed);
         }
-        check("gmm40", &*rounded, Row(-20.979012610085, -3.591188420396, 2.093146548381, -1.498041872015, 17.27789674379));
-        let row = Row(-23.316308213706, -3.737200680328, 2.454870796838, -1.282329883490, 19.99305955421);
+        check(
+            "gmm40",
+            &*rounded,
+            Row(
+                -20.979012610085,
+                -3.591188420396,
+                2.093146548381,
+                -1.498041872015,
+                17.27789674379,
+            ),
+        );
+        let row = Row(
+            -23.316308213706,
+            -3.737200680328,
+            2.454870796838,
+            -1.282329883490,
+            19.99305955421,
+        );
         assert_row("gmm40 at the origin", &*rounded, &[0.0, 0.0], row, 1e-10);
         importance("gmm40", &*rounded, 25.0);
         let mixture = rounded.mixture().unwrap();
@@ -350,22 +490,43 @@ mod tests {
         ] {
             assert_close("covariance", got, want, 1e-12);
         }
-        let exact = build(Gmm40 { means: Gmm40Means::default() }).unwrap();
+        let exact = build(Gmm40 {
+            means: Gmm40Means::default(),
+        })
+        .unwrap();
         let first = exact.mixture().unwrap().means()[(0, 0)];
         // The first uniform is 0.49625658988952637; the product is rounded to single precision.
-        assert_eq!(first, f64::from((0.496_256_589_889_526_37_f64 - 0.5) as f32 * 80.0));
+        assert_eq!(
+            first,
+            f64::from((0.496_256_589_889_526_37_f64 - 0.5) as f32 * 80.0)
+        );
         assert!(exact.mixture() != rounded.mixture());
         assert_exact_sampler("gmm40, exact means", &*exact, 30_000, 8);
     }
 
     #[test]
     fn two_modes() {
-        let target = build(TwoModes { dim: TwoModes::dim() }).unwrap();
-        let row = Row(-50.496266501752, -8.333333333333, -20.833333333333, -116.666666666667, 2188.888888889);
+        let target = build(TwoModes {
+            dim: TwoModes::dim(),
+        })
+        .unwrap();
+        let row = Row(
+            -50.496266501752,
+            -8.333333333333,
+            -20.833333333333,
+            -116.666666666667,
+            2188.888888889,
+        );
         check("two-modes", &*target, row);
         moments(&*target, 0.0, 0.05 + 8.0 / 9.0);
         let target = build(TwoModes { dim: 16 }).unwrap();
-        let row = Row(-96.368317895395, -8.333333333333, -23.333333333333, -225.833333333333, 4209.027777778);
+        let row = Row(
+            -96.368317895395,
+            -8.333333333333,
+            -23.333333333333,
+            -225.833333333333,
+            4209.027777778,
+        );
         check("two-modes in 16", &*target, row);
         importance("two-modes", &*build(TwoModes { dim: 2 }).unwrap(), 1.5);
     }
@@ -373,7 +534,13 @@ mod tests {
     #[test]
     fn hard_mixture() {
         let target = build(HardMixture {}).unwrap();
-        let row = Row(-5.026709944923, 0.997211184894, 2.380230180257, 3.377441365151, 6.659925858284);
+        let row = Row(
+            -5.026709944923,
+            0.997211184894,
+            2.380230180257,
+            3.377441365151,
+            6.659925858284,
+        );
         check("hard-mixture", &*target, row);
         importance("hard-mixture", &*target, 3.5);
     }

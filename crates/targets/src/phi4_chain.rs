@@ -176,7 +176,10 @@ impl Chain {
         let grid: Vec<f64> = (0..=2 * half)
             .map(|k| (k as f64 - half as f64) * spacing)
             .collect();
-        let v: Vec<f64> = grid.iter().map(|x| (at_well - self.potential(*x)).exp()).collect();
+        let v: Vec<f64> = grid
+            .iter()
+            .map(|x| (at_well - self.potential(*x)).exp())
+            .collect();
         let bond = |r: f64| (-0.5 * self.bond * r * r).exp();
         let kernel: Vec<f64> = (0..=band).map(|k| bond(k as f64 * spacing)).collect();
 
@@ -293,8 +296,26 @@ mod tests {
     #[test]
     fn values_and_gradients() {
         for (field, row) in [
-            (0.0, Row(-4380.371826171875, 224.53125, 149.53125, 99.53125, 5416452.061371)),
-            (0.025, Row(-4380.359326171875, 224.48125, 149.48125, 94.53125, 5416442.358246)),
+            (
+                0.0,
+                Row(
+                    -4380.371826171875,
+                    224.53125,
+                    149.53125,
+                    99.53125,
+                    5416452.061371,
+                ),
+            ),
+            (
+                0.025,
+                Row(
+                    -4380.359326171875,
+                    224.48125,
+                    149.48125,
+                    94.53125,
+                    5416442.358246,
+                ),
+            ),
         ] {
             let target = chain(100, 0.1, 20.0, field);
             assert_row("phi4-chain", &*target, &point(100), row, 1e-10);
@@ -311,7 +332,13 @@ mod tests {
         // the plain trapezium rule there, good to some 1e-8.
         for (field, log_z, positive, mean, square) in [
             (0.0, -196.912220805, 0.5, 0.0, 0.954210436),
-            (0.0125, -195.625766121, 0.0199045946, -0.935943211, 0.967484805),
+            (
+                0.0125,
+                -195.625766121,
+                0.0199045946,
+                -0.935943211,
+                0.967484805,
+            ),
             (0.025, -193.664446489, 4.12962e-4, -0.980690993, 0.981585090),
             (0.05, -189.641034145, 1.73599e-7, -0.995059876, 1.008032878),
         ] {
@@ -341,17 +368,23 @@ mod tests {
             let (h, half) = (0.01, 700);
             let grid: Vec<f64> = (-half..=half).map(|k| f64::from(k) * h).collect();
             let x = Array2::from_shape_fn((grid.len() * grid.len(), 2), |(i, j)| {
-                grid[if j == 0 { i / grid.len() } else { i % grid.len() }]
+                grid[if j == 0 {
+                    i / grid.len()
+                } else {
+                    i % grid.len()
+                }]
             });
             let mut l = ndarray::Array1::zeros(x.nrows());
-            with_cx(1, |cx| two.eval(cx, x.view(), Some(l.view_mut()), None)).expect("it evaluates");
+            with_cx(1, |cx| two.eval(cx, x.view(), Some(l.view_mut()), None))
+                .expect("it evaluates");
             let weights: Vec<f64> = l.iter().map(|l| l.exp() * h * h).collect();
             let z: f64 = weights.iter().sum();
             let truth = two.exact().expect("exact").truth();
             assert_close("log Z, 2 sites", truth.log_z.expect("known"), z.ln(), 1e-11);
             // x₁ = 0 is on the grid: half of its weight counts, which leaves an error of order h².
             for e in &truth.expectations {
-                let both = |x: &[f64]| 0.5 * ((e.of)(&[x[0], x[1] + 1e-9]) + (e.of)(&[x[0], x[1] - 1e-9]));
+                let both =
+                    |x: &[f64]| 0.5 * ((e.of)(&[x[0], x[1] + 1e-9]) + (e.of)(&[x[0], x[1] - 1e-9]));
                 let terms = x.rows().into_iter().zip(&weights);
                 let sum: f64 = terms.map(|(x, w)| w * both(&x.to_vec())).sum();
                 let tolerance = if e.name.starts_with('P') { 1e-4 } else { 1e-8 };
@@ -361,14 +394,21 @@ mod tests {
             let z: f64 = grid.iter().map(|x| eval(&*one, &[*x]).0.exp() * h).sum();
             assert_close("log Z, 1 site", truth.log_z.expect("known"), z.ln(), 1e-11);
             let (log_z, se) = importance_log_z(&*two, &[0.0; 2], &[1.2; 2], 200_000, 7);
-            assert_z("log Z", log_z, two.exact().expect("exact").truth().log_z.expect("known"), se);
+            assert_z(
+                "log Z",
+                log_z,
+                two.exact().expect("exact").truth().log_z.expect("known"),
+                se,
+            );
         }
     }
 
     #[test]
     fn half_line_integral() {
         // ∫₀^∞ exp(−(x − ⅓)²) dx = √π/2 (1 + erf ⅓), erf ⅓ = 0.362648111766062…
-        let f: Vec<f64> = (-3..200).map(|k| (-(0.05 * f64::from(k) - 1.0 / 3.0).powi(2)).exp()).collect();
+        let f: Vec<f64> = (-3..200)
+            .map(|k| (-(0.05 * f64::from(k) - 1.0 / 3.0).powi(2)).exp())
+            .collect();
         let want = 0.5 * std::f64::consts::PI.sqrt() * (1.0 + 0.362_648_111_766_062_9);
         assert_close("half line", half_line(&f, 0.05), want, 1e-10);
     }
@@ -377,10 +417,34 @@ mod tests {
     fn settings_are_checked_and_work_is_bounded() {
         let good = Phi4Chain::default();
         for (bad, key) in [
-            (Phi4Chain { sites: 0, ..good.clone() }, "`sites` is 0"),
-            (Phi4Chain { stiffness: 0.0, ..good.clone() }, "`stiffness` is 0"),
-            (Phi4Chain { beta: f64::INFINITY, ..good.clone() }, "`beta` is inf"),
-            (Phi4Chain { field: f64::NAN, ..good.clone() }, "`field` is NaN"),
+            (
+                Phi4Chain {
+                    sites: 0,
+                    ..good.clone()
+                },
+                "`sites` is 0",
+            ),
+            (
+                Phi4Chain {
+                    stiffness: 0.0,
+                    ..good.clone()
+                },
+                "`stiffness` is 0",
+            ),
+            (
+                Phi4Chain {
+                    beta: f64::INFINITY,
+                    ..good.clone()
+                },
+                "`beta` is inf",
+            ),
+            (
+                Phi4Chain {
+                    field: f64::NAN,
+                    ..good.clone()
+                },
+                "`field` is NaN",
+            ),
         ] {
             let error = build(bad).err().expect(key).to_string();
             assert!(error.contains(key), "{error}");

@@ -70,7 +70,12 @@ impl Build<dyn Target> for Phi4Lattice {
         }
         if !self.mass_squared.is_finite() || (self.coupling == 0.0 && self.mass_squared <= 0.0) {
             let allowed = "finite, and > 0 where `coupling` is 0";
-            return Err(Error::setting(NAME, "mass_squared", self.mass_squared, allowed));
+            return Err(Error::setting(
+                NAME,
+                "mass_squared",
+                self.mass_squared,
+                allowed,
+            ));
         }
         Ok(Arc::new(self))
     }
@@ -232,12 +237,21 @@ mod tests {
             -eval(&*target, &unit).1[j]
         });
         let factor = crate::dense::cholesky(precision).expect("positive definite");
-        let log_z = factor.diag().iter().map(|v| 0.5 * TAU.ln() - v.ln()).sum::<f64>();
+        let log_z = factor
+            .diag()
+            .iter()
+            .map(|v| 0.5 * TAU.ln() - v.ln())
+            .sum::<f64>();
         let truth = target.exact().expect("exact").truth();
         assert_close("log Z", truth.log_z.expect("known"), log_z, 1e-13);
         let inverse = crate::dense::lower_inverse(&factor);
         let variance = inverse.column(5).dot(&inverse.column(5));
-        assert_close("variance", truth.variance.expect("known")[5], variance, 1e-13);
+        assert_close(
+            "variance",
+            truth.variance.expect("known")[5],
+            variance,
+            1e-13,
+        );
     }
 
     #[test]
@@ -245,7 +259,12 @@ mod tests {
         for (side, mass, coupling, says) in [
             (0, 1.0, 1.0, "`side` is 0"),
             (8, f64::NAN, 1.0, "`mass_squared` is NaN"),
-            (8, -1.0, 0.0, "`mass_squared` is -1, but must be finite, and > 0 where"),
+            (
+                8,
+                -1.0,
+                0.0,
+                "`mass_squared` is -1, but must be finite, and > 0 where",
+            ),
             (8, 1.0, -0.5, "`coupling` is -0.5, but must be ≥ 0"),
         ] {
             let error = lattice(side, mass, coupling).err().expect(says).to_string();

@@ -104,7 +104,12 @@ fn check(
     allowed: std::ops::RangeInclusive<f64>,
 ) -> Result {
     if radii.is_empty() {
-        return Err(Error::setting(component, "radii", "empty", "at least one radius"));
+        return Err(Error::setting(
+            component,
+            "radii",
+            "empty",
+            "at least one radius",
+        ));
     }
     for (i, c) in radii.iter().enumerate() {
         if !(1e-3..=1e6).contains(c) || (i > 0 && *c <= radii[i - 1]) {
@@ -154,7 +159,11 @@ impl Target for Rings {
         each_row(x, log_density, gradient, |x, g| {
             let r = x[0].hypot(x[1]);
             let exponent = |c: &f64| -0.5 * precision * (r - c) * (r - c);
-            let max = self.radii.iter().map(exponent).fold(f64::NEG_INFINITY, f64::max);
+            let max = self
+                .radii
+                .iter()
+                .map(exponent)
+                .fold(f64::NEG_INFINITY, f64::max);
             let (mut sum, mut pull) = (0.0, 0.0);
             if max.is_finite() {
                 for c in &self.radii {
@@ -282,7 +291,9 @@ impl Exact for RingsMin {
         // Z in closed form; a quadrature does for the moments.
         let cell = |j: usize| {
             let lo = if j == 0 { 0.0 } else { 0.5 * (c[j - 1] + c[j]) } - c[j];
-            let hi = c.get(j + 1).map_or(f64::INFINITY, |next| 0.5 * (next - c[j]));
+            let hi = c
+                .get(j + 1)
+                .map_or(f64::INFINITY, |next| 0.5 * (next - c[j]));
             let bell = |u: f64| (-k * u * u).exp();
             let mass = (bell(lo) - bell(hi)) / (2.0 * k)
                 + c[j] * PI.sqrt() / (2.0 * root) * (erf(root * hi) - erf(root * lo));
@@ -356,11 +367,17 @@ mod tests {
     use retrograde_testkit::*;
 
     fn rings() -> Rings {
-        Rings { radii: Rings::radii(), sd: Rings::sd() }
+        Rings {
+            radii: Rings::radii(),
+            sd: Rings::sd(),
+        }
     }
 
     fn rings_min() -> RingsMin {
-        RingsMin { radii: RingsMin::radii(), steepness: RingsMin::steepness() }
+        RingsMin {
+            radii: RingsMin::radii(),
+            steepness: RingsMin::steepness(),
+        }
     }
 
     fn log_z(target: &dyn Target) -> f64 {
@@ -383,7 +400,13 @@ mod tests {
     #[test]
     fn mixture_form() {
         let target = rings();
-        let row = Row(-4.224280753970, -4.843417033362, 12.108542583406, 7.265125550044, 170.0754920532);
+        let row = Row(
+            -4.224280753970,
+            -4.843417033362,
+            12.108542583406,
+            7.265125550044,
+            170.0754920532,
+        );
         assert_row("rings", &target, &point(2), row, 1e-10);
         let x = array![[0.3, 1.0], [-1.2, -1.5], [2.0, 3.4], [0.0, -4.1]];
         assert_target("rings", &target, x.view());
@@ -396,7 +419,10 @@ mod tests {
 
     #[test]
     fn wide_rings_lose_mass_at_the_origin() {
-        let target = Rings { radii: vec![0.5, 1.5], sd: 0.8 };
+        let target = Rings {
+            radii: vec![0.5, 1.5],
+            sd: 0.8,
+        };
         assert_close("log Z", by_trapezoid(&target, 12.0), log_z(&target), 1e-3);
         assert!(log_z(&target) < -0.1);
         // The gradient has no mean here (a pole of 1/r at the origin), so draws are checked alone.
@@ -412,7 +438,13 @@ mod tests {
     #[test]
     fn minimum_form() {
         let target = rings_min();
-        let row = Row(-10.683379821637, -24.278135270821, 60.695338177052, 36.417202906231, 4273.351928655);
+        let row = Row(
+            -10.683379821637,
+            -24.278135270821,
+            60.695338177052,
+            36.417202906231,
+            4273.351928655,
+        );
         assert_row("rings-min", &target, &point(2), row, 1e-10);
         let x = array![[0.3, 1.0], [-1.2, -1.4], [2.0, 3.4], [0.0, -5.1]];
         assert_target("rings-min", &target, x.view());
@@ -422,7 +454,10 @@ mod tests {
         let (estimate, se) = importance_log_z(&target, &[0.0; 2], &[3.2; 2], 400_000, 2);
         assert_z("rings-min", estimate, log_z(&target), se);
         // Rings that overlap: cells matter.
-        let wide = RingsMin { radii: vec![0.4, 1.0, 3.0], steepness: 1.5 };
+        let wide = RingsMin {
+            radii: vec![0.4, 1.0, 3.0],
+            steepness: 1.5,
+        };
         assert_close("log Z", by_trapezoid(&wide, 8.0), log_z(&wide), 1e-7);
         assert_exact_sampler("rings-min, wide", &wide, 40_000, 2);
     }
@@ -440,15 +475,39 @@ mod tests {
         let folder = Folder::default();
         let parts = Parts::new(&folder);
         let message = |radii: &[f64], sd| {
-            let target = Rings { radii: radii.to_vec(), sd }.build(&parts);
+            let target = Rings {
+                radii: radii.to_vec(),
+                sd,
+            }
+            .build(&parts);
             target.err().unwrap().to_string()
         };
         assert!(message(&[], 0.1).contains("`radii` is empty"));
         assert!(message(&[2.0, 1.0], 0.1).contains("`radii[1]` is 1"));
         assert!(message(&[2.0], 0.0).contains("`sd` is 0"));
-        let target = RingsMin { radii: vec![f64::NAN], steepness: 1.0 }.build(&parts);
-        assert!(target.err().unwrap().to_string().contains("`radii[0]` is NaN"));
-        let target = RingsMin { radii: vec![1.0], steepness: -1.0 }.build(&parts);
-        assert!(target.err().unwrap().to_string().contains("`steepness` is -1"));
+        let target = RingsMin {
+            radii: vec![f64::NAN],
+            steepness: 1.0,
+        }
+        .build(&parts);
+        assert!(
+            target
+                .err()
+                .unwrap()
+                .to_string()
+                .contains("`radii[0]` is NaN")
+        );
+        let target = RingsMin {
+            radii: vec![1.0],
+            steepness: -1.0,
+        }
+        .build(&parts);
+        assert!(
+            target
+                .err()
+                .unwrap()
+                .to_string()
+                .contains("`steepness` is -1")
+        );
     }
 }

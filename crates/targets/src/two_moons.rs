@@ -14,7 +14,9 @@ use ndarray::{ArrayView2, ArrayViewMut1, ArrayViewMut2};
 use rand_distr::{Distribution, Exp1, Open01, StandardNormal};
 use retrograde_core::numeric::softplus;
 use retrograde_core::registry::Parts;
-use retrograde_core::{Build, Cx, Error, Exact, ExactSampler, Expectation, Result, Target, Truth, register};
+use retrograde_core::{
+    Build, Cx, Error, Exact, ExactSampler, Expectation, Result, Target, Truth, register,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::{FRAC_PI_2, TAU};
@@ -59,7 +61,11 @@ impl Build<dyn Target> for TwoMoons {
                 return Err(Error::setting("target two-moons", key, width, "0.01 to 5"));
             }
         }
-        Ok(Arc::new(Moons { a: self.a, b: self.b, known: OnceLock::new() }))
+        Ok(Arc::new(Moons {
+            a: self.a,
+            b: self.b,
+            known: OnceLock::new(),
+        }))
     }
 }
 
@@ -123,7 +129,8 @@ impl Moons {
     /// what they must follow, divided by `refine`.
     fn moments(&self, refine: f64) -> [f64; 3] {
         let (a, b) = (self.a, self.b);
-        let count = |length: f64, scale: f64| (2.0 * refine * length / scale).ceil().max(1.0) as usize;
+        let count =
+            |length: f64, scale: f64| (2.0 * refine * length / scale).ceil().max(1.0) as usize;
         let edge = RADIUS + 9.0 * a;
         let integral = |f: &dyn Fn(f64, f64) -> f64| {
             if a.min(b) < 0.25 {
@@ -231,9 +238,24 @@ mod tests {
 
     #[test]
     fn both_variants() {
-        let narrow = Row(-39.020656399071, -31.763314034809, 30.798834544263, -0.964479490546, 1957.476327759);
-        let wide = Row(-9.694847708591, -7.290584533600, 7.699708636066, 0.409124102466, 112.4381359219);
-        for (a, b, row, log_z) in [(a(), b(), narrow, 0.80421444863), (0.4, 0.6, wide, 1.87750162611)] {
+        let narrow = Row(
+            -39.020656399071,
+            -31.763314034809,
+            30.798834544263,
+            -0.964479490546,
+            1957.476327759,
+        );
+        let wide = Row(
+            -9.694847708591,
+            -7.290584533600,
+            7.699708636066,
+            0.409124102466,
+            112.4381359219,
+        );
+        for (a, b, row, log_z) in [
+            (a(), b(), narrow, 0.80421444863),
+            (0.4, 0.6, wide, 1.87750162611),
+        ] {
             let target = build(a, b).unwrap();
             assert_row("two-moons", &*target, &point(2), row, 1e-10);
             let x = array![[0.3, 1.0], [-1.9, -0.5], [2.0, 0.4], [0.0, -2.1]];
@@ -276,7 +298,11 @@ mod tests {
             (1.0, 1.0),
             (5.0, 5.0),
         ] {
-            let moons = Moons { a, b, known: OnceLock::new() };
+            let moons = Moons {
+                a,
+                b,
+                known: OnceLock::new(),
+            };
             let (coarse, fine) = (moons.moments(1.0), moons.moments(1.5));
             for (coarse, fine) in coarse.into_iter().zip(fine) {
                 assert_close(&format!("a = {a}, b = {b}"), coarse, fine, 1e-11);

@@ -101,10 +101,18 @@ impl Build<dyn Target> for DoubleWell {
     fn build(self, _parts: &Parts<'_>) -> Result<Arc<dyn Target>> {
         check_delta("target double-well", self.delta)?;
         if !self.shift.is_finite() {
-            return Err(Error::setting("target double-well", "shift", self.shift, "finite"));
+            return Err(Error::setting(
+                "target double-well",
+                "shift",
+                self.shift,
+                "finite",
+            ));
         }
         let well = Well::new(self.delta, 0.0);
-        Ok(Arc::new(Wells { shift: self.shift, ..Wells::of(well, 1, |_| true) }))
+        Ok(Arc::new(Wells {
+            shift: self.shift,
+            ..Wells::of(well, 1, |_| true)
+        }))
     }
 }
 
@@ -113,13 +121,20 @@ impl Build<dyn Target> for MultiWell {
         let (d, m) = (self.dim, self.wells);
         check_delta("target multi-well", self.delta)?;
         if !(1..=1_000_000).contains(&d) {
-            return Err(Error::setting("target multi-well", "dim", d, "1 to 1000000"));
+            return Err(Error::setting(
+                "target multi-well",
+                "dim",
+                d,
+                "1 to 1000000",
+            ));
         }
         if m > d {
             let allowed = format!("at most {d} (the dimension)");
             return Err(Error::setting("target multi-well", "wells", m, allowed));
         }
-        Ok(Arc::new(Wells::of(Well::new(self.delta, 0.0), d, |i| i < m)))
+        Ok(Arc::new(Wells::of(Well::new(self.delta, 0.0), d, |i| {
+            i < m
+        })))
     }
 }
 
@@ -127,7 +142,12 @@ impl Build<dyn Target> for ManyWell {
     fn build(self, _parts: &Parts<'_>) -> Result<Arc<dyn Target>> {
         let d = self.dim;
         if !(2..=1_000_000).contains(&d) || !d.is_multiple_of(2) {
-            return Err(Error::setting("target many-well", "dim", d, "even, 2 to 1000000"));
+            return Err(Error::setting(
+                "target many-well",
+                "dim",
+                d,
+                "even, 2 to 1000000",
+            ));
         }
         let wells = Wells::of(Well::new(3.0, 0.5), d, |i| i % 2 == 0);
         Ok(Arc::new(wells.with_offset(9.0)))
@@ -228,12 +248,20 @@ struct Wells {
 
 impl Wells {
     fn of(well: Well, dim: usize, is_well: impl Fn(usize) -> bool) -> Self {
-        Self { well, shift: 0.0, offset: 0.0, is_well: (0..dim).map(is_well).collect() }
+        Self {
+            well,
+            shift: 0.0,
+            offset: 0.0,
+            is_well: (0..dim).map(is_well).collect(),
+        }
     }
 
     /// Adds `offset` to the log density for each well.
     fn with_offset(self, offset: f64) -> Self {
-        Self { offset: offset * self.wells(), ..self }
+        Self {
+            offset: offset * self.wells(),
+            ..self
+        }
     }
 
     fn wells(&self) -> f64 {
@@ -257,7 +285,11 @@ impl Target for Wells {
             let mut l = self.offset;
             for (i, (x, is_well)) in x.iter().zip(&self.is_well).enumerate() {
                 let x = x - self.shift;
-                let (value, slope) = if *is_well { self.well.eval(x) } else { (-0.5 * x * x, -x) };
+                let (value, slope) = if *is_well {
+                    self.well.eval(x)
+                } else {
+                    (-0.5 * x * x, -x)
+                };
                 l += value;
                 if let Some(g) = &mut g {
                     g[i] = slope;
@@ -284,7 +316,10 @@ impl Exact for Wells {
         let (well, wells, shift) = (&self.well, self.wells(), self.shift);
         let normals = self.dim() as f64 - wells;
         let of = |in_well: f64, in_normal: f64| {
-            self.is_well.iter().map(|w| if *w { in_well } else { in_normal }).collect()
+            self.is_well
+                .iter()
+                .map(|w| if *w { in_well } else { in_normal })
+                .collect()
         };
         let mut expectations = Vec::new();
         if self.is_well.first() == Some(&true) {
@@ -391,7 +426,14 @@ mod tests {
             assert_close("E x²", well.square, square, 1e-11);
             assert_close("E |x|", well.absolute, absolute, 1e-11);
         }
-        for (delta, tilt) in [(2.0, 0.0), (3.0, 0.5), (0.0, 0.0), (-1.5, 0.0), (0.6, -0.8), (25.0, 0.0)] {
+        for (delta, tilt) in [
+            (2.0, 0.0),
+            (3.0, 0.5),
+            (0.0, 0.0),
+            (-1.5, 0.0),
+            (0.6, -0.8),
+            (25.0, 0.0),
+        ] {
             let well = Well::new(delta, tilt);
             let sums = by_trapezoid(|x| (tilt * x - (x * x - delta).powi(2)).exp());
             assert_close("log Z", well.log_z, sums[0].ln(), 1e-12);
@@ -412,7 +454,11 @@ mod tests {
 
     #[test]
     fn double_well() {
-        let target = build(DoubleWell { shift: 1.5, delta: DoubleWell::delta() }).unwrap();
+        let target = build(DoubleWell {
+            shift: 1.5,
+            delta: DoubleWell::delta(),
+        })
+        .unwrap();
         let row = Row(-1.128906250000, 7.4375, 7.4375, 7.4375, 55.31640625);
         check("double-well", &*target, row, 40_000);
         assert_close("log Z", log_z(&*target), 0.293001736664, 1e-11);
@@ -454,18 +500,43 @@ mod tests {
         check("many-well in 32", &*target, row, 10_000);
         assert_close("log Z", log_z(&*target), 164.695675313182, 1e-11);
         let truth = target.exact().unwrap().truth();
-        assert_close("P(x0 > 0)", truth.expectations[2].value, 0.844307096211, 1e-11);
+        assert_close(
+            "P(x0 > 0)",
+            truth.expectations[2].value,
+            0.844307096211,
+            1e-11,
+        );
     }
 
     #[test]
     fn mistakes_name_their_key() {
         let message = |t: Result<Arc<dyn Target>>| t.err().unwrap().to_string();
         let nan = f64::NAN;
-        assert!(message(build(DoubleWell { shift: nan, delta: 2.0 })).contains("`shift` is NaN"));
-        assert!(message(build(DoubleWell { shift: 0.0, delta: nan })).contains("`delta` is NaN"));
-        let many = MultiWell { dim: 3, wells: 4, delta: 2.0 };
+        assert!(
+            message(build(DoubleWell {
+                shift: nan,
+                delta: 2.0
+            }))
+            .contains("`shift` is NaN")
+        );
+        assert!(
+            message(build(DoubleWell {
+                shift: 0.0,
+                delta: nan
+            }))
+            .contains("`delta` is NaN")
+        );
+        let many = MultiWell {
+            dim: 3,
+            wells: 4,
+            delta: 2.0,
+        };
         assert!(message(build(many)).contains("`wells` is 4"));
-        let none = MultiWell { dim: 0, wells: 0, delta: 2.0 };
+        let none = MultiWell {
+            dim: 0,
+            wells: 0,
+            delta: 2.0,
+        };
         assert!(message(build(none)).contains("`dim` is 0"));
         assert!(message(build(ManyWell { dim: 5 })).contains("`dim` is 5"));
     }

@@ -78,7 +78,10 @@ fn check_score(lambda: f64, fault: Fault) -> Checked {
         let e = 1e-3 * lambda.sqrt();
         let difference = slope(0.5 * e) + (slope(0.5 * e) - slope(e)) / 3.0;
         if (got[j] - difference).abs() > 1e-6 * difference.abs() {
-            return Err(format!("λ = {lambda}: score {}, difference {difference}", got[j]));
+            return Err(format!(
+                "λ = {lambda}: score {}, difference {difference}",
+                got[j]
+            ));
         }
     }
     Ok(())
@@ -94,7 +97,10 @@ fn the_score_is_that_of_the_dilated_target() {
         assert!(check_score(0.5, fault).is_err(), "{fault:?}");
     }
     let x = [0.7, -0.4];
-    assert_eq!(score(1.0, &x, Fault::None), retrograde_testkit::eval(&*bent(), &x).1);
+    assert_eq!(
+        score(1.0, &x, Fault::None),
+        retrograde_testkit::eval(&*bent(), &x).1
+    );
 }
 
 /// The control against its form in y = x/√λ: Langevin on the target, and a contraction.
@@ -141,8 +147,15 @@ fn check_equivalence(schedule: Schedule, fault: Fault) -> Checked {
 fn the_control_is_langevin_and_a_contraction() {
     for schedule in [Schedule::Linear, Schedule::Exponential, Schedule::Quadratic] {
         check_equivalence(schedule, Fault::None).unwrap();
-        for fault in [Fault::ScoreNotScaled, Fault::PointNotScaled, Fault::NoiseHalved] {
-            assert!(check_equivalence(schedule, fault).is_err(), "{schedule:?}, {fault:?}");
+        for fault in [
+            Fault::ScoreNotScaled,
+            Fault::PointNotScaled,
+            Fault::NoiseHalved,
+        ] {
+            assert!(
+                check_equivalence(schedule, fault).is_err(),
+                "{schedule:?}, {fault:?}"
+            );
         }
     }
 }
@@ -184,7 +197,12 @@ fn the_exponential_schedule_pulls_to_the_origin() {
         ..control()
     };
     let mean = |settings: &Dilation| {
-        let out = run(&opening(settings.clone(), normal(1, m), Fault::None), 1, 4000).unwrap();
+        let out = run(
+            &opening(settings.clone(), normal(1, m), Fault::None),
+            1,
+            4000,
+        )
+        .unwrap();
         mean_se(out.rows().iter().copied())
     };
     // Of the recursion at this η: after the contraction, and with the last move after it.
@@ -196,7 +214,10 @@ fn the_exponential_schedule_pulls_to_the_origin() {
     assert!((got / (m / (1.0 + 0.5 * r)) - 1.0).abs() < 0.02, "{got}");
     assert!((got - m).abs() > 4.5 * se, "the pull is visible");
     // A tail takes it away.
-    let (got, se) = mean(&Dilation { tail: 200, ..settings });
+    let (got, se) = mean(&Dilation {
+        tail: 200,
+        ..settings
+    });
     assert_z("mean after the tail", got, m, se);
 }
 
@@ -219,7 +240,10 @@ fn schedules_end_at_one_and_are_even_in_their_own_scale() {
     for (schedule, scale) in scales {
         let at = |k| scale(lambda(schedule, k));
         assert!((lambda(schedule, 0) - 1e-4).abs() < 1e-18, "{schedule:?}");
-        assert!((at(50) - 0.5 * (at(0) + at(100))).abs() < 1e-13, "{schedule:?}");
+        assert!(
+            (at(50) - 0.5 * (at(0) + at(100))).abs() < 1e-13,
+            "{schedule:?}"
+        );
         assert!(lambda(schedule, 99) < 1.0 && lambda(schedule, 100) == 1.0);
         assert_eq!(lambda(schedule, 150), 1.0);
     }
@@ -254,7 +278,14 @@ fn drifts_are_limited_and_the_step_follows_the_score() {
         // ‖s‖ = 5/√λ = 10 wants a drift of 1; ‖s‖ = 1 one of 0.1.
         let (drift, noise) = limited(rule, [3.0, 4.0], Fault::None);
         close(drift, 0.5);
-        close(noise, if rule == Rule::Tamed { full } else { 0.1f64.sqrt() });
+        close(
+            noise,
+            if rule == Rule::Tamed {
+                full
+            } else {
+                0.1f64.sqrt()
+            },
+        );
         let (drift, noise) = limited(rule, [0.3, 0.4], Fault::None);
         close(drift, 0.1);
         close(noise, full);
@@ -262,7 +293,11 @@ fn drifts_are_limited_and_the_step_follows_the_score() {
         let (drift, noise) = limited(rule, [3e200, 4e200], Fault::None);
         close(drift, 0.5);
         let h = 0.5 / 1e201;
-        let want = if rule == Rule::Tamed { full } else { (2.0f64 * h).sqrt() };
+        let want = if rule == Rule::Tamed {
+            full
+        } else {
+            (2.0f64 * h).sqrt()
+        };
         assert!((noise - want).abs() < 1e-12, "{noise}");
         assert_eq!(limited(rule, [0.0, 0.0], Fault::None), (0.0, full));
         assert!(limited(rule, [3.0, 4.0], Fault::CapIgnored).0 > 0.9);
@@ -277,7 +312,10 @@ fn the_scale_of_the_modes_sets_step_and_limit() {
     };
     let sampler = opening(settings, normal(4, 0.0), Fault::None);
     assert!((sampler.step - 1.8).abs() < 1e-14 && (sampler.cap - 6.0).abs() < 1e-14);
-    assert_eq!(opening(control(), normal(4, 0.0), Fault::None).cap, f64::INFINITY);
+    assert_eq!(
+        opening(control(), normal(4, 0.0), Fault::None).cap,
+        f64::INFINITY
+    );
 }
 
 #[test]
@@ -384,7 +422,9 @@ fn corrected_moves_start_from_the_values_at_the_end_of_the_path() {
     };
     let sampler = opening(settings, bent(), Fault::None);
     let (mut runtime, mut out) = (Runtime::new(3, 1).unwrap(), Collected::new(2));
-    let mut state = runtime.enter("init", 0, |cx| sampler.init(cx, 300)).unwrap();
+    let mut state = runtime
+        .enter("init", 0, |cx| sampler.init(cx, 300))
+        .unwrap();
     let flow = runtime.enter("sampler", 0, |cx| {
         sampler.step(&mut cx.at_step(0), &mut state, &mut out)
     });
@@ -392,7 +432,11 @@ fn corrected_moves_start_from_the_values_at_the_end_of_the_path() {
     let all = &state.walkers;
     for i in 0..300 {
         let (l, g) = retrograde_testkit::eval(&*bent(), &all.x.row(i).to_vec());
-        assert_eq!((all.log_density[i], all.gradient.row(i).to_vec()), (l, g), "{i}");
+        assert_eq!(
+            (all.log_density[i], all.gradient.row(i).to_vec()),
+            (l, g),
+            "{i}"
+        );
     }
 }
 
@@ -400,23 +444,95 @@ fn corrected_moves_start_from_the_values_at_the_end_of_the_path() {
 fn settings_out_of_range_are_refused_by_name() {
     let default = Dilation::default;
     for (key, settings) in [
-        ("lambda_0", Dilation { lambda_0: 0.0, ..default() }),
-        ("lambda_0", Dilation { lambda_0: 1.5, ..default() }),
-        ("mode_sd", Dilation { mode_sd: 0.0, ..default() }),
-        ("step_size", Dilation { step_size: Some(f64::NAN), ..default() }),
-        ("step_size", Dilation { mode_sd: 1e200, ..default() }),
-        ("drift_cap", Dilation { drift_cap: Some(-1.0), ..default() }),
-        ("steps", Dilation { steps: 0, ..default() }),
-        ("steps", Dilation { steps: u64::MAX, ..default() }),
-        ("tail", Dilation { tail: u64::MAX, mala_moves: 2, ..default() }),
-        ("location", Dilation { location: f64::INFINITY.into(), ..default() }),
-        ("start_sd", Dilation { start_sd: (-1.0).into(), ..default() }),
+        (
+            "lambda_0",
+            Dilation {
+                lambda_0: 0.0,
+                ..default()
+            },
+        ),
+        (
+            "lambda_0",
+            Dilation {
+                lambda_0: 1.5,
+                ..default()
+            },
+        ),
+        (
+            "mode_sd",
+            Dilation {
+                mode_sd: 0.0,
+                ..default()
+            },
+        ),
+        (
+            "step_size",
+            Dilation {
+                step_size: Some(f64::NAN),
+                ..default()
+            },
+        ),
+        (
+            "step_size",
+            Dilation {
+                mode_sd: 1e200,
+                ..default()
+            },
+        ),
+        (
+            "drift_cap",
+            Dilation {
+                drift_cap: Some(-1.0),
+                ..default()
+            },
+        ),
+        (
+            "steps",
+            Dilation {
+                steps: 0,
+                ..default()
+            },
+        ),
+        (
+            "steps",
+            Dilation {
+                steps: u64::MAX,
+                ..default()
+            },
+        ),
+        (
+            "tail",
+            Dilation {
+                tail: u64::MAX,
+                mala_moves: 2,
+                ..default()
+            },
+        ),
+        (
+            "location",
+            Dilation {
+                location: f64::INFINITY.into(),
+                ..default()
+            },
+        ),
+        (
+            "start_sd",
+            Dilation {
+                start_sd: (-1.0).into(),
+                ..default()
+            },
+        ),
     ] {
-        let error = Opening::new(settings, normal(2, 0.0)).map(|_| ()).unwrap_err();
+        let error = Opening::new(settings, normal(2, 0.0))
+            .map(|_| ())
+            .unwrap_err();
         let Error::Setting { key: named, .. } = &error else {
             panic!("{error}");
         };
-        assert!(named == key || key == "tail" && named == "steps", "{key}: {error}");
+        assert!(
+            named == key || key == "tail" && named == "steps",
+            "{key}: {error}"
+        );
     }
 }
 
@@ -447,7 +563,12 @@ fn a_density_is_asked_for_only_where_one_is_there() {
         mala_moves,
         ..Dilation::default()
     };
-    let out = run(&opening(settings(0), Arc::new(GradientOnly), Fault::None), 1, 10).unwrap();
+    let out = run(
+        &opening(settings(0), Arc::new(GradientOnly), Fault::None),
+        1,
+        10,
+    )
+    .unwrap();
     assert!(out.stats.is_empty() && out.len() == 10);
     let refused = Opening::new(settings(5), Arc::new(GradientOnly)).map(|_| ());
     let error = refused.unwrap_err().to_string();

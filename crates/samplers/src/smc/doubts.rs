@@ -113,7 +113,9 @@ pub(super) fn correlation(weights: &[f64], a: &[f64], b: &[f64]) -> f64 {
         let all = weights.iter().zip(a.iter().zip(b));
         all.filter(|(_, (a, b))| a.is_finite() && b.is_finite())
     };
-    let sums = finite().fold((0.0, 0.0, 0.0), |(t, x, y), (w, (a, b))| (t + w, x + w * a, y + w * b));
+    let sums = finite().fold((0.0, 0.0, 0.0), |(t, x, y), (w, (a, b))| {
+        (t + w, x + w * a, y + w * b)
+    });
     let (ma, mb) = (sums.1 / sums.0, sums.2 / sums.0);
     let (mut saa, mut sab, mut sbb) = (0.0, 0.0, 0.0);
     for (w, (a, b)) in finite() {

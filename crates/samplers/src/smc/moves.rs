@@ -25,7 +25,12 @@ pub(super) struct Moved {
 
 impl Particles {
     /// Moves the particles at the current temperature until they have forgotten where they were.
-    pub(super) fn moves(&self, cx: &mut Cx<'_>, state: &mut State, acceptance: &mut [f64]) -> Result<Moved> {
+    pub(super) fn moves(
+        &self,
+        cx: &mut Cx<'_>,
+        state: &mut State,
+        acceptance: &mut [f64],
+    ) -> Result<Moved> {
         let s = &self.settings;
         let n = acceptance.len();
         let adapt = !state.second && self.fault != Fault::NoCorrection;
@@ -35,8 +40,7 @@ impl Particles {
         } else {
             s.max_moves.max(s.moves)
         };
-        let [mut before, mut after, mut steps, mut diverging] =
-            std::array::from_fn(|_| cx.take(n));
+        let [mut before, mut after, mut steps, mut diverging] = std::array::from_fn(|_| cx.take(n));
         self.differences(cx, &state.particles, &mut before)?;
         let mut moved = Moved {
             moves: 0,
@@ -47,7 +51,11 @@ impl Particles {
         let enough = s.memory.max(2.0 / (n as f64).sqrt());
         let mut in_vain = 0;
         while moved.moves < most {
-            let round = if state.second { most } else { s.moves.min(most - moved.moves) };
+            let round = if state.second {
+                most
+            } else {
+                s.moves.min(most - moved.moves)
+            };
             for _ in 0..round {
                 cx.check_cancelled()?;
                 let mut cx = cx.at("move", u64::from(moved.moves));
@@ -62,7 +70,11 @@ impl Particles {
             }
             self.differences(cx, &state.particles, &mut after)?;
             let memory = correlation(dense_weights(&state.weights), &before, &after);
-            in_vain = if memory > PROGRESS * moved.memory { in_vain + 1 } else { 0 };
+            in_vain = if memory > PROGRESS * moved.memory {
+                in_vain + 1
+            } else {
+                0
+            };
             moved.memory = memory;
             if memory <= enough || in_vain == 2 {
                 break;

@@ -149,7 +149,9 @@ fn a_base_that_covers_nine_modes_finds_them_all() {
         let (mean, sd) = mean_sd(&log_z(&r));
         let (tv, _) = mean_sd(&r.iter().map(total_variation).collect::<Vec<_>>());
         let (levels, calls) = levels_and_calls(&r);
-        println!("GMM9, sd 4, {precondition:?}: log Z {mean:.4} ± {sd:.4}, TV {tv:.3}, {levels} levels, {calls} calls");
+        println!(
+            "GMM9, sd 4, {precondition:?}: log Z {mean:.4} ± {sd:.4}, TV {tv:.3}, {levels} levels, {calls} calls"
+        );
         close("log Z", &log_z(&r), 0.0).unwrap();
         // .000 ± .016 and TV .036 with another implementation of the same recipe.
         assert!(sd < 0.04 && (0.015..0.06).contains(&tv), "{sd} {tv}");
@@ -170,7 +172,10 @@ fn a_narrow_base_loses_modes_and_says_so() {
     println!("GMM9, sd 1: log Z {mean:.3} ± {sd:.3}, TV {tv:.3}, {levels} levels, {calls} calls");
     // −.79 ± .26 over 10 seeds and TV .478 with another implementation of the same recipe.
     let se = (sd * sd / 20.0 + 0.26 * 0.26 / 10.0).sqrt();
-    assert!((mean + 0.79).abs() < 4.5 * se && mean < 0.0, "{mean} ± {sd}");
+    assert!(
+        (mean + 0.79).abs() < 4.5 * se && mean < 0.0,
+        "{mean} ± {sd}"
+    );
     assert!(tv > 0.25 && tvs.iter().all(|tv| *tv > 0.1), "{tvs:?}");
     assert!(r.iter().all(|r| r.flags.contains_key("narrow_base")));
 }
@@ -183,7 +188,10 @@ fn wells_and_a_gaussian_have_their_evidence_and_moments() {
     let (mean, sd) = mean_sd(&log_z(&r));
     let squares = mean_of(&r, |x| x[0] * x[0]);
     let (levels, calls) = levels_and_calls(&r);
-    println!("wells: log Z {mean:.4} ± {sd:.4}, E x0² {:.4}, {levels} levels, {calls} calls", mean_sd(&squares).0);
+    println!(
+        "wells: log Z {mean:.4} ± {sd:.4}, E x0² {:.4}, {levels} levels, {calls} calls",
+        mean_sd(&squares).0
+    );
     close("wells: log Z", &log_z(&r), truth).unwrap();
     close("wells: E x0²", &squares, square).unwrap();
     for kernel in [Kernel::Mala, Kernel::Hmc] {
@@ -240,9 +248,33 @@ fn the_standard_error_of_one_run_is_that_of_many() {
         ("GMM9", base(4.0), gmm9(), 500),
         ("Gaussian", base(2.0), gaussian(), 1000),
         ("wells", base(2.0), multi_well(), 500),
-        ("Gaussian, α = .5", Smc { alpha: 0.5, ..base(2.0) }, gaussian(), 500),
-        ("Gaussian, frozen", Smc { frozen: true, ..base(2.0) }, gaussian(), 500),
-        ("Gaussian, κ = .5", Smc { resample_threshold: 0.5, ..base(2.0) }, gaussian(), 500),
+        (
+            "Gaussian, α = .5",
+            Smc {
+                alpha: 0.5,
+                ..base(2.0)
+            },
+            gaussian(),
+            500,
+        ),
+        (
+            "Gaussian, frozen",
+            Smc {
+                frozen: true,
+                ..base(2.0)
+            },
+            gaussian(),
+            500,
+        ),
+        (
+            "Gaussian, κ = .5",
+            Smc {
+                resample_threshold: 0.5,
+                ..base(2.0)
+            },
+            gaussian(),
+            500,
+        ),
     ] {
         let r = runs(&s, &target, n, 40);
         let (_, sd) = mean_sd(&log_z(&r));
@@ -270,7 +302,10 @@ fn a_frozen_run_has_an_unbiased_evidence_and_exact_counts() {
         let n = n as u64;
         let expected = 2 * n + 3 * n * ladder.len() as u64;
         assert_eq!(counts.rows, expected);
-        assert_eq!((counts.density_evals, counts.gradient_evals), (expected, expected));
+        assert_eq!(
+            (counts.density_evals, counts.gradient_evals),
+            (expected, expected)
+        );
         for (first, second) in ladder[..half].iter().zip(&ladder[half..]) {
             assert_eq!((first[0], second[0]), (1.0, 2.0));
             assert_eq!(first[1], second[1], "β");
@@ -330,9 +365,19 @@ fn a_target_without_mass_on_part_of_the_base_keeps_its_evidence() {
     }));
     let r = runs(&base(1.5), &half, 500, 20);
     let (_, sd) = mean_sd(&log_z(&r));
-    close("log Z", &log_z(&r), 0.308_537_538_725_987_f64.ln() - 0.5 * sd * sd).unwrap();
+    close(
+        "log Z",
+        &log_z(&r),
+        0.308_537_538_725_987_f64.ln() - 0.5 * sd * sd,
+    )
+    .unwrap();
     // E x = φ(0.5)/Z of a truncated normal.
-    close("mean", &mean_of(&r, |x| x[0]), 0.352_065_326_764_3 / 0.308_537_538_726).unwrap();
+    close(
+        "mean",
+        &mean_of(&r, |x| x[0]),
+        0.352_065_326_764_3 / 0.308_537_538_726,
+    )
+    .unwrap();
 }
 
 #[test]
@@ -341,14 +386,19 @@ fn runs_that_get_nowhere_stop_with_advice() {
         let sampler = Particles::new(settings, target).unwrap();
         let mut out = Collected::new(2);
         let mut runtime = Runtime::new(1, 1).unwrap();
-        drive(&sampler, &mut runtime, n, None, &mut out).unwrap_err().to_string()
+        drive(&sampler, &mut runtime, n, None, &mut out)
+            .unwrap_err()
+            .to_string()
     };
     let steep: Arc<dyn Target> = Arc::new(PointTarget::new(2, |x, g| {
         g[0] = -2e20 * x[0];
         -1e20 * x[0] * x[0]
     }));
     let error = attempt(Smc::default(), steep, 100);
-    assert!(error.contains("β = 0") && error.contains("base_sd"), "{error}");
+    assert!(
+        error.contains("β = 0") && error.contains("base_sd"),
+        "{error}"
+    );
     let few = Smc {
         max_temperatures: 3,
         ..base(1.0)
@@ -369,7 +419,11 @@ fn few_families_are_flagged() {
     let (out, _) = run(&Particles::new(s, multi_well()).unwrap(), 5, 60, 1);
     let families = out.tables["ladder"].1.last().unwrap()[6];
     assert!(families < FEW_FAMILIES, "{families}");
-    assert!(out.flags["few_families"].text.contains(&format!("from {families} of")));
+    assert!(
+        out.flags["few_families"]
+            .text
+            .contains(&format!("from {families} of"))
+    );
 }
 
 #[test]
@@ -426,7 +480,11 @@ fn the_memory_is_a_weighted_correlation() {
     let (zero, one) = ([0.0, 1.0, 0.0, 1.0], [0.0, 1.0, 1.0, 0.0]);
     assert!(correlation(&[0.25; 4], &zero, &one).abs() < 1e-12);
     // 2 × 2 table of masses .4, .1, .2, .3: φ = (.4·.3 − .1·.2)/√(.5·.5·.6·.4).
-    let phi = correlation(&[0.4, 0.3, 0.1, 0.2], &[0.0, 1.0, 0.0, 1.0], &[0.0, 1.0, 1.0, 0.0]);
+    let phi = correlation(
+        &[0.4, 0.3, 0.1, 0.2],
+        &[0.0, 1.0, 0.0, 1.0],
+        &[0.0, 1.0, 1.0, 0.0],
+    );
     assert!((phi - 0.1 / 0.06f64.sqrt()).abs() < 1e-12, "{phi}");
     // Where there is no mass on one side nothing is compared.
     let gap = [1.0, 2.0, f64::NEG_INFINITY, 5.0];
@@ -449,7 +507,10 @@ fn moves_that_leave_particles_where_they_were_are_flagged() {
     let (stuck, flagged) = memory(1, Kernel::Mala);
     assert!(stuck > 0.45, "{stuck}");
     let text = flagged.unwrap();
-    assert!(text.contains(&format!("{stuck:.2} on average")), "{text}, {stuck}");
+    assert!(
+        text.contains(&format!("{stuck:.2} on average")),
+        "{text}, {stuck}"
+    );
     let (free, flagged) = memory(10, Kernel::Hmc);
     assert!(free < 0.3 && flagged.is_none(), "{free}");
 }
@@ -472,13 +533,23 @@ fn moves_go_on_until_the_particles_have_forgotten_and_a_frozen_run_repeats_their
     let all: f64 = 2.0 * moves.iter().sum::<f64>();
     assert_eq!(counts.gradient_evals as f64, n as f64 * (2.0 + all));
     // Not the same everywhere, and no more than were needed.
-    assert!(moves.iter().any(|m| *m > 4.0) && moves.iter().any(|m| *m < 20.0), "{moves:?}");
+    assert!(
+        moves.iter().any(|m| *m > 4.0) && moves.iter().any(|m| *m < 20.0),
+        "{moves:?}"
+    );
     for r in first {
-        assert!(r[8] >= 2.0 && r[8] <= 41.0 && (r[8] % 2.0 == 0.0 || r[8] == 41.0), "{r:?}");
+        assert!(
+            r[8] >= 2.0 && r[8] <= 41.0 && (r[8] % 2.0 == 0.0 || r[8] == 41.0),
+            "{r:?}"
+        );
         assert!(r[9] <= 0.1 || r[8] > 2.0, "{r:?}");
     }
     let forgotten = first.iter().filter(|r| r[9] <= 0.1).count();
-    assert!(2 * forgotten > first.len(), "{forgotten} of {}", first.len());
+    assert!(
+        2 * forgotten > first.len(),
+        "{forgotten} of {}",
+        first.len()
+    );
 }
 
 #[test]
@@ -507,7 +578,9 @@ fn a_second_run_remembers_nothing_of_the_first() {
     let fresh = rest_of(&state);
     state.weights.fill(0.0);
     (state.weights[7], state.weights[8]) = (0.35, 0.65);
-    runtime.enter("test", 0, |cx| sampler.resample(cx, &mut state, &mut [0.0; 50]));
+    runtime.enter("test", 0, |cx| {
+        sampler.resample(cx, &mut state, &mut [0.0; 50])
+    });
     (state.beta, state.log_z, state.level, state.memory) = (1.0, 3.0, 9, (4.0, 0.9));
     assert_ne!(rest_of(&state), fresh);
     state.reset();
@@ -516,7 +589,15 @@ fn a_second_run_remembers_nothing_of_the_first() {
 
 /// All that a state holds beside the particles, which are drawn anew.
 fn rest_of(state: &State) -> String {
-    let State { families, weights, beta, log_z, level, memory, .. } = state;
+    let State {
+        families,
+        weights,
+        beta,
+        log_z,
+        level,
+        memory,
+        ..
+    } = state;
     let spread = families.spread(dense_weights(weights), &mut [0.0; 50]);
     format!("{spread:?} {weights} {beta} {log_z} {level} {memory:?}")
 }
@@ -537,7 +618,9 @@ fn draws_that_were_never_resampled_before_have_the_weights_of_the_modes() {
             moves: 1,
             ..base(5.0)
         };
-        let left = mean_of(&runs(&s, &modes, 500, 20), |x| f64::from(u8::from(x[0] < 0.0)));
+        let left = mean_of(&runs(&s, &modes, 500, 20), |x| {
+            f64::from(u8::from(x[0] < 0.0))
+        });
         // Φ(−3) = 0.00135 of the right mode is left of 0.
         close("left mode", &left, 0.800_27).unwrap();
     }

@@ -1,8 +1,8 @@
 //! Every function's gradient against differences, at random points, alone and in combinations.
 
+use super::Expression;
 use super::functions::{FUNCTIONS, Meaning};
 use super::tests::{build, points, target};
-use super::Expression;
 use ndarray::Array2;
 use proptest::prelude::*;
 use retrograde_core::{Target, check};
@@ -124,7 +124,10 @@ fn a_wrong_slope_would_be_seen() {
     // max at u = v is no mistake, but differences disagree there: the check can fail.
     let tied = target(&["u", "v"], "3*max(u, v)");
     let x = Array2::from_elem((1, 2), 0.5);
-    assert!(worst(tied.as_ref(), &x) < 1e-9, "equal shares are what central differences see");
+    assert!(
+        worst(tied.as_ref(), &x) < 1e-9,
+        "equal shares are what central differences see"
+    );
     let kink = target(&["u", "v"], "3*abs(u) + exp(v)");
     let x = ndarray::array![[1e-4, 0.3]];
     assert!(worst(kink.as_ref(), &x) > 0.1);

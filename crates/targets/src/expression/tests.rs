@@ -36,7 +36,10 @@ fn assert_same(what: &str, ours: &dyn Target, theirs: &dyn Target, points: Array
     assert_target(what, ours, points);
     let both = |t: &dyn Target| {
         let (mut l, mut g) = (Array1::zeros(points.nrows()), Array2::zeros(points.dim()));
-        with_cx(0, |cx| t.eval(cx, points, Some(l.view_mut()), Some(g.view_mut()))).unwrap();
+        with_cx(0, |cx| {
+            t.eval(cx, points, Some(l.view_mut()), Some(g.view_mut()))
+        })
+        .unwrap();
         (l, g)
     };
     let ((l, g), (l2, g2)) = (both(ours), both(theirs));
@@ -44,14 +47,19 @@ fn assert_same(what: &str, ours: &dyn Target, theirs: &dyn Target, points: Array
         assert_close(&format!("{what}: value {i}"), *l, *l2, 1e-12);
         let largest = g2.row(i).iter().fold(1.0f64, |m, v| m.max(v.abs()));
         for (a, b) in g.row(i).iter().zip(g2.row(i)) {
-            assert!((a - b).abs() <= 1e-12 * largest, "{what}: gradient {i}: {a}, expected {b}");
+            assert!(
+                (a - b).abs() <= 1e-12 * largest,
+                "{what}: gradient {i}: {a}, expected {b}"
+            );
         }
     }
 }
 
 /// Points around the fixed test point of dimension d.
 pub(super) fn points(n: usize, d: usize, scale: f64) -> Array2<f64> {
-    Array2::from_shape_fn((n, d), |(i, j)| scale * (i as f64 - 1.3) * point(d)[j] + 0.1)
+    Array2::from_shape_fn((n, d), |(i, j)| {
+        scale * (i as f64 - 1.3) * point(d)[j] + 0.1
+    })
 }
 
 #[test]
@@ -62,7 +70,12 @@ fn banana() {
          -x^2/200 - 0.5*bent^2 - 0.5*log(100) - log(2*pi)",
     );
     assert_eq!(ours.coordinate(1), "y");
-    assert_same("banana", ours.as_ref(), &Banana { bend: 0.03 }, points(6, 2, 3.0).view());
+    assert_same(
+        "banana",
+        ours.as_ref(),
+        &Banana { bend: 0.03 },
+        points(6, 2, 3.0).view(),
+    );
 }
 
 #[test]
@@ -87,10 +100,16 @@ fn rosenbrock_in_many_dimensions() {
 
         // The same in single coordinates.
         let names: Vec<String> = (1..=d).map(|i| format!("x{i}")).collect();
-        let terms: Vec<String> =
-            (1..d).map(|i| format!("100*(x{} - x{i}^2)^2 + (1 - x{i})^2", i + 1)).collect();
+        let terms: Vec<String> = (1..d)
+            .map(|i| format!("100*(x{} - x{i}^2)^2 + (1 - x{i})^2", i + 1))
+            .collect();
         let ours = build(Expression::new(names, format!("-({})", terms.join(" + "))));
-        assert_same("rosenbrock, scalars", ours.as_ref(), &hand, points(5, d, 1.0).view());
+        assert_same(
+            "rosenbrock, scalars",
+            ours.as_ref(),
+            &hand,
+            points(5, d, 1.0).view(),
+        );
     }
 }
 
@@ -100,7 +119,10 @@ fn funnel() {
         &["v", "x[9]"],
         "normal_lpdf(v, 0, 3) + sum(normal_lpdf(x, 0, exp(v/2)))",
     );
-    let hand = Funnel { dim: 10, variance: 9.0 };
+    let hand = Funnel {
+        dim: 10,
+        variance: 9.0,
+    };
     assert_same("funnel", ours.as_ref(), &hand, points(5, 10, 2.0).view());
 }
 
@@ -115,14 +137,27 @@ fn eight_schools() {
            + normal_lpdf(mu, 0, 5) + sum(normal_lpdf(eta, 0, 1)) + sum(normal_lpdf(y, theta, sigma))",
     );
     settings.data = [
-        ("y".into(), vec![28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0]),
-        ("sigma".into(), vec![15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0]),
+        (
+            "y".into(),
+            vec![28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0],
+        ),
+        (
+            "sigma".into(),
+            vec![15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0],
+        ),
     ]
     .into();
     let ours = build(settings);
     assert_eq!(ours.coordinate(2), "eta[1]");
-    let hand = EightSchools { prior: EightSchoolsPrior::Posteriordb };
-    assert_same("eight-schools", ours.as_ref(), &hand, points(5, 10, 1.0).view());
+    let hand = EightSchools {
+        prior: EightSchoolsPrior::Posteriordb,
+    };
+    assert_same(
+        "eight-schools",
+        ours.as_ref(),
+        &hand,
+        points(5, 10, 1.0).view(),
+    );
 }
 
 #[test]
@@ -146,7 +181,12 @@ fn logistic_regression_on_columns_of_a_file() {
         ..LogisticRegression::from_file("ionosphere.csv")
     };
     let hand = hand.build(&Parts::new(&folder())).unwrap();
-    assert_same("logistic", build(settings).as_ref(), hand.as_ref(), points(5, 3, 1.0).view());
+    assert_same(
+        "logistic",
+        build(settings).as_ref(),
+        hand.as_ref(),
+        points(5, 3, 1.0).view(),
+    );
 }
 
 /// A formula of constants against the library's own numbers.
@@ -167,7 +207,10 @@ fn what_the_operators_mean() {
         ("2 + 3*4", 14.0),
         ("-3 - -4", 1.0),
         (".5 + 5. + 5e-1 + 1E+0", 7.0),
-        ("1 < 2 && 2 <= 2 && !(3 > 4) && 3 >= 3 && 1 == 1 && 1 != 2", 1.0),
+        (
+            "1 < 2 && 2 <= 2 && !(3 > 4) && 3 >= 3 && 1 == 1 && 1 != 2",
+            1.0,
+        ),
         ("1 > 2 || 0", 0.0),
         ("!0 + !5", 1.0),
         ("if(2 > 1, 10, 20)", 10.0),
@@ -243,7 +286,10 @@ fn functions_have_the_values_of_their_textbooks() {
         ("log_sum_exp(-1000, -1000)", -1000.0 + 2f64.ln()),
         ("log_sum_exp(-inf, -inf)", f64::NEG_INFINITY),
         ("log_sum_exp(1, 2, 3)", 3.407_605_964_444_38),
-        ("normal_lpdf(1, 0, 2)", -0.125 - 2f64.ln() - 0.918_938_533_204_672_8),
+        (
+            "normal_lpdf(1, 0, 2)",
+            -0.125 - 2f64.ln() - 0.918_938_533_204_672_8,
+        ),
         ("lognormal_lpdf(2, 0, 1)", -1.852_312_220_723_719),
         ("student_t_lpdf(0, 1, 0, 1)", -std::f64::consts::PI.ln()),
         ("cauchy_lpdf(3, 1, 2)", -(4.0 * std::f64::consts::PI).ln()),
@@ -264,7 +310,11 @@ fn functions_have_the_values_of_their_textbooks() {
     ];
     for (formula, want) in cases {
         let got = constant(formula);
-        let error = if got == *want { 0.0 } else { (got - want).abs() / want.abs().max(1.0) };
+        let error = if got == *want {
+            0.0
+        } else {
+            (got - want).abs() / want.abs().max(1.0)
+        };
         assert!(error < 1e-14, "{formula}: {got}, expected {want}");
     }
 }
@@ -278,7 +328,10 @@ fn equal_parts_are_computed_once_and_constants_never() {
             let id = names.graph.slice(all, i, None);
             names.add("", name, "", id).unwrap();
         }
-        let super::Names { mut graph, mut scope } = names;
+        let super::Names {
+            mut graph,
+            mut scope,
+        } = names;
         super::add_numbers(&mut graph, &mut scope);
         let root = super::log_density(&mut graph, scope, formula).unwrap();
         super::Tape::new(graph, 2, root).len()
@@ -288,7 +341,10 @@ fn equal_parts_are_computed_once_and_constants_never() {
     assert_eq!(steps("exp(x + y)*exp(y + x)"), 3);
     assert_eq!(steps("x*(2*pi + log(3))"), 1);
     assert_eq!(steps("a = sin(x); b = cos(y); a + 1*a + 0"), 2);
-    assert_eq!(steps("normal_lpdf(x, 0, 1)"), steps("-0.5*x^2 - 0 - 0.5*log(2*pi)"));
+    assert_eq!(
+        steps("normal_lpdf(x, 0, 1)"),
+        steps("-0.5*x^2 - 0 - 0.5*log(2*pi)")
+    );
     assert_eq!(steps("3"), 0);
 }
 
@@ -317,15 +373,30 @@ fn corners_of_the_gradient() {
     assert_eq!(gradient("if(x > 0, log(x), -x)", -2.0), (2.0, -1.0));
     assert_eq!(gradient("if(x > 0, sqrt(x), x)", 0.0), (0.0, 1.0));
     assert_eq!(gradient("if(x > 0, x*log(x), 0)", 0.0), (0.0, 0.0));
-    assert_eq!(gradient("if(x > 0, -x, -inf)", -1.0), (f64::NEG_INFINITY, 0.0));
+    assert_eq!(
+        gradient("if(x > 0, -x, -inf)", -1.0),
+        (f64::NEG_INFINITY, 0.0)
+    );
     assert_eq!(gradient("log_sum_exp(x, -inf)", 1.0), (1.0, 1.0));
     assert_eq!(gradient("log(x)", 0.0), (f64::NEG_INFINITY, 0.0));
     // Digamma, from Abramowitz & Stegun, table 6.1.
-    for (x, slope) in [(1.0, -0.577_215_664_901_532_9), (0.5, -1.963_510_026_021_423_5), (10.0, 2.251_752_589_066_721)] {
+    for (x, slope) in [
+        (1.0, -0.577_215_664_901_532_9),
+        (0.5, -1.963_510_026_021_423_5),
+        (10.0, 2.251_752_589_066_721),
+    ] {
         assert_close("digamma", gradient("lgamma(x)", x).1, slope, 1e-14);
     }
     // Outside of the domain there is no value: the core counts such a row.
-    for formula in ["log(x)", "sqrt(x)", "x^0.5", "log1p(x)", "asin(x)", "max(log(x), 0)", "0*log(x)"] {
+    for formula in [
+        "log(x)",
+        "sqrt(x)",
+        "x^0.5",
+        "log1p(x)",
+        "asin(x)",
+        "max(log(x), 0)",
+        "0*log(x)",
+    ] {
         assert!(gradient(formula, -2.0).0.is_nan(), "{formula}");
     }
     // No slope where there is no value, not the slope of the absolute value.
@@ -338,18 +409,30 @@ fn points_outside_of_the_domain_are_counted_and_have_no_mass() {
     let x = array![[1.0], [-1.0], [2.0], [0.0]];
     let (mut l, mut g) = (Array1::zeros(4), Array2::zeros((4, 1)));
     let failed = with_cx(0, |cx| {
-        cx.eval_target(root.as_ref(), x.view(), Some(l.view_mut()), Some(g.view_mut())).unwrap();
+        cx.eval_target(
+            root.as_ref(),
+            x.view(),
+            Some(l.view_mut()),
+            Some(g.view_mut()),
+        )
+        .unwrap();
         cx.counts().failed
     });
     // log 0 = −∞ is no mass; log(−1) is no number.
     assert_eq!(failed, 1);
     assert_eq!((l[1], l[3]), (f64::NEG_INFINITY, f64::NEG_INFINITY));
-    assert_eq!((l[0], g[(0, 0)], g[(1, 0)], g[(3, 0)]), (-1.0, -0.5, 0.0, 0.0));
+    assert_eq!(
+        (l[0], g[(0, 0)], g[(1, 0)], g[(3, 0)]),
+        (-1.0, -0.5, 0.0, 0.0)
+    );
 }
 
 #[test]
 fn ties_of_a_vector_share_its_gradient() {
-    let (l, g) = eval(target(&["x[4]"], "max(x) - 2*min(x)").as_ref(), &[1.0, 5.0, 5.0, -1.0]);
+    let (l, g) = eval(
+        target(&["x[4]"], "max(x) - 2*min(x)").as_ref(),
+        &[1.0, 5.0, 5.0, -1.0],
+    );
     assert_eq!((l, g), (7.0, vec![0.0, 0.5, 0.5, -2.0]));
 }
 
@@ -370,19 +453,40 @@ fn long_and_deep_formulas() {
         let (l, g) = eval(target(&["x"], &formula).as_ref(), &[0.5]);
         assert_eq!((l, g[0]), (0.5 * terms as f64, terms as f64));
     }
-    let formula = format!("0{}", (1..=900).map(|i| format!(" - cos({i}*x)")).collect::<String>());
+    let formula = format!(
+        "0{}",
+        (1..=900)
+            .map(|i| format!(" - cos({i}*x)"))
+            .collect::<String>()
+    );
     assert!(formula.len() > 8000);
     let (_, g) = eval(target(&["x"], &formula).as_ref(), &[0.3]);
-    let want: f64 = (1..=900).map(|i| f64::from(i) * (0.3 * f64::from(i)).sin()).sum();
+    let want: f64 = (1..=900)
+        .map(|i| f64::from(i) * (0.3 * f64::from(i)).sin())
+        .sum();
     assert_close("sum of cosines", g[0], want, 1e-12);
-    let chain: String = (1..=5000).map(|i| format!("a{i} = 1 + 0.1*{};\n", if i == 1 { "x".into() } else { format!("a{}", i - 1) })).collect();
+    let chain: String = (1..=5000)
+        .map(|i| {
+            format!(
+                "a{i} = 1 + 0.1*{};\n",
+                if i == 1 {
+                    "x".into()
+                } else {
+                    format!("a{}", i - 1)
+                }
+            )
+        })
+        .collect();
     let (l, _) = eval(target(&["x"], &format!("{chain} a5000")).as_ref(), &[0.5]);
     assert_close("chain of definitions", l, 1.0 / 0.9, 1e-12);
     // A sum taken apart term by term.
     let formula = format!("sum(y{})", " + x".repeat(5000));
     let mut settings = Expression::new(["x"], formula);
     settings.data = [("y".to_owned(), vec![1.0, 2.0])].into();
-    assert_eq!(eval(build(settings).as_ref(), &[0.5]), (5003.0, vec![10_000.0]));
+    assert_eq!(
+        eval(build(settings).as_ref(), &[0.5]),
+        (5003.0, vec![10_000.0])
+    );
     // As deep as it goes.
     let deep = format!("{}x{}", "(".repeat(200), ")".repeat(200));
     assert_eq!(eval(target(&["x"], &deep).as_ref(), &[0.5]).0, 0.5);
@@ -412,7 +516,13 @@ fn large_data_take_few_rows_at_a_time() {
 
 #[test]
 fn what_a_buffer_held_before_changes_nothing() {
-    for formula in ["exp(x)[2]", "x[3]", "sum(x[2:3]*exp(x)[1:2]) + x[1]", "if(x[1] > 9, x[2], x[3])^2", "4"] {
+    for formula in [
+        "exp(x)[2]",
+        "x[3]",
+        "sum(x[2:3]*exp(x)[1:2]) + x[1]",
+        "if(x[1] > 9, x[2], x[3])^2",
+        "4",
+    ] {
         let target = target(&["x[4]"], formula);
         let x = [0.3, -0.2, 0.7, 1.1];
         let clean = eval(target.as_ref(), &x);
@@ -421,7 +531,9 @@ fn what_a_buffer_held_before_changes_nothing() {
             cx.give(vec![f64::NAN; 1000]);
             cx.give(vec![f64::NAN; 1000]);
             let x = Array2::from_shape_vec((1, 4), x.to_vec()).unwrap();
-            target.eval(cx, x.view(), Some((&mut l[..]).into()), Some(g.view_mut())).unwrap();
+            target
+                .eval(cx, x.view(), Some((&mut l[..]).into()), Some(g.view_mut()))
+                .unwrap();
         });
         assert_eq!((l[0], g.into_raw_vec_and_offset().0), clean, "{formula}");
     }
@@ -432,21 +544,41 @@ fn what_a_buffer_held_before_changes_nothing() {
 #[test]
 fn every_function_is_documented() {
     use super::functions::{FUNCTIONS, Meaning, NUMBERS};
-    let module: String = include_str!("../expression.rs").lines().filter(|l| l.starts_with("//!")).collect();
+    let module: String = include_str!("../expression.rs")
+        .lines()
+        .filter(|l| l.starts_with("//!"))
+        .collect();
     let schema = retrograde_core::registry::schema_of::<Expression>();
-    let key = schema.as_value()["properties"]["log_density"]["description"].as_str().unwrap();
+    let key = schema.as_value()["properties"]["log_density"]["description"]
+        .as_str()
+        .unwrap();
     let words = |text: &str| -> Vec<String> {
-        text.split(|c: char| !c.is_alphanumeric() && c != '_').map(str::to_owned).collect()
+        text.split(|c: char| !c.is_alphanumeric() && c != '_')
+            .map(str::to_owned)
+            .collect()
     };
     let (in_module, in_key) = (words(&module), words(key));
-    for name in FUNCTIONS.iter().map(|f| f.0).chain(NUMBERS.iter().map(|n| n.0)) {
-        assert!(in_module.iter().any(|w| w == name), "{name} is not in the module's documentation");
-        assert!(in_key.iter().any(|w| w == name), "{name} is not in what `describe` prints");
+    for name in FUNCTIONS
+        .iter()
+        .map(|f| f.0)
+        .chain(NUMBERS.iter().map(|n| n.0))
+    {
+        assert!(
+            in_module.iter().any(|w| w == name),
+            "{name} is not in the module's documentation"
+        );
+        assert!(
+            in_key.iter().any(|w| w == name),
+            "{name} is not in what `describe` prints"
+        );
     }
     for (name, meaning) in FUNCTIONS {
         if let Meaning::Formula(arguments, _) = meaning {
             let call = format!("{name}({})", arguments.join(", "));
-            assert!(module.contains(&format!("`{call}`")) && key.replace('\n', " ").contains(&call), "{call}");
+            assert!(
+                module.contains(&format!("`{call}`")) && key.replace('\n', " ").contains(&call),
+                "{call}"
+            );
         }
     }
 }
