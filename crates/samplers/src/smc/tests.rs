@@ -579,7 +579,7 @@ fn a_second_run_remembers_nothing_of_the_first() {
     state.weights.fill(0.0);
     (state.weights[7], state.weights[8]) = (0.35, 0.65);
     runtime.enter("test", 0, |cx| {
-        sampler.resample(cx, &mut state, &mut [0.0; 50])
+        sampler.resample(cx, &mut state, &mut [0.0; 50]);
     });
     (state.beta, state.log_z, state.level, state.memory) = (1.0, 3.0, 9, (4.0, 0.9));
     assert_ne!(rest_of(&state), fresh);
