@@ -65,6 +65,12 @@ impl DrawSet {
         })
     }
 
+    /// Points, a row each, without outputs.
+    pub(crate) fn points(&self) -> ArrayView2<'_, f64> {
+        self.values
+            .slice(s![.., ..self.dim.min(self.values.ncols())])
+    }
+
     fn per_chain(&self) -> usize {
         self.values.nrows() / self.chains
     }

@@ -93,6 +93,8 @@ impl<'a> Interim<'a> {
             names: &set.names,
             values: set.by_chain(),
             log_weights: set.log_weights(),
+            // Not before the end: early draws of a run are not yet of the target.
+            modes: None,
         });
         write_page(self.dir, self.plan, &report, &set, Stage::Running(stride))
     }

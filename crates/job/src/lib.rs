@@ -20,6 +20,7 @@ mod files;
 mod html;
 mod interim;
 mod memory;
+mod modes;
 mod npy;
 mod pictures;
 mod place;

@@ -1,6 +1,7 @@
 //! What a run found, in numbers and in plain words: `report.json`.
 
 use crate::checkpoint::Gathered;
+use crate::modes::ModeCount;
 use crate::plan::Plan;
 use crate::verdicts::{Status, Verdict, verdicts};
 use ndarray::{ArrayView1, ArrayView3};
@@ -133,6 +134,8 @@ pub(crate) struct Material<'a> {
     pub(crate) names: &'a [String],
     pub(crate) values: ArrayView3<'a, f64>,
     pub(crate) log_weights: Option<ArrayView1<'a, f64>>,
+    /// Modes found, where the target is a mixture.
+    pub(crate) modes: Option<ModeCount>,
 }
 
 impl Report {

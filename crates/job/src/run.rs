@@ -7,6 +7,7 @@ use crate::error::JobError;
 use crate::files::InputFile;
 use crate::html::Stage;
 use crate::interim::Interim;
+use crate::modes::ModeCount;
 use crate::place::place;
 use crate::plan::Plan;
 use crate::report::{Material, Report};
@@ -382,6 +383,11 @@ impl Kept<'_> {
         let counts = runtime.counts().clone();
         let rows = store::read(&self.dir.file("rows.bin"), extent)?;
         let set = DrawSet::new(self.plan, runtime, rows, extent)?;
+        // Limits make it another density, of which the target's own mixture tells nothing.
+        let mixture = self.plan.target.mixture();
+        let mixture = mixture.filter(|_| self.plan.bounded.is_none());
+        let modes =
+            mixture.and_then(|m| ModeCount::new(runtime, m, set.points(), set.log_weights()));
         let report = Report::new(&Material {
             plan: self.plan,
             simd: runtime.simd(),
@@ -393,6 +399,7 @@ impl Kept<'_> {
             names: &set.names,
             values: set.by_chain(),
             log_weights: set.log_weights(),
+            modes,
         });
         set.write(self.dir, self.plan)?;
         #[cfg(feature = "zarr")]

@@ -1,5 +1,6 @@
 //! The checks of a run in plain words.
 
+use crate::modes::ModeCount;
 use crate::report::{Coordinate, Material, Report};
 use retrograde_core::{Flag, Kind, Severity};
 use serde::{Deserialize, Serialize};
@@ -36,7 +37,7 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    fn new(
+    pub(crate) fn new(
         check: &str,
         status: Status,
         text: impl Into<String>,
@@ -78,6 +79,7 @@ pub(crate) fn verdicts(r: &Report, m: &Material<'_>) -> Vec<Verdict> {
         chain_verdicts(r, &mut all);
     }
     truth_verdict(r, &mut all);
+    all.extend(m.modes.as_ref().map(ModeCount::verdict));
     if r.evaluations.failed > 0 {
         let first = r.evaluations.first_failure.as_ref();
         let place = first.map_or_else(String::new, |f| {

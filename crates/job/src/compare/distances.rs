@@ -2,11 +2,12 @@
 
 use super::{Both, Distance, Level, ModeCounts, Modes, finite};
 use crate::compare::load::LoadedRun;
-use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
+use crate::modes::count;
+use ndarray::{Array2, ArrayView2, Axis};
 use retrograde_core::{ExactSampler, GaussianMixture, Key, Result, Runtime};
 use retrograde_metrics::noise_floor::PAIRS;
 use retrograde_metrics::{
-    Kernel, NoiseFloor, Order, energy_distance, median_heuristic, mmd_squared, modes, noise_floor,
+    Kernel, NoiseFloor, Order, energy_distance, median_heuristic, mmd_squared, noise_floor,
     permutation_floor, random_directions, sliced_wasserstein, wasserstein,
 };
 
@@ -187,20 +188,6 @@ impl<'a> Samples<'a> {
             weight_error_floor: floor,
         })
     }
-}
-
-/// Modes of draws and their weights against those of the mixture.
-fn count(
-    runtime: &mut Runtime,
-    mixture: &GaussianMixture,
-    rows: ArrayView2<'_, f64>,
-    log_weights: Option<ArrayView1<'_, f64>>,
-) -> Result<retrograde_metrics::Modes> {
-    let mut p = Array2::zeros((rows.nrows(), mixture.components()));
-    runtime.enter("count", 0, |cx| {
-        mixture.responsibilities(cx, rows, p.view_mut())
-    })?;
-    modes(p.view(), mixture.weights().view(), log_weights)
 }
 
 fn level(floor: &NoiseFloor, value: f64) -> Level {
