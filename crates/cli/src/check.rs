@@ -73,7 +73,8 @@ pub(crate) fn check(args: &CheckArgs, out: &Output) -> Exit {
         Err(e) => return out.error(&e.into()),
     };
     let wrong = tried.gradient.as_ref().is_some_and(|g| g.worst > TOLERANCE);
-    let failed = wrong || tried.finite == 0 || no_start.is_some();
+    let none = tried.gradient.as_ref().is_some_and(|g| g.slopes == 0);
+    let failed = wrong || none || tried.finite == 0 || no_start.is_some();
     out.result(
         || {
             json!({
@@ -119,11 +120,18 @@ fn text(
         let _ = writeln!(text, "  the sampler cannot start: {why}");
     }
     if let Some(g) = &tried.gradient {
-        let _ = writeln!(
-            text,
-            "  gradient against differences of the log density at {} points: largest relative error {:.1e}",
-            g.points, g.worst
-        );
+        if g.slopes == 0 {
+            let _ = writeln!(
+                text,
+                "  the gradient could be compared nowhere: at none of the points are log density and gradient finite"
+            );
+        } else {
+            let _ = writeln!(
+                text,
+                "  gradient against differences of the log density at {} points: largest relative error {:.1e}",
+                g.points, g.worst
+            );
+        }
         if g.walls > 0 {
             let _ = writeln!(
                 text,

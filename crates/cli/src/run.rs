@@ -84,7 +84,14 @@ fn begin(args: &RunArgs, registry: &Registry, out: &Output) -> Exit {
         }
         let mut plan = Plan::new(&document, registry, &base)?;
         if args.quick && plan.run.draws > QUICK {
-            document.set([format!("draws={QUICK}")])?;
+            // Chains share the draws evenly; more chains than draws there cannot be.
+            let chains = plan.sampler.rows(plan.run.draws);
+            let stated = document.root.at(&["sampler", "chains"]).is_some();
+            if stated && chains > QUICK {
+                document.set([format!("sampler.chains={QUICK}")])?;
+            }
+            let share = if chains <= QUICK { QUICK % chains } else { 0 };
+            document.set([format!("draws={}", QUICK - share)])?;
             plan = Plan::new(&document, registry, &base)?;
         }
         Ok((document, plan))

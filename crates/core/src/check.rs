@@ -7,8 +7,11 @@ use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 const COORDINATES: usize = 64;
 
 /// Steps of the differences, in units of max(|x|, 1): a smaller one where a larger one ends where the
-/// density is −∞.
+/// density is −∞, or where halving it changes the slope.
 const STEPS: [f64; 4] = [1e-3, 1e-4, 1e-5, 1e-6];
+/// Relative change of the slope by halving the step that is small enough: the extrapolated slope is far
+/// better than that.
+const SETTLED: f64 = 1e-5;
 
 /// What [`gradient`] found.
 #[derive(Debug, Clone)]
@@ -48,7 +51,7 @@ pub struct GradientMismatch {
 /// What evaluating the target returns.
 ///
 /// # Cost
-/// 4 d + 1 density evaluations a row, more beside a wall.
+/// 4 d + 1 density evaluations a row, more beside a wall or a pole.
 pub fn gradient(
     cx: &mut Cx<'_>,
     target: &dyn Target,
@@ -100,7 +103,8 @@ fn slopes(
     target: &dyn Target,
     x: ArrayView1<'_, f64>,
 ) -> Result<Vec<Option<f64>>> {
-    let mut found = vec![None; x.len()];
+    // Slope, and how much halving the step changed it.
+    let mut found: Vec<Option<(f64, f64)>> = vec![None; x.len()];
     let mut left: Vec<usize> = (0..x.len()).collect();
     for step in STEPS {
         for part in left.chunks(COORDINATES) {
@@ -120,10 +124,16 @@ fn slopes(
                 let slope = |k: usize, h: f64| (l[4 * i + k] - l[4 * i + k + 1]) / (2.0 * h);
                 let (coarse, fine) = (slope(0, h(*j)), slope(2, 0.5 * h(*j)));
                 let finite = (4 * i..4 * i + 4).all(|k| l[k].is_finite());
-                found[*j] = finite.then_some(fine + (fine - coarse) / 3.0);
+                let change = (fine - coarse).abs() / fine.abs().max(1.0);
+                if finite && found[*j].is_none_or(|(_, other)| change < other) {
+                    found[*j] = Some((fine + (fine - coarse) / 3.0, change));
+                }
             }
         }
-        left.retain(|j| found[*j].is_none());
+        left.retain(|j| found[*j].is_none_or(|(_, change)| change > SETTLED));
     }
-    Ok(found)
+    Ok(found
+        .into_iter()
+        .map(|f| f.map(|(slope, _)| slope))
+        .collect())
 }

@@ -406,6 +406,16 @@ pub(crate) fn names(plan: &Plan) -> Vec<String> {
 /// Refuses a target whose columns could not be told apart; before a run, not after it.
 pub(crate) fn check_names(plan: &Plan) -> Result {
     let mut names = names(plan);
+    // Columns of draws.csv that every run has.
+    names.extend(["chain", "draw"].map(String::from));
+    if let Some(name) = names.iter().find(|n| n.ends_with("__")) {
+        return Err(Error::Argument {
+            component: "target".into(),
+            argument: "names of coordinates and outputs".into(),
+            given: format!("`{name}`"),
+            allowed: "without two underscores at the end, which mark columns of the sampler".into(),
+        });
+    }
     names.sort();
     match names.windows(2).find(|w| w[0] == w[1]) {
         None => Ok(()),
@@ -413,7 +423,7 @@ pub(crate) fn check_names(plan: &Plan) -> Result {
             component: "target".into(),
             argument: "names of coordinates and outputs".into(),
             given: format!("`{}` twice", w[0]),
-            allowed: "unique".into(),
+            allowed: "unique, and neither `chain` nor `draw`".into(),
         }),
     }
 }

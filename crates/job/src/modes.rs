@@ -35,11 +35,13 @@ pub(crate) struct ModeCount {
 }
 
 impl ModeCount {
-    /// Of at most 4000 draws, evenly spaced; none for a single mode, or where nothing can be told.
+    /// Of at most 4000 draws, evenly spaced along the chains, one after the other; none for a single
+    /// mode, or where nothing can be told. Rows are draws, of each draw all `chains`.
     pub(crate) fn new(
         runtime: &mut Runtime,
         mixture: &GaussianMixture,
         rows: ArrayView2<'_, f64>,
+        chains: usize,
         log_weights: Option<ArrayView1<'_, f64>>,
     ) -> Option<Self> {
         let (n, k) = (rows.nrows(), mixture.components());
@@ -47,7 +49,9 @@ impl ModeCount {
             return None;
         }
         let m = n.min(MOST_DRAWS);
-        let at: Vec<usize> = (0..m).map(|i| i * n / m).collect();
+        let draws = n / chains;
+        let place = |i: usize| i % draws * chains + i / draws;
+        let at: Vec<usize> = (0..m).map(|i| place(i * n / m)).collect();
         let rows = rows.select(ndarray::Axis(0), &at);
         let log_weights = log_weights.map(|w| w.select(ndarray::Axis(0), &at));
         let weights = log_weights.as_ref().map(|w| w.view());
@@ -141,7 +145,7 @@ mod tests {
             runtime
                 .enter("floor", k, |cx| {
                     cx.at("u", 0).fill_uniform(u.view_mut());
-                    Ok(())
+                    Ok::<(), retrograde_core::Error>(())
                 })
                 .unwrap();
             let share = u.iter().filter(|u| **u < 0.3).count() as f64 / n as f64;

@@ -219,7 +219,11 @@ impl Report {
     }
 }
 
+/// Before the end a sampler's number is the constant of some law on the way, not of the target.
 fn log_z(m: &Material<'_>, truth: &Truth) -> Option<LogZ> {
+    if !m.complete {
+        return None;
+    }
     let value = *m.gathered.scalars.get("log_z").filter(|v| v.is_finite())?;
     let se = m
         .gathered

@@ -116,7 +116,7 @@ pub fn run(
     options: &Options,
     monitor: &mut dyn Monitor,
 ) -> std::result::Result<Finished, JobError> {
-    check_names(plan)?;
+    check_names(plan).map_err(|e| place(document, base, "target", &e))?;
     RunDir::check_free(document, plan, options.force)?;
     let path = source.as_ref().map(|f| f.path.as_path());
     check_paths(document, plan, path, base)?;
@@ -144,7 +144,7 @@ pub fn try_start(
     plan: &Plan,
     base: &Path,
 ) -> std::result::Result<(), JobError> {
-    check_names(plan)?;
+    check_names(plan).map_err(|e| place(document, base, "target", &e))?;
     let mut runtime = Runtime::new(plan.run.seed, plan.run.threads)?;
     match start(plan.sampler.as_ref(), &mut runtime, plan.run.draws, None) {
         Ok(_) => Ok(()),
@@ -386,8 +386,9 @@ impl Kept<'_> {
         // Limits make it another density, of which the target's own mixture tells nothing.
         let mixture = self.plan.target.mixture();
         let mixture = mixture.filter(|_| self.plan.bounded.is_none());
-        let modes =
-            mixture.and_then(|m| ModeCount::new(runtime, m, set.points(), set.log_weights()));
+        let modes = mixture.and_then(|m| {
+            ModeCount::new(runtime, m, set.points(), extent.chains, set.log_weights())
+        });
         let report = Report::new(&Material {
             plan: self.plan,
             simd: runtime.simd(),

@@ -254,6 +254,10 @@ impl Algorithm for Splitting {
         self.target.traits()
     }
 
+    fn rows(&self, _n: usize) -> usize {
+        self.settings.chains
+    }
+
     fn signature(&self) -> Signature {
         Signature::new(self.target.dim(), &self.settings)
     }

@@ -24,7 +24,7 @@ fn tables_with_a_mistake() {
     lab.write("data.csv", GOOD);
     lab.run(&["check", "job.toml"]).ended(0);
 
-    let cases: [(&str, &[u8]); 17] = [
+    let cases: [(&str, &[u8]); 19] = [
         ("ragged", b"a,b,label\n1,2,0\n1,1\n0,1,1\n"),
         ("a cell too many", b"a,b,label\n1,2,0\n1,1,1,1\n"),
         ("a word", b"a,b,label\n1,2,0\n1,two,1\n"),
@@ -39,6 +39,11 @@ fn tables_with_a_mistake() {
         ("no label column", b"a,b,class\n1,2,0\n1,3,1\n"),
         ("misspelt label column", b"a,b,lable\n1,2,0\n1,3,1\n"),
         ("name twice", b"a,a,label\n1,2,0\n1,3,1\n"),
+        (
+            "name of a column of draws",
+            b"chain,b,label\n1,2,0\n1,3,1\n",
+        ),
+        ("name of a statistic", b"a,lp__,label\n1,2,0\n1,3,1\n"),
         ("only names", b"a,b,label\n"),
         ("empty", b""),
         ("not UTF-8", b"a,b,label\n1,2,0\n1,\xff3,1\n"),

@@ -303,3 +303,29 @@ fn data_that_changed_are_told() {
     all.push_str(&lab.transcript(&["compare", "c/run", "b/run"]));
     assert_snapshot!("data_that_changed", all);
 }
+
+/// Two chains, each in one mode, and as many draws as a thinning by two would leave of a single one.
+#[test]
+fn all_chains_of_a_run_are_compared() {
+    let lab = Lab::new("");
+    let modes = "[target]\nkind = \"gaussian-mixture\"\nmeans = [[-5], [5]]\nsd = 1\n";
+    let chains = "[sampler]\nkind = \"mala\"\nchains = 2\nstart_sd = 5\nwarmup = 200\n";
+    let mut shares = std::collections::BTreeSet::new();
+    for seed in 1..=8 {
+        let name = format!("run{seed}");
+        lab.make(&name, &job(modes, chains, 2000, seed));
+        let said = lab.compared(&name, &name);
+        let error = said["modes"]["a"]["weight_error"].as_f64().unwrap();
+        // Of 1000 points from two chains in different modes half are in each: no distance is large.
+        let mmd = said["distances"][0]["to_truth"]["a"]["times_floor"]
+            .as_f64()
+            .unwrap();
+        if error < 0.01 {
+            assert!(mmd < 5.0, "{mmd}");
+        } else {
+            assert!(mmd > 20.0, "{mmd}");
+        }
+        shares.insert(error < 0.01);
+    }
+    assert_eq!(shares.len(), 2, "both kinds of run are there");
+}

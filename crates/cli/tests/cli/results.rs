@@ -221,6 +221,17 @@ fn a_trial_is_short_and_a_dry_run_writes_nothing() {
     assert!(!said.out.contains("log Z:"), "no expectation: {}", said.out);
     assert_eq!(npy(&lab.read("q/draws.npy")).0, "(4, 100, 2)");
     std::fs::remove_dir_all(lab.path("q")).unwrap();
+    // Chains that do not divide 400, and more chains than that.
+    for (chains, shape) in [(7, "(7, 57, 2)"), (700, "(1, 400, 2)")] {
+        lab.write(
+            "chains.toml",
+            &format!("draws = 700\n{NORMAL}[sampler]\nkind = \"ula\"\nchains = {chains}\n"),
+        );
+        lab.run(&["run", "chains.toml", "--quick", "-o", "q"]);
+        assert_eq!(npy(&lab.read("q/draws.npy")).0, shape);
+        std::fs::remove_dir_all(lab.path("q")).unwrap();
+    }
+    std::fs::remove_file(lab.path("chains.toml")).unwrap();
     // The full job is told that its sampler gives no log Z.
     let said = lab
         .run(&["run", "job.toml", "--draws", "400", "-o", "q"])

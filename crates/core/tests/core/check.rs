@@ -50,3 +50,22 @@ fn a_wall_beside_a_point_is_no_wrong_gradient() {
     let at = report.at.unwrap();
     assert!((report.worst - 21e-4).abs() < 1e-8 && at.coordinate == 0);
 }
+
+#[test]
+fn a_pole_beside_a_point_is_no_wrong_gradient() {
+    // ℓ = −1/x² at x = 0.05: a step of 1e-3 is far too long.
+    let pole = |factor: f64| {
+        PointTarget::new(1, move |x, g| {
+            g[0] = factor * 2.0 * x[0].powi(-3);
+            -x[0].powi(-2)
+        })
+    };
+    let worst = |factor| {
+        let mut rt = Runtime::new(3, 1).unwrap();
+        let x = ndarray::array![[0.05], [-0.02], [1.0]];
+        let found = rt.enter("test", 0, |cx| check::gradient(cx, &pole(factor), x.view()));
+        found.unwrap().worst
+    };
+    assert!(worst(1.0) < 1e-6, "{}", worst(1.0));
+    assert!(worst(1.00001) > 5e-6, "{}", worst(1.00001));
+}

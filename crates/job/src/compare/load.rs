@@ -118,11 +118,10 @@ impl LoadedRun {
         Err(refused(&other.directory, &reason))
     }
 
-    /// Draws of all chains, in the order they were made: draw by draw, one row a chain.
+    /// Draws of all chains, one chain after the other: evenly spaced rows are then of all chains alike.
     pub(super) fn rows(&self) -> Array2<f64> {
         let (chains, n, d) = self.draws.dim();
-        let by_draw = self.draws.view().permuted_axes([1, 0, 2]);
-        let values: Vec<f64> = by_draw.iter().copied().collect();
+        let values: Vec<f64> = self.draws.iter().copied().collect();
         Array2::from_shape_vec((chains * n, d), values).unwrap_or_default()
     }
 

@@ -28,10 +28,14 @@ fn times(d: &Distance) -> Option<(f64, f64)> {
     t.a.times_floor.zip(t.b.times_floor)
 }
 
-/// Which run is nearer by these multiples of a noise floor: one is within it and the other is not, or they are more
-/// than one floor apart.
+/// A multiple of the floor that exact draws hardly reach, by any of the distances.
+const CLEAR: f64 = 1.5;
+
+/// Which run is nearer by these multiples of a noise floor: one is within it and the other clearly not, or they are
+/// more than one floor apart.
 fn nearer((a, b): (f64, f64)) -> Option<char> {
-    let apart = (a - b).abs() > 1.0 || (a <= 1.0) != (b <= 1.0);
+    let (better, worse) = (a.min(b), a.max(b));
+    let apart = worse - better > 1.0 || (better <= 1.0 && worse > CLEAR);
     apart.then_some(if a < b { 'a' } else { 'b' })
 }
 
@@ -52,6 +56,16 @@ fn to_the_truth(distances: &[Distance]) -> (Option<char>, String) {
         return (None, text.into());
     }
     let Some(name) = nearer((a, b)) else {
+        if a.max(b) <= CLEAR {
+            let text = format!(
+                "Neither run can clearly be told from exact draws: by {} A is at {} × and B at {} × the noise floor, \
+                 which one in twenty exact samples passes by each distance.",
+                d.name,
+                round(a),
+                round(b)
+            );
+            return (None, text);
+        }
         let text = format!(
             "Both runs are off alike: by {} A is at {} × and B at {} × the noise floor.",
             d.name,
@@ -179,6 +193,11 @@ mod tests {
         let (who, text) = of(&[distance("W2", 8.2, 8.9)]);
         assert!(
             who.is_none() && text.starts_with("Both runs are off alike"),
+            "{text}"
+        );
+        let (who, text) = of(&[distance("W2", 0.98, 1.01), distance("MMD²", 0.3, 1.3)]);
+        assert!(
+            who.is_none() && text.contains("by MMD² A is at 0.30 × and B at 1.3 ×"),
             "{text}"
         );
         // A distance without a floor decides nothing either.

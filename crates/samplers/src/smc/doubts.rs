@@ -27,6 +27,15 @@ impl Particles {
         let Walkers { x, .. } = &state.particles;
         let n = x.nrows();
         let families = report.spread.families;
+        sink.flag(Flag::new(
+            Severity::Note,
+            "unseen",
+            "Mass that no particle met is not in log Z, nor in its standard error: modes far outside the \
+             base, modes much narrower than the base, the neck of a funnel (where one step size for all \
+             particles is too long)",
+            "vary `base_mean`, `base_sd` and the seed; write scales as logarithms and parameters in units of \
+             their scale (non-centred), and see whether log Z stays",
+        ));
         if !standard_error(report.spread).1 {
             sink.flag(Flag::new(
                 Severity::Note,
