@@ -46,10 +46,18 @@ pub(super) fn panel(x: (f64, f64), y: (f64, f64), x_label: &str, y_label: &str) 
         .with_tick_length(3.0)
 }
 
+/// Spans up to 2.2e-16 are points to kuva, and all their ticks in one place.
+const LEAST_SPAN: f64 = 1e-15;
+
 /// A range that is not a point.
 fn widened((low, high): (f64, f64)) -> (f64, f64) {
     if low < high && (high - low) > 1e-12 * low.abs().max(high.abs()) {
-        (low, high)
+        let by = if high - low < LEAST_SPAN {
+            0.5 * LEAST_SPAN
+        } else {
+            0.0
+        };
+        (low - by, high + by)
     } else {
         let by = 0.5 * low.abs().max(1e-3);
         (low - by, low + by)
@@ -183,6 +191,13 @@ fn renumbered(name: &str, svg: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ranges_are_no_points() {
+        assert_eq!(widened((-2.0, 3.0)), (-2.0, 3.0));
+        assert_eq!(widened((4.0, 4.0)), (2.0, 6.0));
+        assert_eq!(widened((-1e-150, 1e-150)), (-5e-16, 5e-16));
+    }
 
     #[test]
     fn coordinates_are_rounded_and_labels_are_not() {
