@@ -1,6 +1,6 @@
 //! The page, from top to bottom.
 
-use crate::pictures::Picture;
+use crate::pictures::{Picture, every};
 use crate::report::{Coordinate, Report};
 use crate::verdicts::Status;
 use std::fmt::Write;
@@ -70,7 +70,7 @@ fn banner(out: &mut String, r: &Report, stage: Stage) {
     let text = match stage {
         Stage::Running(stride) => {
             let thinned = if stride > 1 {
-                format!(" Numbers and pictures are from every {stride}th draw so far.")
+                format!(" Numbers and pictures are from {} so far.", every(stride))
             } else {
                 String::new()
             };

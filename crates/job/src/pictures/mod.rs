@@ -8,11 +8,13 @@ mod ladder;
 mod marginals;
 mod pairs;
 mod style;
+mod ticks;
 mod trace;
 mod truth;
 mod view;
 mod weights;
 
+pub(crate) use ticks::every;
 pub(crate) use truth::Known;
 pub(crate) use view::View;
 

@@ -1,8 +1,11 @@
 //! What all pictures share: colours, sizes, and the last touches on their SVG.
 
+use super::ticks::{Ticks, shortened};
 use kuva::prelude::{Layout, Plot, SvgBackend};
 use kuva::render::figure::Figure;
 use kuva::render::theme::Theme;
+use kuva::{AxisLabelOverlap, TickFormat};
+use std::sync::Arc;
 
 /// What was sampled.
 pub(super) const DRAWS: &str = "#56b4e9";
@@ -30,8 +33,8 @@ pub(super) fn panel(x: (f64, f64), y: (f64, f64), x_label: &str, y_label: &str) 
     Layout::new(x, y)
         .with_theme(theme)
         .with_show_grid(false)
-        .with_x_label(escaped(x_label))
-        .with_y_label(escaped(y_label))
+        .with_x_label(x_label)
+        .with_y_label(y_label)
         .with_x_axis_min(x.0)
         .with_x_axis_max(x.1)
         .with_y_axis_min(y.0)
@@ -43,14 +46,49 @@ pub(super) fn panel(x: (f64, f64), y: (f64, f64), x_label: &str, y_label: &str) 
         .with_tick_length(3.0)
 }
 
+/// Spans up to 2.2e-16 are points to kuva, and all their ticks in one place.
+const LEAST_SPAN: f64 = 1e-15;
+
 /// A range that is not a point.
 fn widened((low, high): (f64, f64)) -> (f64, f64) {
     if low < high && (high - low) > 1e-12 * low.abs().max(high.abs()) {
-        (low, high)
+        let by = if high - low < LEAST_SPAN {
+            0.5 * LEAST_SPAN
+        } else {
+            0.0
+        };
+        (low - by, high + by)
     } else {
         let by = 0.5 * low.abs().max(1e-3);
         (low - by, low + by)
     }
+}
+
+/// Pixels of a cell beside its panel, and below and above it, without the labels of the ticks.
+const BESIDE: f64 = 50.0;
+const BELOW: f64 = 45.0;
+/// Width of a character of a tick label, and of an axis label, in pixels.
+const TICK_CHARACTER: f64 = 6.0;
+const LABEL_CHARACTER: f64 = 7.0;
+
+/// Ticks and labels that have room in a cell of that size.
+fn fitted(mut layout: Layout, size: (f64, f64)) -> Layout {
+    let height = size.1 - BELOW;
+    let y = Ticks::new(layout.y_range, layout.ticks);
+    let width = size.0 - BESIDE - TICK_CHARACTER * y.longest() as f64;
+    let x = Ticks::side_by_side(layout.x_range, layout.ticks, width);
+    let cut = |label: Option<String>, room: f64| {
+        label.map(|l| escaped(&shortened(&l, (room / LABEL_CHARACTER) as usize)))
+    };
+    layout.x_label = cut(layout.x_label, width);
+    layout.y_label = cut(layout.y_label, height);
+    let format = |ticks: Ticks| TickFormat::Custom(Arc::new(move |v| ticks.text(v)));
+    layout
+        .with_x_tick_step(x.step)
+        .with_y_tick_step(y.step)
+        .with_x_tick_format(format(x))
+        .with_y_tick_format(format(y))
+        .with_x_label_overlap(AxisLabelOverlap::Thin)
 }
 
 /// Dollars begin formulae in labels.
@@ -71,7 +109,7 @@ pub(super) fn svg(
         if let Some((content, layout)) = panel {
             structure.push(vec![cell]);
             plots.push(content);
-            layouts.push(layout);
+            layouts.push(fitted(layout, size));
         }
     }
     let figure = Figure::new(rows, columns)
@@ -153,6 +191,13 @@ fn renumbered(name: &str, svg: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ranges_are_no_points() {
+        assert_eq!(widened((-2.0, 3.0)), (-2.0, 3.0));
+        assert_eq!(widened((4.0, 4.0)), (2.0, 6.0));
+        assert_eq!(widened((-1e-150, 1e-150)), (-5e-16, 5e-16));
+    }
 
     #[test]
     fn coordinates_are_rounded_and_labels_are_not() {

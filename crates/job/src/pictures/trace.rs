@@ -3,7 +3,7 @@
 
 use super::style::{CHAINS, panel, svg};
 use super::view::range;
-use super::{Picture, View};
+use super::{Picture, View, every};
 use kuva::plot::annotations::ReferenceLine;
 use kuva::prelude::{LinePlot, Plot};
 
@@ -52,28 +52,35 @@ pub(super) fn draw(view: &View<'_>) -> Option<Picture> {
         (900.0, 165.0)
     };
     let thinned = if step > 1 {
-        format!(", every {step}th draw")
+        format!(", {}", every(step))
     } else {
         String::new()
     };
     let shown = if chains > LINES {
-        format!("the first {LINES} of {chains} chains")
+        format!("Traces of the first {LINES} of {chains} chains")
     } else if chains > 1 {
-        format!("{chains} chains")
+        format!("Traces of {chains} chains")
     } else {
-        "one chain".into()
+        "The draws in their order".into()
     };
     let ranked = if chains > 1 {
         " Right: how often the ranks of a chain's draws among all draws fall into each twentieth, \
          relative to the even share (dashed); chains that agree scatter around 1."
     } else {
-        ""
+        // One chain and particles are stored alike.
+        " This is the trace of a chain where the sampler builds one; of particles and independent draws \
+         the order says nothing."
     };
     Some(Picture {
         name: "trace".into(),
-        title: "Traces and ranks".into(),
+        title: if chains > 1 {
+            "Traces and ranks"
+        } else {
+            "Draws in their order"
+        }
+        .into(),
         caption: format!(
-            "Traces of {shown}{thinned}.{ranked}{}",
+            "{shown}{thinned}.{ranked}{}",
             view.left_out(columns.len(), out)
         ),
         svg: svg("trace", across, size, panels),
