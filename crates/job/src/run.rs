@@ -20,6 +20,7 @@ use retrograde_core::{
     Cancel, Counts, Draws, Error, Flag, Level, Registry, Result, Runtime, SimdLevel, Sink,
 };
 use serde::Serialize;
+use sha2::Sha256;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -224,6 +225,19 @@ pub fn resume(
             preview: Preview::default(),
         });
     }
+    let path = dir.file("rows.bin");
+    let hash = match saved.as_ref().filter(|s| s.checkpoint.goes_on()) {
+        None => None,
+        Some(s) => match store::verify(&path, &s.extent)? {
+            None => {
+                return Err(refused(
+                    directory,
+                    "rows.bin was changed or damaged; run the job anew",
+                ));
+            }
+            hash => hash,
+        },
+    };
     match &saved {
         None => monitor.message(
             Level::Info,
@@ -243,12 +257,12 @@ pub fn resume(
     }
     let mut engine = Engine::new(&plan, options, simd)?;
     // Without a state the run begins anew, and so do its draws.
-    let saved = saved.filter(|s| s.checkpoint.goes_on());
+    let saved = saved.zip(hash);
     let started = start(
         plan.sampler.as_ref(),
         &mut engine.runtime,
         plan.run.draws,
-        saved.as_ref().map(|s| &s.checkpoint),
+        saved.as_ref().map(|(s, _)| &s.checkpoint),
     )?;
     engine.execute(&dir, &plan, started, saved, monitor)
 }
@@ -277,7 +291,7 @@ impl Engine {
         dir: &RunDir,
         plan: &Plan,
         started: Started<'_>,
-        saved: Option<Saved>,
+        saved: Option<(Saved, Sha256)>,
         monitor: &mut dyn Monitor,
     ) -> std::result::Result<Finished, JobError> {
         self.go_on(dir, plan, started, saved, monitor)
@@ -292,15 +306,17 @@ impl Engine {
         dir: &RunDir,
         plan: &Plan,
         started: Started<'_>,
-        saved: Option<Saved>,
+        saved: Option<(Saved, Sha256)>,
         monitor: &mut dyn Monitor,
     ) -> Result<Finished> {
         let Self { mut runtime, log } = self;
+        let (saved, hash) = saved.unzip();
         let extent = saved.as_ref().map(|s| s.extent.clone());
         let interim = Interim::new(dir, plan, extent.as_ref(), runtime.simd())?;
+        let kept = extent.zip(hash);
         let mut recorder = Recorder {
             dir,
-            store: Store::open(&dir.file("rows.bin"), plan.target.dim(), extent)?,
+            store: Store::open(&dir.file("rows.bin"), plan.target.dim(), kept)?,
             interim,
             monitor,
             log,

@@ -431,6 +431,32 @@ fn a_run_is_not_taken_up_when_what_it_depends_on_has_changed() {
     run.end().ended(130);
 }
 
+/// Else it would go on with them, to other bits and without a word.
+#[test]
+fn rows_that_are_damaged_are_noticed() {
+    for (name, job) in JOBS {
+        let lab = lab(job);
+        let mut run = begin(&lab, "0");
+        wait_for(&lab, &mut run, 0.5);
+        run.signal("KILL");
+        run.end();
+        let rows = lab.read("out/rows.bin");
+        // Half of all rows are on disk, so what comes before a third of these is of the checkpoint.
+        for at in [0, rows.len() / 3] {
+            let mut flipped = rows.clone();
+            flipped[at] ^= 1;
+            lab.write("out/rows.bin", &flipped);
+            let said = lab.run(&["run", "--resume", "out"]).ended(2);
+            let words = "error: out: rows.bin was changed or damaged";
+            assert!(said.err.starts_with(words), "{name}: {}", said.err);
+            assert_eq!(lab.read("out/rows.bin"), flipped);
+        }
+        lab.write("out/rows.bin", &rows);
+        let said = resume(&lab);
+        assert!(said.err.contains("going on after step"), "{}", said.err);
+    }
+}
+
 #[test]
 fn rows_that_are_lost_are_noticed() {
     let (_, job) = JOBS[0];
