@@ -80,6 +80,38 @@ fn every_command_can_write_an_object() {
 }
 
 #[test]
+fn wrong_usage_is_told_in_an_object_where_one_is_asked_for() {
+    let lab = small();
+    for (args, words) in [
+        (&["run", "--jsno", "job.toml"] as &[&str], "'--jsno'"),
+        (&["list", "--color", "many"], "'many'"),
+        (&["runn", "job.toml"], "'runn'"),
+        (&["compare"], "required arguments"),
+    ] {
+        for args in [[args, &["--json"]].concat(), [&["--json"], args].concat()] {
+            let said = lab.run(&args).ended(2);
+            assert_eq!(said.err, "", "{args:?}");
+            let object = said.json();
+            assert_eq!(object["schema_version"], 1);
+            assert_eq!(object["status"], "RG_ERR_ARG");
+            assert_eq!(object["errors"].as_array().unwrap().len(), 1);
+            let message = object["errors"][0]["message"].as_str().unwrap();
+            assert!(message.contains(words), "{args:?}: {message}");
+            assert!(!message.starts_with("error"), "{message}");
+            assert!(!message.contains('\x1b'), "{message}");
+        }
+        let said = lab.run(args).ended(2);
+        assert!(said.out.is_empty() && said.err.contains(words), "{args:?}");
+    }
+    // What was asked for is no error.
+    for args in [&["--json", "--help"] as &[&str], &["--json", "--version"]] {
+        let said = lab.run(args).ended(0);
+        assert!(said.out.contains("retrograde") && said.err.is_empty());
+        assert!(!said.out.starts_with('{'), "{}", said.out);
+    }
+}
+
+#[test]
 fn colour_only_where_it_is_wanted() {
     let lab = small();
     lab.run(&["run", "job.toml", "-o", "out"]);
