@@ -25,6 +25,9 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
+/// When the first checkpoint is due, at the latest.
+const FIRST: Duration = Duration::from_secs(1);
+
 /// A run as it can be watched.
 #[derive(Debug)]
 pub struct Live<'a> {
@@ -468,6 +471,13 @@ impl Recorder<'_> {
         }
     }
 
+    /// The first checkpoints come early and each doubles the time, so that there is soon something to
+    /// look at and to go on from, at little cost.
+    fn is_due(&self) -> bool {
+        let so_far = self.last.duration_since(self.started);
+        self.last.elapsed() >= self.every.min(so_far.max(FIRST))
+    }
+
     fn checkpoint(&mut self, checkpoint: Checkpoint) -> Result {
         let saved = Saved {
             checkpoint,
@@ -538,7 +548,7 @@ impl Observer for Recorder<'_> {
             counts,
             rows: self.rows,
         });
-        if self.last.elapsed() >= self.every {
+        if self.is_due() {
             self.checkpoint(save()?)?;
         }
         Ok(())
