@@ -111,6 +111,26 @@ fn wrong_usage_is_told_in_an_object_where_one_is_asked_for() {
     }
 }
 
+/// Readers look for the group by its name, whether the sampler has statistics or not.
+#[test]
+fn the_store_always_has_the_group_of_statistics() {
+    let lab = small();
+    lab.run(&["run", "job.toml", "-o", "out"]);
+    assert!(!lab.path("out/stats.npy").exists());
+    let root = lab.json("out/draws.zarr/zarr.json");
+    let nodes = &root["consolidated_metadata"]["metadata"];
+    assert_eq!(nodes["sample_stats"]["node_type"], "group");
+    for label in ["chain", "draw"] {
+        let [node, other] = ["sample_stats", "posterior"].map(|g| &nodes[format!("{g}/{label}")]);
+        assert!(node["shape"].is_array() && node == other, "{node}");
+        let labels = |group| lab.tree(&format!("out/draws.zarr/{group}/{label}"));
+        assert!(!labels("sample_stats").is_empty());
+        assert_eq!(labels("sample_stats"), labels("posterior"));
+    }
+    let all = nodes.as_object().unwrap().keys();
+    assert_eq!(all.filter(|k| k.starts_with("sample_stats")).count(), 3);
+}
+
 #[test]
 fn colour_only_where_it_is_wanted() {
     let lab = small();
