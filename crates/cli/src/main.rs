@@ -21,7 +21,10 @@ use outcome::Exit;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => return ExitCode::from(usage(&e) as u8),
+    };
     cli.color.write_global();
     let out = outcome::Output { json: cli.json };
     let exit = match &cli.command {
@@ -42,4 +45,16 @@ fn main() -> ExitCode {
         }
     };
     ExitCode::from(exit as u8)
+}
+
+/// Arguments that are none, or that ask for help: clap's own words, or the object that was asked for.
+fn usage(error: &clap::Error) -> Exit {
+    let json = std::env::args_os().any(|a| a == "--json");
+    if !(json && error.use_stderr()) {
+        error.exit();
+    }
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+    outcome::Output { json }.plain_error(text, "RG_ERR_ARG");
+    Exit::Usage
 }

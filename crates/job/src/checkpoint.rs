@@ -136,6 +136,7 @@ mod tests {
                 rows: 4,
                 chains: 2,
                 columns: None,
+                digest: [5; 32],
             },
             gathered,
             seconds: 1.5,

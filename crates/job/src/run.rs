@@ -20,9 +20,13 @@ use retrograde_core::{
     Cancel, Counts, Draws, Error, Flag, Level, Registry, Result, Runtime, SimdLevel, Sink,
 };
 use serde::Serialize;
+use sha2::Sha256;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
+
+/// When the first checkpoint is due, at the latest.
+const FIRST: Duration = Duration::from_secs(1);
 
 /// A run as it can be watched.
 #[derive(Debug)]
@@ -224,6 +228,19 @@ pub fn resume(
             preview: Preview::default(),
         });
     }
+    let path = dir.file("rows.bin");
+    let hash = match saved.as_ref().filter(|s| s.checkpoint.goes_on()) {
+        None => None,
+        Some(s) => match store::verify(&path, &s.extent)? {
+            None => {
+                return Err(refused(
+                    directory,
+                    "rows.bin was changed or damaged; run the job anew",
+                ));
+            }
+            hash => hash,
+        },
+    };
     match &saved {
         None => monitor.message(
             Level::Info,
@@ -243,12 +260,12 @@ pub fn resume(
     }
     let mut engine = Engine::new(&plan, options, simd)?;
     // Without a state the run begins anew, and so do its draws.
-    let saved = saved.filter(|s| s.checkpoint.goes_on());
+    let saved = saved.zip(hash);
     let started = start(
         plan.sampler.as_ref(),
         &mut engine.runtime,
         plan.run.draws,
-        saved.as_ref().map(|s| &s.checkpoint),
+        saved.as_ref().map(|(s, _)| &s.checkpoint),
     )?;
     engine.execute(&dir, &plan, started, saved, monitor)
 }
@@ -277,7 +294,7 @@ impl Engine {
         dir: &RunDir,
         plan: &Plan,
         started: Started<'_>,
-        saved: Option<Saved>,
+        saved: Option<(Saved, Sha256)>,
         monitor: &mut dyn Monitor,
     ) -> std::result::Result<Finished, JobError> {
         self.go_on(dir, plan, started, saved, monitor)
@@ -292,15 +309,17 @@ impl Engine {
         dir: &RunDir,
         plan: &Plan,
         started: Started<'_>,
-        saved: Option<Saved>,
+        saved: Option<(Saved, Sha256)>,
         monitor: &mut dyn Monitor,
     ) -> Result<Finished> {
         let Self { mut runtime, log } = self;
+        let (saved, hash) = saved.unzip();
         let extent = saved.as_ref().map(|s| s.extent.clone());
         let interim = Interim::new(dir, plan, extent.as_ref(), runtime.simd())?;
+        let kept = extent.zip(hash);
         let mut recorder = Recorder {
             dir,
-            store: Store::open(&dir.file("rows.bin"), plan.target.dim(), extent)?,
+            store: Store::open(&dir.file("rows.bin"), plan.target.dim(), kept)?,
             interim,
             monitor,
             log,
@@ -453,6 +472,13 @@ impl Recorder<'_> {
         }
     }
 
+    /// The first checkpoints come early and each doubles the time, so that there is soon something to
+    /// look at and to go on from, at little cost.
+    fn is_due(&self) -> bool {
+        let so_far = self.last.duration_since(self.started);
+        self.last.elapsed() >= self.every.min(so_far.max(FIRST))
+    }
+
     fn checkpoint(&mut self, checkpoint: Checkpoint) -> Result {
         let saved = Saved {
             checkpoint,
@@ -523,7 +549,7 @@ impl Observer for Recorder<'_> {
             counts,
             rows: self.rows,
         });
-        if self.last.elapsed() >= self.every {
+        if self.is_due() {
             self.checkpoint(save()?)?;
         }
         Ok(())

@@ -61,7 +61,8 @@ pub struct OutputSettings {
     /// Formats of the draws and of the report.
     #[serde(default = "formats")]
     pub formats: Vec<Format>,
-    /// Seconds between checkpoints.
+    /// Seconds between checkpoints; 0 = one after each step. The first come earlier: after 1, 2, 4, …
+    /// seconds.
     #[serde(default = "checkpoint_seconds")]
     #[schemars(range(min = 0))]
     pub checkpoint_seconds: f64,

@@ -2,14 +2,16 @@
 //!
 //! A row holds the coordinates as they are sampled, then the log weight (if there are weights), then
 //! the statistics; f64, little-endian, in the order of emission (draw by draw, one row a chain).
-//! Only the checkpoint says how many rows count: what a killed run wrote beyond is cut off.
+//! Only the checkpoint says how many rows count: what a killed run wrote beyond is cut off. It has their
+//! SHA-256 as well, so that a run does not go on with rows that are not its own.
 
 use crate::files::io_error;
 use ndarray::{Array2, ArrayView2};
 use retrograde_core::{Draws, Error, Result};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::fs::{File, OpenOptions};
-use std::io::{BufReader, BufWriter, Read, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// What the columns of a row are.
@@ -35,6 +37,8 @@ pub(crate) struct Extent {
     pub(crate) rows: u64,
     pub(crate) chains: usize,
     pub(crate) columns: Option<Columns>,
+    /// SHA-256 of these rows.
+    pub(crate) digest: [u8; 32],
 }
 
 impl Extent {
@@ -51,22 +55,76 @@ impl Default for Extent {
             rows: 0,
             chains: 1,
             columns: None,
+            digest: Sha256::new().finalize().into(),
         }
     }
+}
+
+/// A file with the SHA-256 of what was read from it or written to it.
+#[derive(Debug)]
+struct Hashed<F> {
+    inner: F,
+    hash: Sha256,
+}
+
+impl<F> Hashed<F> {
+    fn digest(&self) -> [u8; 32] {
+        self.hash.clone().finalize().into()
+    }
+}
+
+impl<F: Read> Read for Hashed<F> {
+    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        let n = self.inner.read(bytes)?;
+        self.hash.update(&bytes[..n]);
+        Ok(n)
+    }
+}
+
+impl<F: Write> Write for Hashed<F> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let n = self.inner.write(bytes)?;
+        self.hash.update(&bytes[..n]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// The hash of the rows of `extent`, to go on with; `None` if they are not those it tells of.
+pub(crate) fn verify(path: &Path, extent: &Extent) -> Result<Option<Sha256>> {
+    let read = || -> std::io::Result<Sha256> {
+        let mut hash = Sha256::new();
+        let mut file = BufReader::with_capacity(1 << 16, File::open(path)?.take(extent.bytes()));
+        loop {
+            let bytes = file.fill_buf()?;
+            let n = bytes.len();
+            if n == 0 {
+                return Ok(hash);
+            }
+            hash.update(bytes);
+            file.consume(n);
+        }
+    };
+    let hash = read().map_err(io_error("cannot read", path))?;
+    let digest: [u8; 32] = hash.clone().finalize().into();
+    Ok((digest == extent.digest).then_some(hash))
 }
 
 #[derive(Debug)]
 pub(crate) struct Store {
     path: PathBuf,
-    file: BufWriter<File>,
+    file: BufWriter<Hashed<File>>,
     dim: usize,
     extent: Extent,
 }
 
 impl Store {
-    /// Opens the file and cuts it back to `extent`.
-    pub(crate) fn open(path: &Path, dim: usize, extent: Option<Extent>) -> Result<Self> {
-        let extent = extent.unwrap_or_default();
+    /// Opens the file and cuts it back to the extent of `kept`, whose rows [`verify`] gave the hash of.
+    pub(crate) fn open(path: &Path, dim: usize, kept: Option<(Extent, Sha256)>) -> Result<Self> {
+        let (extent, hash) = kept.unwrap_or_default();
         let open = || {
             let file = OpenOptions::new()
                 .create(true)
@@ -82,8 +140,8 @@ impl Store {
             file.set_len(bytes)?;
             Ok(file)
         };
-        let file = open().map_err(io_error("cannot open", path))?;
-        let file = BufWriter::with_capacity(1 << 16, file);
+        let inner = open().map_err(io_error("cannot open", path))?;
+        let file = BufWriter::with_capacity(1 << 16, Hashed { inner, hash });
         Ok(Self {
             path: path.to_owned(),
             file,
@@ -137,27 +195,35 @@ impl Store {
         let synced = self
             .file
             .flush()
-            .and_then(|()| self.file.get_ref().sync_data());
+            .and_then(|()| self.file.get_ref().inner.sync_data());
         synced.map_err(io_error("cannot write", &self.path))?;
+        self.extent.digest = self.file.get_ref().digest();
         Ok(self.extent.clone())
     }
 }
 
-/// All rows of a store; `extent.rows` × width.
+/// All rows of a store; `extent.rows` × width. Rows that are not those of `extent` are refused.
 pub(crate) fn read(path: &Path, extent: &Extent) -> Result<Array2<f64>> {
     let width = extent.columns.as_ref().map_or(0, Columns::width);
     let rows = usize::try_from(extent.rows).unwrap_or(usize::MAX);
     let mut values = Vec::with_capacity(rows.saturating_mul(width));
-    let mut read = || -> std::io::Result<()> {
-        let mut file = BufReader::with_capacity(1 << 16, File::open(path)?);
+    let mut read = || -> std::io::Result<[u8; 32]> {
+        let inner = File::open(path)?.take(extent.bytes());
+        let hash = Sha256::new();
+        let mut file = BufReader::with_capacity(1 << 16, Hashed { inner, hash });
         let mut bytes = [0; 8];
         for _ in 0..rows * width {
             file.read_exact(&mut bytes)?;
             values.push(f64::from_le_bytes(bytes));
         }
-        Ok(())
+        Ok(file.get_ref().digest())
     };
-    read().map_err(io_error("cannot read", path))?;
+    if read().map_err(io_error("cannot read", path))? != extent.digest {
+        return Err(Error::State {
+            component: "rows.bin".into(),
+            message: "it was changed or damaged".into(),
+        });
+    }
     Array2::from_shape_vec((rows, width), values)
         .map_err(|e| Error::shape("store", "rows", format!("{rows} × {width}"), e.to_string()))
 }
@@ -257,8 +323,11 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 4 * 3 * 8);
         drop(store);
 
-        let mut store = Store::open(&path, 2, Some(extent.clone())).unwrap();
+        let hash = verify(&path, &extent).unwrap().unwrap();
+        let mut store = Store::open(&path, 2, Some((extent.clone(), hash.clone()))).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 2 * 3 * 8);
+        // As if it had never been closed.
+        assert_eq!(store.sync().unwrap(), extent);
         let other = Draws {
             stats: &[],
             ..draws
@@ -277,13 +346,46 @@ mod tests {
         assert_eq!(rows.row(0), aview1(&[1.0, 2.0, 7.0]));
         assert!(rows[(1, 1)].is_nan());
         std::fs::write(&path, [0; 8]).unwrap();
-        let error = Store::open(&path, 2, Some(extent)).unwrap_err();
+        let error = Store::open(&path, 2, Some((extent, hash))).unwrap_err();
         assert!(
             std::error::Error::source(&error)
                 .unwrap()
                 .to_string()
                 .contains("shorter")
         );
+    }
+
+    #[test]
+    fn a_flipped_bit_is_noticed_wherever_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("rows.bin");
+        let x = array![[1.0, 2.0], [3.0, 4.0]];
+        let draws = Draws {
+            x: x.view(),
+            log_weights: None,
+            stats: &[],
+        };
+        let mut store = Store::open(&path, 2, None).unwrap();
+        assert_eq!(store.sync().unwrap(), Extent::default());
+        store.append(&draws).unwrap();
+        store.sync().unwrap();
+        store.append(&draws).unwrap();
+        let extent = store.sync().unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        assert_eq!(extent.digest, <[u8; 32]>::from(Sha256::digest(&whole)));
+        assert_eq!(read(&path, &extent).unwrap().nrows(), 4);
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            std::fs::write(&path, &bytes).unwrap();
+            assert!(verify(&path, &extent).unwrap().is_none(), "byte {at}");
+            let error = read(&path, &extent).unwrap_err().to_string();
+            assert!(error.contains("changed or damaged"), "{error}");
+        }
+        // What is beyond does not count.
+        std::fs::write(&path, [&whole[..], &[7; 5]].concat()).unwrap();
+        assert!(verify(&path, &extent).unwrap().is_some());
+        assert_eq!(read(&path, &extent).unwrap().nrows(), 4);
     }
 
     #[test]

@@ -80,6 +80,58 @@ fn every_command_can_write_an_object() {
 }
 
 #[test]
+fn wrong_usage_is_told_in_an_object_where_one_is_asked_for() {
+    let lab = small();
+    for (args, words) in [
+        (&["run", "--jsno", "job.toml"] as &[&str], "'--jsno'"),
+        (&["list", "--color", "many"], "'many'"),
+        (&["runn", "job.toml"], "'runn'"),
+        (&["compare"], "required arguments"),
+    ] {
+        for args in [[args, &["--json"]].concat(), [&["--json"], args].concat()] {
+            let said = lab.run(&args).ended(2);
+            assert_eq!(said.err, "", "{args:?}");
+            let object = said.json();
+            assert_eq!(object["schema_version"], 1);
+            assert_eq!(object["status"], "RG_ERR_ARG");
+            assert_eq!(object["errors"].as_array().unwrap().len(), 1);
+            let message = object["errors"][0]["message"].as_str().unwrap();
+            assert!(message.contains(words), "{args:?}: {message}");
+            assert!(!message.starts_with("error"), "{message}");
+            assert!(!message.contains('\x1b'), "{message}");
+        }
+        let said = lab.run(args).ended(2);
+        assert!(said.out.is_empty() && said.err.contains(words), "{args:?}");
+    }
+    // What was asked for is no error.
+    for args in [&["--json", "--help"] as &[&str], &["--json", "--version"]] {
+        let said = lab.run(args).ended(0);
+        assert!(said.out.contains("retrograde") && said.err.is_empty());
+        assert!(!said.out.starts_with('{'), "{}", said.out);
+    }
+}
+
+/// Readers look for the group by its name, whether the sampler has statistics or not.
+#[test]
+fn the_store_always_has_the_group_of_statistics() {
+    let lab = small();
+    lab.run(&["run", "job.toml", "-o", "out"]);
+    assert!(!lab.path("out/stats.npy").exists());
+    let root = lab.json("out/draws.zarr/zarr.json");
+    let nodes = &root["consolidated_metadata"]["metadata"];
+    assert_eq!(nodes["sample_stats"]["node_type"], "group");
+    for label in ["chain", "draw"] {
+        let [node, other] = ["sample_stats", "posterior"].map(|g| &nodes[format!("{g}/{label}")]);
+        assert!(node["shape"].is_array() && node == other, "{node}");
+        let labels = |group| lab.tree(&format!("out/draws.zarr/{group}/{label}"));
+        assert!(!labels("sample_stats").is_empty());
+        assert_eq!(labels("sample_stats"), labels("posterior"));
+    }
+    let all = nodes.as_object().unwrap().keys();
+    assert_eq!(all.filter(|k| k.starts_with("sample_stats")).count(), 3);
+}
+
+#[test]
 fn colour_only_where_it_is_wanted() {
     let lab = small();
     lab.run(&["run", "job.toml", "-o", "out"]);

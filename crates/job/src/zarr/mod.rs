@@ -3,7 +3,7 @@
 //! ```text
 //! draws.zarr/zarr.json              the job, and the metadata of all below in one piece
 //!   posterior/<variable>            (chain, draw, …); `<variable>_dim_0`, … label further axes
-//!   sample_stats/lp, diverging, …   (chain, draw)
+//!   sample_stats/lp, diverging, …   (chain, draw); only the labels if the sampler has none
 //! ```
 //!
 //! Weighted draws are kept raw in `weighted_posterior` and `weighted_sample_stats` (with

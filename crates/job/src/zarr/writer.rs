@@ -209,7 +209,7 @@ impl Zarr {
             all.push(values("weighted_posterior", false));
             all.push(statistics("weighted_sample_stats", false));
         }
-        all.retain(|g| !g.variables.is_empty());
+        // Also a group without variables: readers look for it by its name.
         all
     }
 
