@@ -225,7 +225,7 @@ fn a_trial_is_short_and_a_dry_run_writes_nothing() {
     for (chains, shape) in [(7, "(7, 57, 2)"), (700, "(1, 400, 2)")] {
         lab.write(
             "chains.toml",
-            &format!("draws = 700\n{NORMAL}[sampler]\nkind = \"ula\"\nchains = {chains}\n"),
+            format!("draws = 700\n{NORMAL}[sampler]\nkind = \"ula\"\nchains = {chains}\n"),
         );
         lab.run(&["run", "chains.toml", "--quick", "-o", "q"]);
         assert_eq!(npy(&lab.read("q/draws.npy")).0, shape);

@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(density, ["0", "1000", "2000", "3000", "4000"]);
         let two = labels((1.15e8, 1.35e8), 4, 300.0);
         assert_eq!(two, ["1.15e8", "1.2e8", "1.25e8", "1.3e8", "1.35e8"]);
-        let crowded = labels((999.999_964, 1000.000_036), 4, 145.0);
+        let crowded = labels((999.999_964, 1_000.000_036), 4, 145.0);
         assert_eq!(crowded, ["999.99998", "", "1000.00002"]);
         // A power of ten would only add to these.
         let million = labels((999_999.63, 1_000_000.37), 4, 300.0);
