@@ -437,7 +437,11 @@ fn a_base_that_is_the_target_gives_the_evidence_exactly() {
     assert!((out.scalars["log_z"] - truth).abs() < 1e-12);
     assert!(out.scalars["log_z_se"] < 1e-7);
     assert_eq!(out.tables["ladder"].1.len(), 1);
-    assert!(out.flags.keys().eq(["adaptive", "unseen"]), "{:?}", out.flags);
+    assert!(
+        out.flags.keys().eq(["adaptive", "unseen"]),
+        "{:?}",
+        out.flags
+    );
 }
 
 #[test]
