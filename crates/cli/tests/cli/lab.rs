@@ -46,11 +46,21 @@ warmup = 200
 thin = 30
 ",
     ),
+    (
+        "baoab",
+        "[target]
+kind = \"standard-normal\"
+dim = 1000
+[sampler]
+kind = \"baoab\"
+warmup = 1000
+thin = 250
+",
+    ),
 ];
 
-/// The same for particles, all of whose draws come at the end: 300 draws, a hundred temperatures,
-/// with `frozen` twice as many.
-pub(crate) const SMC: &[(&str, &str)] = &[
+/// The same for particles, all of whose draws come at the end: 300 draws, some hundred steps.
+pub(crate) const PARTICLES: &[(&str, &str)] = &[
     (
         "smc, mala",
         "[target]
@@ -75,6 +85,27 @@ base_sd = 2.3
 alpha = 0.99
 moves = 1
 frozen = true
+",
+    ),
+    (
+        "dilation",
+        "[target]
+kind = \"standard-normal\"
+dim = 100
+[sampler]
+kind = \"dilation\"
+steps = 3000
+mala_moves = 500
+",
+    ),
+    (
+        "annealed-langevin",
+        "[target]
+kind = \"standard-normal\"
+dim = 100
+[sampler]
+kind = \"annealed-langevin\"
+steps = 3000
 ",
     ),
 ];

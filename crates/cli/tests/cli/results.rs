@@ -1,6 +1,6 @@
 //! What a run leaves: the files, the same bits however it is run, and what `summary` says of them.
 
-use crate::lab::{JOBS, Lab, NORMAL, SMC, ULA, npy};
+use crate::lab::{JOBS, Lab, NORMAL, PARTICLES, ULA, npy};
 
 const OUTPUT: &str = "[output]\nformats = [\"npy\", \"csv\", \"cmdstan\"]\n";
 
@@ -96,7 +96,7 @@ fn a_run_leaves_all_its_files_and_they_agree() {
 #[test]
 fn the_same_job_gives_the_same_bits() {
     let jobs = JOBS.iter().map(|job| (job, "40"));
-    let jobs = jobs.chain(SMC.iter().map(|job| (job, "300")));
+    let jobs = jobs.chain(PARTICLES.iter().map(|job| (job, "300")));
     for ((name, job), draws) in jobs {
         let lab = Lab::new(format!("draws = {draws}\nseed = 5\n{job}"));
         lab.run(&["run", "job.toml", "-o", "a", "--threads", "1"]);
