@@ -26,7 +26,7 @@ import numpy as np
 
 jax.config.update("jax_enable_x64", True)
 
-REPEATS = 5
+REPEATS = 3
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "target" / "release" / "retrograde"
 CHAINS, STEPS, NUMPY_STEPS = 100_000, 200, 10
