@@ -243,6 +243,13 @@ struct State {
     chains: Chains,
 }
 
+impl Splitting {
+    fn plan(&self, n: usize) -> Result<Plan> {
+        let s = &self.settings;
+        Plan::new(NAME, n, s.chains, s.warmup, s.thin)
+    }
+}
+
 impl Algorithm for Splitting {
     type State = State;
 
@@ -263,22 +270,21 @@ impl Algorithm for Splitting {
     }
 
     fn check_state(&self, n: usize, state: &State) -> std::result::Result<(), String> {
-        let s = &self.settings;
-        let plan = Plan::new(NAME, n, s.chains, s.warmup, s.thin).map_err(|e| e.to_string())?;
-        plan.check_saved(&state.plan)?;
-        let (want, Chains { x, v, diverged }) = ((s.chains, self.target.dim()), &state.chains);
+        state.plan.check_saved(self.plan(n))?;
+        let (want, Chains { x, v, diverged }) =
+            ((self.settings.chains, self.target.dim()), &state.chains);
         if x.dim() != want || v.dim() != want {
             let found = (x.dim(), v.dim());
             return Err(format!(
                 "points and velocities of shapes {found:?}, not {want:?}"
             ));
         }
-        check_length("marks of divergence", diverged.len(), s.chains)
+        check_length("marks of divergence", diverged.len(), self.settings.chains)
     }
 
     fn init(&self, cx: &mut Cx<'_>, n: usize) -> Result<State> {
         let s = &self.settings;
-        let plan = Plan::new(NAME, n, s.chains, s.warmup, s.thin)?;
+        let plan = self.plan(n)?;
         let d = self.target.dim();
         let mut chains = Chains {
             x: zeros(NAME, s.chains, d)?,

@@ -66,12 +66,13 @@ impl Plan {
     }
 
     /// Whether a saved plan is one of this run: all but the moves done is the same.
-    pub(crate) fn check_saved(&self, saved: &Self) -> std::result::Result<(), String> {
-        let done = saved.done.min(self.moves());
-        if *saved == (Self { done, ..*self }) {
+    pub(crate) fn check_saved(&self, made: Result<Self>) -> std::result::Result<(), String> {
+        let made = made.map_err(|e| e.to_string())?;
+        let done = self.done.min(made.moves());
+        if *self == (Self { done, ..made }) {
             return Ok(());
         }
-        Err(format!("{saved:?} is no part of {self:?}"))
+        Err(format!("{self:?} is no part of {made:?}"))
     }
 
     fn moves(&self) -> u64 {

@@ -266,6 +266,13 @@ struct State {
     accepted: f64,
 }
 
+impl Chains {
+    fn plan(&self, n: usize) -> Result<Plan> {
+        let s = &self.settings;
+        Plan::new(NAME, n, s.chains, s.warmup, s.thin)
+    }
+}
+
 impl Algorithm for Chains {
     type State = State;
 
@@ -286,15 +293,15 @@ impl Algorithm for Chains {
     }
 
     fn check_state(&self, n: usize, state: &State) -> std::result::Result<(), String> {
-        let s = &self.settings;
-        let plan = Plan::new(NAME, n, s.chains, s.warmup, s.thin).map_err(|e| e.to_string())?;
-        plan.check_saved(&state.plan)?;
-        state.walkers.check_saved(s.chains, self.target.dim())
+        state.plan.check_saved(self.plan(n))?;
+        state
+            .walkers
+            .check_saved(self.settings.chains, self.target.dim())
     }
 
     fn init(&self, cx: &mut Cx<'_>, n: usize) -> Result<State> {
         let s = &self.settings;
-        let plan = Plan::new(NAME, n, s.chains, s.warmup, s.thin)?;
+        let plan = self.plan(n)?;
         Ok(State {
             plan,
             walkers: Walkers::start(cx, NAME, START, &*self.target, &self.start, s.chains)?,

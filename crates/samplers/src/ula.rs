@@ -171,6 +171,13 @@ struct State {
     diverged: Array1<bool>,
 }
 
+impl Langevin {
+    fn plan(&self, n: usize) -> Result<Plan> {
+        let s = &self.settings;
+        Plan::new(NAME, n, s.chains, s.warmup, s.thin)
+    }
+}
+
 impl Algorithm for Langevin {
     type State = State;
 
@@ -191,19 +198,21 @@ impl Algorithm for Langevin {
     }
 
     fn check_state(&self, n: usize, state: &State) -> std::result::Result<(), String> {
-        let s = &self.settings;
-        let plan = Plan::new(NAME, n, s.chains, s.warmup, s.thin).map_err(|e| e.to_string())?;
-        plan.check_saved(&state.plan)?;
-        let want = (s.chains, self.target.dim());
+        state.plan.check_saved(self.plan(n))?;
+        let want = (self.settings.chains, self.target.dim());
         if state.x.dim() != want {
             return Err(format!("points of shape {:?}, not {want:?}", state.x.dim()));
         }
-        check_length("marks of divergence", state.diverged.len(), s.chains)
+        check_length(
+            "marks of divergence",
+            state.diverged.len(),
+            self.settings.chains,
+        )
     }
 
     fn init(&self, cx: &mut Cx<'_>, n: usize) -> Result<State> {
         let s = &self.settings;
-        let plan = Plan::new(NAME, n, s.chains, s.warmup, s.thin)?;
+        let plan = self.plan(n)?;
         let mut x = zeros(NAME, s.chains, self.target.dim())?;
         self.start.draw(&mut cx.at("start", 0), x.view_mut());
         if self.target.has_density() {

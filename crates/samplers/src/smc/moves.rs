@@ -47,7 +47,7 @@ impl Particles {
             acceptance: 0.0,
             memory: 1.0,
         };
-        // The correlation of n independent pairs is as often above 1/√n as not.
+        // The correlation of n independent pairs is above 2/√n in one case of forty.
         let enough = s.memory.max(2.0 / (n as f64).sqrt());
         let mut in_vain = 0;
         while moved.moves < most {
