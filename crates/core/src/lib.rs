@@ -17,13 +17,16 @@ mod counts;
 mod cx;
 pub mod drive;
 mod error;
+mod gamma;
 pub mod grid;
+mod law;
 mod memory;
 mod mixture;
 pub mod numeric;
 mod pace;
 mod process;
 pub mod registry;
+mod reverse;
 mod rows;
 mod runtime;
 mod sampler;
@@ -35,13 +38,17 @@ pub mod simd;
 mod status;
 mod stream;
 mod target;
+mod tilt;
 mod traits;
+mod warp_map;
 
 pub use bounded::Bounded;
 pub use closure::{BatchTarget, PointTarget};
 pub use counts::{Counts, Failure};
 pub use cx::{Cx, Level, Services};
 pub use error::{Error, Result};
+pub use gamma::GammaMixture;
+pub use law::{ClosedMarginal, Law, Marginal};
 pub use memory::Collected;
 pub use mixture::{Covariances, GaussianMixture};
 pub use process::{
@@ -49,17 +56,20 @@ pub use process::{
     Linear, Restore, Transition, Warp,
 };
 pub use registry::{Build, Component, Kind, Registry};
+pub use reverse::Field;
 pub use rows::{BLOCK, RowSplit};
 pub use runtime::{Cancel, Runtime};
-pub use sampler::{Algorithm, Draws, Flag, Flow, Run, Sampler, Severity, Sink};
+pub use sampler::{Algorithm, Draws, Flag, Flow, Kernel, ReverseRun, Run, Sampler, Severity, Sink};
 pub use saved::Signature;
-pub use score::Score;
+pub use score::{LogMarginal, Score, ScoreJvp};
 pub use settings_reader::SettingsReader;
 pub use simd::SimdLevel;
 pub use status::Status;
 pub use stream::{Key, Stream};
 pub use target::{Exact, ExactSampler, Expectation, Hvp, Outputs, PointFn, Target, Truth};
+pub use tilt::Tilt;
 pub use traits::{Threading, Times, Traits};
+pub use warp_map::{WarpKind, WarpMap, WarpStep};
 
 /// Third-party crates whose names appear in the public interface or in its macros.
 #[doc(hidden)]

@@ -1,6 +1,6 @@
 //! Forward processes: from data at t = 0 to noise at t = T.
 
-use crate::{Cx, Result, Times, Traits};
+use crate::{ClosedMarginal, Cx, Error, Flag, Result, Times, Traits};
 use ndarray::{ArrayView1, ArrayView2, ArrayViewMut1, ArrayViewMut2};
 
 /// An Itô diffusion dX = f(X, t) dt + G(X, t) dW on [0, T], x ∈ ℝᵈ, W ∈ ℝᵐ.
@@ -140,6 +140,29 @@ pub trait ForwardProcess: Send + Sync {
     fn cdf(&self) -> Option<&dyn Cdf> {
         None
     }
+
+    /// Marginal laws in closed form for data of some laws, beside what [`linear`](Self::linear) and
+    /// [`warp`](Self::warp) give.
+    fn closed_marginal(&self) -> Option<&dyn ClosedMarginal> {
+        None
+    }
+
+    /// The open interval that every coordinate lies in.
+    fn support(&self) -> (f64, f64) {
+        (f64::NEG_INFINITY, f64::INFINITY)
+    }
+
+    /// Whether drift and noise make sense before t = 0, as those do that do not depend on t: then a
+    /// restoration may reach back beyond the data.
+    fn autonomous(&self) -> bool {
+        false
+    }
+
+    /// What a person must know of it, for example that its reference law is approximated. A sampler
+    /// that uses it hands these on.
+    fn flags(&self) -> Vec<Flag> {
+        Vec::new()
+    }
 }
 
 /// Σⱼ ∂(GGᵀ)ᵢⱼ/∂xⱼ.
@@ -187,6 +210,66 @@ pub trait Linear {
 
     /// Writes α(t) and C(t), [`Form::len`] numbers each.
     fn at(&self, t: f64, alpha: &mut [f64], covariance: &mut [f64]);
+
+    /// α(t) and the standard deviation √C(t) of a process of scalar form.
+    ///
+    /// # Panics
+    /// If the form is another.
+    fn scalar(&self, t: f64) -> (f64, f64) {
+        assert_eq!(self.form(), Form::Scalar, "a process of scalar form");
+        let (mut alpha, mut c) = ([0.0], [0.0]);
+        self.at(t, &mut alpha, &mut c);
+        (alpha[0], c[0].sqrt())
+    }
+
+    /// The time in [0, `t_end`] at which the noise level √C/α of a process of scalar form is `sigma`.
+    /// The default finds it by bisection, to the last digits; a closed form is quicker.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when `sigma` is no noise level between 0 and `t_end`.
+    fn time_of(&self, sigma: f64, t_end: f64) -> Result<f64> {
+        let level = |t: f64| {
+            let (alpha, sd) = self.scalar(t);
+            sd / alpha
+        };
+        let (low, high) = (level(0.0), level(t_end));
+        // The ends themselves, up to the rounding of σ(t).
+        if (sigma - low).abs() <= 1e-14 * low.abs() {
+            return Ok(0.0);
+        }
+        if (sigma - high).abs() <= 1e-14 * high.abs() {
+            return Ok(t_end);
+        }
+        if !(sigma > low && sigma < high) {
+            return Err(Error::Argument {
+                component: "the process".into(),
+                argument: "noise level".into(),
+                given: sigma.to_string(),
+                allowed: format!("between {low} (at t = 0) and {high} (at t = {t_end})"),
+            });
+        }
+        let (mut a, mut b) = (0.0, t_end);
+        loop {
+            // Small times over many decades: the geometric mean halves the number of those.
+            let middle = if a > 0.0 && b > 4.0 * a {
+                (a * b).sqrt()
+            } else {
+                0.5 * (a + b)
+            };
+            if middle <= a || middle >= b {
+                return Ok(if sigma - level(a) < level(b) - sigma {
+                    a
+                } else {
+                    b
+                });
+            }
+            if level(middle) < sigma {
+                a = middle;
+            } else {
+                b = middle;
+            }
+        }
+    }
 }
 
 /// The law of x_t given x_s, s < t.

@@ -1,5 +1,6 @@
 //! Samplers: `start` and `step` over a state that can be saved.
 
+use crate::grid::TimeGrid;
 use crate::saved::{self, Signature};
 use crate::{Cx, Result, Traits};
 use ndarray::{ArrayView1, ArrayView2};
@@ -32,12 +33,39 @@ pub trait Sampler: Send + Sync {
         n
     }
 
+    /// What it runs backwards, and on which times, for a sampler that runs a forward process backwards.
+    fn reverse(&self) -> Option<ReverseRun> {
+        None
+    }
+
     /// Takes up a run from the bytes that [`Run::save`] gave.
     ///
     /// # Errors
     /// [`Error::State`](crate::Error::State) when the bytes are damaged, or not of this sampler
     /// with these settings on a target of this dimension.
     fn resume(&self, cx: &mut Cx<'_>, bytes: &[u8]) -> Result<Box<dyn Run + '_>>;
+}
+
+/// How a sampler runs a forward process backwards: what its errors are reckoned from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReverseRun {
+    /// The times it visits, from noise to data.
+    pub grid: TimeGrid,
+    /// The law of a step.
+    pub kernel: Kernel,
+}
+
+/// The law of a step backwards in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kernel {
+    /// No noise: bounds by Girsanov's theorem say nothing.
+    Deterministic,
+    /// Euler–Maruyama: drift and noise frozen over the step.
+    EulerMaruyama,
+    /// The score alone is frozen; the linear part of the drift is exact.
+    FrozenScore,
+    /// Noise of another kind.
+    Other,
 }
 
 /// A run under way.
@@ -196,6 +224,11 @@ pub trait Algorithm: Send + Sync {
         n
     }
 
+    /// As [`Sampler::reverse`].
+    fn reverse(&self) -> Option<ReverseRun> {
+        None
+    }
+
     /// What its states depend on: one with another signature is refused. Mostly
     /// `Signature::new(self.target.dim(), &self.settings)`.
     fn signature(&self) -> Signature {
@@ -241,6 +274,10 @@ impl<A: Algorithm> Sampler for A {
 
     fn rows(&self, n: usize) -> usize {
         Algorithm::rows(self, n)
+    }
+
+    fn reverse(&self) -> Option<ReverseRun> {
+        Algorithm::reverse(self)
     }
 
     fn start(&self, cx: &mut Cx<'_>, n: usize) -> Result<Box<dyn Run + '_>> {

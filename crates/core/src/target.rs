@@ -1,6 +1,6 @@
 //! Targets: densities known up to a constant.
 
-use crate::{Cx, GaussianMixture, Result, Traits};
+use crate::{Cx, GaussianMixture, Law, Result, Traits};
 use ndarray::{ArrayView2, ArrayViewMut1, ArrayViewMut2};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -63,6 +63,11 @@ pub trait Target: Send + Sync {
     /// covariance are one as well.
     fn mixture(&self) -> Option<&GaussianMixture> {
         None
+    }
+
+    /// The law of the target where it stays in closed form under some forward process.
+    fn law(&self) -> Option<Law<'_>> {
+        self.mixture().map(Law::Mixture)
     }
 
     /// What is known exactly, for tests and benchmarks.

@@ -24,6 +24,8 @@
 //! | --- | --- |
 //! | [`core`] | traits, call context, random streams, registry, errors |
 //! | [`targets`] | densities with known answers, and posteriors |
+//! | [`processes`] | forward processes, linear and non-linear |
+//! | [`scores`] | scores of noised laws |
 //! | [`samplers`] | algorithms, one file each |
 //! | [`metrics`] | diagnostics of draws and weights |
 //! | `job` (feature) | TOML jobs and run directories |
@@ -36,7 +38,9 @@ pub use retrograde_core::{Error, Registry, Result};
 #[cfg(feature = "job")]
 pub use retrograde_job as job;
 pub use retrograde_metrics as metrics;
+pub use retrograde_processes as processes;
 pub use retrograde_samplers as samplers;
+pub use retrograde_scores as scores;
 pub use retrograde_targets as targets;
 pub use run::{LogZ, Progress, Run, RunResult};
 
@@ -53,6 +57,8 @@ pub mod prelude {
 /// [`Error::Argument`] if two had the same name.
 pub fn registry() -> Result<Registry> {
     retrograde_targets::link();
+    retrograde_processes::link();
+    retrograde_scores::link();
     retrograde_samplers::link();
     Registry::builtin()
 }

@@ -118,6 +118,50 @@ impl Cx<'_> {
         self.check_failures("score")
     }
 
+    /// Jacobian-vector products of a score that has them, for k tangents a row (n × d k, see
+    /// [`ScoreJvp`](crate::ScoreJvp)); counted as k evaluations a row. A row that is not finite counts
+    /// as failed and comes back as 0.
+    ///
+    /// # Errors
+    /// As [`eval_target`](Cx::eval_target); [`Error::Missing`] when the score has none.
+    pub fn eval_score_jvp(
+        &mut self,
+        score: &dyn Score,
+        t: Times<'_>,
+        x: ArrayView2<'_, f64>,
+        tangents: ArrayView2<'_, f64>,
+        out: ArrayViewMut2<'_, f64>,
+    ) -> Result {
+        let (n, d) = x.dim();
+        check_shape("score", "x", (n, score.dim()), x.dim())?;
+        let k = tangents.ncols() / d;
+        check_shape("score", "tangents", (n, d * k), tangents.dim())?;
+        check_shape("score", "out", tangents.dim(), out.dim())?;
+        let Some(jvp) = score.jvp() else {
+            return Err(Error::Missing {
+                component: "the sampler".into(),
+                needed: "Jacobian-vector products".into(),
+                holder: "the score".into(),
+                advice: "choose a score that has them".into(),
+            });
+        };
+        self.check_thread(score.traits(), "score")?;
+        let rows = (n * k) as u64;
+        self.local.counts.score_evals += rows;
+        self.local.counts.rows += rows;
+        let mut out = out;
+        jvp.jvp(self, t, x, tangents, out.view_mut())?;
+        for (r, mut row) in out.rows_mut().into_iter().enumerate() {
+            if row.iter().any(|v| !v.is_finite()) {
+                row.fill(0.0);
+                if x.row(r).iter().all(|v| v.is_finite()) {
+                    self.fail("score", r, Some(t.at(r)));
+                }
+            }
+        }
+        self.check_failures("score")
+    }
+
     fn check_thread(&self, traits: Traits, component: &str) -> Result {
         // Blocks may run at once: what is called from them must allow that.
         if self.inside && traits.threading != Threading::Concurrent {

@@ -47,6 +47,22 @@ impl Needs {
         gradient: Need::Required,
         ..Self::NOTHING
     };
+    /// A target, be it only for its dimension: what processes need.
+    pub const TARGET: Self = Self {
+        target: Need::Required,
+        ..Self::NOTHING
+    };
+    /// A target and a forward process: what scores need.
+    pub const PROCESS: Self = Self {
+        process: Need::Required,
+        ..Self::TARGET
+    };
+    /// A forward process and its score: what runs backwards. A log density is used if there is one.
+    pub const REVERSE: Self = Self {
+        density: Need::Optional,
+        score: Need::Required,
+        ..Self::PROCESS
+    };
     /// A target with a gradient; a log density is used if there is one.
     pub const GRADIENT: Self = Self {
         target: Need::Required,

@@ -1,5 +1,9 @@
 //! Time grids: the finite times that a reverse run visits, from t = T (noise) down to t = 0 (data).
 
+mod settings;
+
+pub use settings::{Grid, Spacing};
+
 use crate::{Error, Result};
 
 /// Strictly decreasing times t_0 > t_1 > … > t_K ≥ 0.
