@@ -17,6 +17,7 @@ mod counts;
 mod cx;
 pub mod drive;
 mod error;
+pub mod forward;
 mod gamma;
 pub mod grid;
 mod law;

@@ -191,37 +191,85 @@ impl<'a> Field<'a> {
             }
             return Ok(());
         }
-        let [mut a, mut b, mut c] = std::array::from_fn(|_| cx.take(n * d));
         df.fill(0.0);
         dw.fill(0.0);
-        for j in 0..k {
+        let [mut b, mut c] = std::array::from_fn(|_| cx.take(n * d));
+        self.differences(cx, x, tangents, |cx, y, weigh| {
+            let (mut f, mut w) = (matrix_mut(&mut b, n, d), matrix_mut(&mut c, n, d));
+            self.parts(cx, t, y, f.view_mut(), w.view_mut())?;
+            weigh(f.view(), df.view_mut());
+            weigh(w.view(), dw.view_mut());
+            Ok(())
+        })?;
+        [b, c].into_iter().for_each(|v| cx.give(v));
+        Ok(())
+    }
+
+    /// Writes (∂s/∂x) τ for k tangents a row, laid out and computed as by
+    /// [`parts_jvp`](Field::parts_jvp).
+    ///
+    /// # Errors
+    /// What the score returns.
+    pub fn score_jvp(
+        &self,
+        cx: &mut Cx<'_>,
+        t: Times<'_>,
+        x: ArrayView2<'_, f64>,
+        tangents: ArrayView2<'_, f64>,
+        mut out: ArrayViewMut2<'_, f64>,
+    ) -> Result {
+        if self.score.jvp().is_some() {
+            return cx.eval_score_jvp(self.score, t, x, tangents, out);
+        }
+        out.fill(0.0);
+        let (n, d) = x.dim();
+        let mut b = cx.take(n * d);
+        self.differences(cx, x, tangents, |cx, y, weigh| {
+            let mut s = matrix_mut(&mut b, n, d);
+            cx.eval_score(self.score, t, y, s.view_mut())?;
+            weigh(s.view(), out.view_mut());
+            Ok(())
+        })?;
+        cx.give(b);
+        Ok(())
+    }
+
+    /// Central differences of fourth order along the tangents: `eval` is called at each point y of
+    /// the stencil, and hands its values on with the array they are added to.
+    fn differences(
+        &self,
+        cx: &mut Cx<'_>,
+        x: ArrayView2<'_, f64>,
+        tangents: ArrayView2<'_, f64>,
+        mut eval: impl FnMut(
+            &mut Cx<'_>,
+            ArrayView2<'_, f64>,
+            &dyn Fn(ArrayView2<'_, f64>, ArrayViewMut2<'_, f64>),
+        ) -> Result,
+    ) -> Result {
+        let (n, d) = x.dim();
+        let mut a = cx.take(n * d);
+        for j in 0..tangents.ncols() / d {
             let columns = ndarray::s![.., j * d..(j + 1) * d];
             let tau = tangents.slice(columns);
             for (offset, weight) in [(1.0, 8.0), (-1.0, -8.0), (2.0, -1.0), (-2.0, 1.0)] {
-                let (mut y, mut f, mut w) = (
-                    matrix_mut(&mut a, n, d),
-                    matrix_mut(&mut b, n, d),
-                    matrix_mut(&mut c, n, d),
-                );
+                let mut y = matrix_mut(&mut a, n, d);
                 for r in 0..n {
                     let step = offset * difference(x.row(r), tau.row(r));
                     for i in 0..d {
                         y[(r, i)] = step.mul_add(tau[(r, i)], x[(r, i)]);
                     }
                 }
-                self.parts(cx, t, y.view(), f.view_mut(), w.view_mut())?;
-                for r in 0..n {
-                    let scale = weight / (12.0 * difference(x.row(r), tau.row(r)));
-                    for i in 0..d {
-                        df[(r, j * d + i)] += scale * f[(r, i)];
-                        dw[(r, j * d + i)] += scale * w[(r, i)];
+                eval(cx, y.view(), &|values, mut out| {
+                    for r in 0..n {
+                        let scale = weight / (12.0 * difference(x.row(r), tau.row(r)));
+                        let mut out = out.slice_mut(ndarray::s![r, j * d..(j + 1) * d]);
+                        out.scaled_add(scale, &values.row(r));
                     }
-                }
+                })?;
             }
         }
-        for buffer in [a, b, c] {
-            cx.give(buffer);
-        }
+        cx.give(a);
         Ok(())
     }
 

@@ -4,22 +4,48 @@ mod adapt;
 mod chains;
 mod genealogy;
 mod guided;
+mod reverse;
+mod step_back;
 mod walkers;
 
 retrograde_core::modules! {
+    ancestral,
     annealed_langevin,
     baoab,
+    ddim,
     dilation,
+    dpm_solver,
+    edm,
+    exponential_integrator,
     hmc,
     mala,
+    predictor_corrector,
+    probability_flow,
+    rd_f,
+    rd_q,
+    rd_s,
+    reverse_sde,
     smc,
     ula,
 }
 
+pub use ancestral::{Ancestral, StepNoise};
 pub use annealed_langevin::AnnealedLangevin;
 pub use baoab::Baoab;
+pub use ddim::Ddim;
 pub use dilation::{Dilation, Rule, Schedule};
+pub use dpm_solver::DpmSolver;
+pub use edm::Edm;
+pub use exponential_integrator::ExponentialIntegrator;
 pub use hmc::Hmc;
 pub use mala::Mala;
+pub use predictor_corrector::PredictorCorrector;
+pub use probability_flow::{LastStep, Method, ProbabilityFlow};
+pub use rd_f::RdF;
+pub use rd_q::RdQ;
+pub use rd_s::{Map, RdS};
+pub use reverse::{Start, Weights};
+pub use reverse_sde::{ReverseSde, Scheme};
 pub use smc::{Kernel, Precondition, Smc};
+pub use step_back::{Rule as StepBackRule, StepBack};
 pub use ula::Ula;

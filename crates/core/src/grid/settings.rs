@@ -22,6 +22,8 @@ pub struct Grid {
     /// Steps, ≥ 1.
     #[schemars(range(min = 1))]
     pub steps: usize,
+    /// Parts that every step is cut into, ≥ 1.
+    pub refine: usize,
 }
 
 impl Default for Grid {
@@ -29,6 +31,7 @@ impl Default for Grid {
         Self {
             spacing: Spacing::Uniform,
             steps: 40,
+            refine: 1,
         }
     }
 }
