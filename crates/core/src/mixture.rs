@@ -13,6 +13,8 @@ use std::f64::consts::TAU;
 
 mod factors;
 mod kernels;
+mod linear;
+mod tangents;
 mod target;
 #[cfg(test)]
 mod tests;

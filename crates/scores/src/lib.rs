@@ -1,3 +1,13 @@
 //! Scores ∇ log p_t of noised laws, one file each: source and equations, settings, implementation, tests.
 
-retrograde_core::modules! {}
+mod noised;
+#[cfg(test)]
+mod test_processes;
+
+retrograde_core::modules! {
+    exact,
+    reference,
+}
+
+pub use exact::{Exact, exact};
+pub use reference::Reference;
