@@ -1,10 +1,22 @@
 //! Forward processes, one file each: source and equations, settings, implementation, tests.
 
 mod checks;
+mod coordinates;
+mod normal;
 mod separable;
+#[cfg(test)]
+mod test_checks;
 
 retrograde_core::modules! {
+    cir,
+    jacobi,
+    polynomial_decay,
+    stochastic_logistic,
     vp,
 }
 
+pub use cir::Cir;
+pub use jacobi::Jacobi;
+pub use polynomial_decay::PolynomialDecay;
+pub use stochastic_logistic::StochasticLogistic;
 pub use vp::Vp;
