@@ -24,10 +24,12 @@
 //! pairs of points use rayon's current pool.
 
 pub mod assignment;
+pub mod certificate;
 pub mod chains;
 pub mod ess;
 pub mod gaussian;
 pub mod ksd;
+pub mod law_1d;
 pub mod mcse;
 pub mod mmd;
 pub mod modes;
@@ -35,6 +37,7 @@ pub mod noise_floor;
 pub mod one_dim;
 pub mod pareto;
 mod points;
+pub mod quadrature;
 pub mod rhat;
 pub mod sinkhorn;
 pub mod sliced;
