@@ -138,7 +138,8 @@ register! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use retrograde_testkit::assert_close;
+    use ndarray::array;
+    use retrograde_testkit::{assert_close, assert_process};
 
     #[test]
     fn the_law_at_the_end_and_the_inverse_of_the_level() {
@@ -152,6 +153,15 @@ mod tests {
             let back = vp.time_of(variance.sqrt() / a);
             assert!((back / t - 1.0).abs() < 1e-12, "{t}: {back}");
         }
+    }
+
+    #[test]
+    fn it_satisfies_what_every_process_must() {
+        let coefs = || Coefs(Beta::new(NAME, 0.1, 20.0, 1.0).unwrap());
+        let p = Separable::shared(NAME, 1, coefs());
+        assert_process("vp", &*p, array![[0.3], [-1.2]].view());
+        let p = Separable::shared(NAME, 3, coefs());
+        assert_process("vp", &*p, array![[0.3, 2.0, -0.5], [-1.2, 0.0, 1.0]].view());
     }
 
     #[test]
