@@ -9,12 +9,11 @@ mod nonlinear;
 mod restoration;
 
 use crate::data;
-use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut1, ArrayViewMut2};
+use ndarray::{Array1, Array2};
 use retrograde::core::registry::Parts;
 use retrograde::core::{
-    Cdf, Collected, Counts, Cx, DivGgt, DriftDivergence, DriftJvp, DriftVjp, ForwardMap,
-    ForwardProcess, GaussianMixture, IntegralG2, Linear, Restore, Result, Runtime, Score, Target,
-    Times, Traits, Transition, Warp, drive::drive,
+    Collected, Counts, ForwardProcess, GaussianMixture, Runtime, Score, StartedAt, Target,
+    drive::drive,
 };
 use retrograde::ndarray;
 use serde_json::{Value, json};
@@ -86,11 +85,7 @@ impl Job {
     /// The same job with its reference law replaced by the given rows and their log densities.
     pub(crate) fn started(&self, points: Array2<f64>, log_density: Array1<f64>) -> Self {
         Self {
-            process: Arc::new(Started {
-                inner: self.process.clone(),
-                points,
-                log_density,
-            }),
+            process: Arc::new(StartedAt::new(self.process.clone(), points, log_density)),
             ..self.clone()
         }
     }
@@ -205,93 +200,4 @@ pub(crate) fn invert(below: &impl Fn(f64) -> f64, u: f64, mut a: f64, mut b: f64
 pub(crate) fn alpha_variance(process: &dyn ForwardProcess, t: f64) -> (f64, f64) {
     let (alpha, sigma) = process.linear().expect("a linear process").scalar(t);
     (alpha, sigma * sigma)
-}
-
-/// A process that starts its reverse runs at given rows.
-struct Started {
-    inner: Arc<dyn ForwardProcess>,
-    points: Array2<f64>,
-    log_density: Array1<f64>,
-}
-
-macro_rules! delegate {
-    ($($name:ident: $ability:ident),* $(,)?) => {$(
-        fn $name(&self) -> Option<&dyn $ability> {
-            self.inner.$name()
-        }
-    )*};
-}
-
-impl ForwardProcess for Started {
-    fn dim(&self) -> usize {
-        self.inner.dim()
-    }
-    fn noise_dim(&self) -> usize {
-        self.inner.noise_dim()
-    }
-    fn t_end(&self) -> f64 {
-        self.inner.t_end()
-    }
-    fn traits(&self) -> Traits {
-        self.inner.traits()
-    }
-    fn support(&self) -> (f64, f64) {
-        self.inner.support()
-    }
-    fn autonomous(&self) -> bool {
-        self.inner.autonomous()
-    }
-    fn g_constant_in_x(&self) -> bool {
-        self.inner.g_constant_in_x()
-    }
-    delegate! {
-        div_ggt: DivGgt, linear: Linear, transition: Transition, drift_vjp: DriftVjp,
-        drift_jvp: DriftJvp, drift_divergence: DriftDivergence, integral_g2: IntegralG2,
-        forward_map: ForwardMap, restore: Restore, warp: Warp, cdf: Cdf,
-    }
-    fn drift(
-        &self,
-        cx: &mut Cx<'_>,
-        t: Times<'_>,
-        x: ArrayView2<'_, f64>,
-        f: ArrayViewMut2<'_, f64>,
-    ) -> Result {
-        self.inner.drift(cx, t, x, f)
-    }
-    fn apply_g(
-        &self,
-        cx: &mut Cx<'_>,
-        t: Times<'_>,
-        x: ArrayView2<'_, f64>,
-        z: ArrayView2<'_, f64>,
-        out: ArrayViewMut2<'_, f64>,
-    ) -> Result {
-        self.inner.apply_g(cx, t, x, z, out)
-    }
-    fn apply_ggt(
-        &self,
-        cx: &mut Cx<'_>,
-        t: Times<'_>,
-        x: ArrayView2<'_, f64>,
-        v: ArrayView2<'_, f64>,
-        out: ArrayViewMut2<'_, f64>,
-    ) -> Result {
-        self.inner.apply_ggt(cx, t, x, v, out)
-    }
-    fn reference_sample(&self, _cx: &mut Cx<'_>, mut x: ArrayViewMut2<'_, f64>) -> Result {
-        x.assign(&self.points);
-        Ok(())
-    }
-    fn reference_eval(
-        &self,
-        _cx: &mut Cx<'_>,
-        _x: ArrayView2<'_, f64>,
-        log_density: Option<ArrayViewMut1<'_, f64>>,
-        _gradient: Option<ArrayViewMut2<'_, f64>>,
-    ) -> Result {
-        if let Some(mut l) = log_density {
-            l.assign(&self.log_density);
-        }
-        Ok(())
-    }
 }
