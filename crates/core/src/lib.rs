@@ -37,6 +37,7 @@ mod settings_reader;
 pub mod simd;
 mod status;
 mod stream;
+pub mod table;
 mod target;
 mod tilt;
 mod traits;
