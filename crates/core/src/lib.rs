@@ -39,6 +39,7 @@ pub mod simd;
 mod started_at;
 mod status;
 mod stream;
+pub mod table;
 mod target;
 mod tilt;
 mod traits;

@@ -5,9 +5,11 @@ mod noised;
 mod test_processes;
 
 retrograde_core::modules! {
+    empirical,
     exact,
     reference,
 }
 
+pub use empirical::Empirical;
 pub use exact::{Exact, exact};
 pub use reference::Reference;

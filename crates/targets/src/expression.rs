@@ -76,12 +76,12 @@ mod derivatives;
 #[cfg(test)]
 mod tests;
 
-use crate::table::Table;
 use compile::{Named, Scope, add_numbers, log_density};
 use functions::reserved;
 use graph::Graph;
 use ndarray::{ArrayView2, ArrayViewMut1, ArrayViewMut2};
 use retrograde_core::registry::Parts;
+use retrograde_core::table::Table;
 use retrograde_core::{Build, Cx, Error, Exact, Result, Target, Truth, register};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -6,11 +6,11 @@ mod draw;
 mod particles;
 mod point;
 mod quadrature;
-mod table;
 
 retrograde_core::modules! {
     banana,
     brownian,
+    data,
     dw4,
     eight_schools,
     expression,
@@ -31,6 +31,7 @@ retrograde_core::modules! {
 
 pub use banana::Banana;
 pub use brownian::Brownian;
+pub use data::Data;
 pub use dw4::Dw4;
 pub use eight_schools::{EightSchools, EightSchoolsPrior};
 pub use expression::Expression;

@@ -18,9 +18,9 @@
 //! exponentials; building it: d³ operations and 8 d² bytes.
 
 use crate::dense::{cholesky, lower_inverse, times_lower, times_lower_transposed};
-use crate::table::Table;
 use ndarray::{Array2, ArrayView2, ArrayViewMut1, ArrayViewMut2, Zip, s};
 use retrograde_core::registry::Parts;
+use retrograde_core::table::Table;
 use retrograde_core::{Build, Cx, Error, Outputs, Result, Target, register};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -127,7 +127,7 @@ impl Build<dyn Target> for LogGaussianCox {
         if let Some(mean) = self.mean.filter(|m| !m.is_finite()) {
             return Err(Error::setting(NAME, "mean", mean, "finite"));
         }
-        let names = |first: &csv::StringRecord| first.iter().any(|c| c.parse::<f64>().is_err());
+        let names = |first: &[&str]| first.iter().any(|c| c.parse::<f64>().is_err());
         let table = Table::read(parts.files, &self.file, names)?;
         if table.columns() != 2 {
             let found = table.columns();

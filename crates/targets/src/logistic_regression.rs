@@ -15,10 +15,10 @@
 //! Cost of a point: two products with the data (4 m d operations for m rows) and m exponentials.
 //! Points and data are both worked through in blocks, so scratch memory does not grow with either.
 
-use crate::table::Table;
 use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, ArrayView2, ArrayViewMut1, ArrayViewMut2, Axis, s};
 use retrograde_core::registry::Parts;
+use retrograde_core::table::Table;
 use retrograde_core::{Build, Cx, Error, Result, Target, register};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

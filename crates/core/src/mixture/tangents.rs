@@ -46,7 +46,7 @@ impl GaussianMixture {
         let ((n, d), k) = (x.dim(), self.components());
         let columns = tangents.ncols();
         if d != self.means.ncols()
-            || columns % d != 0
+            || !columns.is_multiple_of(d)
             || tangents.nrows() != n
             || out.dim() != tangents.dim()
         {
