@@ -24,6 +24,7 @@ pub use distances::{
     chi_squared, crossings, entropy, hellinger_squared, kl, kl_at, total_variation,
     total_variation_at, wasserstein,
 };
+pub(crate) use distances::{matching, normal_panels};
 
 const NAME: &str = "law on the line";
 /// Standard deviations on either side of a component that count.

@@ -27,6 +27,7 @@ pub mod assignment;
 pub mod certificate;
 pub mod chains;
 pub mod ess;
+pub mod flow_1d;
 pub mod gaussian;
 pub mod ksd;
 pub mod law_1d;

@@ -366,7 +366,7 @@ mod tests {
         assert!((kl_normal((0.0, 1.0), ou().last()) - 0.004_967_6).abs() < 1e-4);
     }
 
-    /// N, split bound (2 × ½ ∫), exact KL(p₀ ‖ q) from p_T.
+    /// N, bound ½ ∫ |Δ drift|²/g², exact KL(p₀ ‖ q) from p_T.
     const BOUNDS: [(Scheme, usize, f64, f64); 10] = [
         (Ei, 10, 1.227_231_476_125_8, 0.258_780_270_556_6),
         (Ei, 20, 0.684_377_972_799_8, 0.081_650_416_610_4),
@@ -384,7 +384,6 @@ mod tests {
     fn girsanov_bounds() {
         for (scheme, n, bound, exact) in BOUNDS {
             let found: f64 = ou().girsanov(scheme, n).unwrap().iter().sum();
-            println!("{scheme:?} {n} {found} {}", found / bound);
             assert_close(found, bound, 1e-10);
             let q = ou().output(scheme, n, ou().last()).unwrap();
             assert_close(ou().kl_to(q), exact, 1e-10);
