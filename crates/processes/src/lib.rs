@@ -3,15 +3,18 @@
 #[cfg(test)]
 mod checks;
 mod coordinates;
+mod noised;
 mod normal;
 
 retrograde_core::modules! {
+    benes,
     cir,
     jacobi,
     polynomial_decay,
     stochastic_logistic,
 }
 
+pub use benes::Benes;
 pub use cir::Cir;
 pub use jacobi::Jacobi;
 pub use polynomial_decay::PolynomialDecay;
