@@ -16,7 +16,7 @@
 //!
 //! Outside of the support (x ≤ 0) the noise is 0, and the drift, being linear, leads back inside.
 
-use crate::coordinates::{Coordinate, Independent, Kernel, Map, positive};
+use crate::coordinates::{Coordinate, Independent, Kernel, Map, Tails, positive};
 use crate::normal;
 use ndarray::{ArrayView2, ArrayViewMut1, ArrayViewMut2};
 use rand_distr::{Distribution, Gamma, Poisson};
@@ -131,47 +131,6 @@ impl SquareRoot {
         let e = (-self.kappa * t).exp_m1();
         b * (1.0 + e) - self.sigma2 / (2.0 * self.kappa) * e
     }
-
-    /// ln P(x_t ≤ x | r) and ln P(x_t > x | r).
-    fn tails(&self, dt: f64, r: f64, x: f64) -> (f64, f64) {
-        let (c, lambda) = self.scaled(dt, r);
-        if x <= 0.0 {
-            return (f64::NEG_INFINITY, 0.0);
-        }
-        let (a, y, half) = (self.shape(), 0.5 * x / c, 0.5 * lambda);
-        // Σⱼ Poisson(j; λ/2) P(δ/2 + j, x/2C): the sum is over j within twelve deviations, and as far
-        // as the tail asks, whose terms peak near √(λu)/2.
-        let peak = (half * y).sqrt();
-        let spread = 12.0 * half.max(peak).sqrt() + 40.0;
-        let first = (half.min(peak) - spread).max(0.0).floor();
-        let last = (half.max(peak) + spread).ceil();
-        let log_poisson =
-            |j: f64| j * half.max(f64::MIN_POSITIVE).ln() - half - libm::lgamma(j + 1.0);
-        // P falls with j by y^a e^{-y}/Γ(a+1) at each step, Q grows: both are summed without
-        // cancellation, P from the last term down and Q from the first up.
-        let log_step = |a: f64| a * y.ln() - y - libm::lgamma(a + 1.0);
-        let (mut lower, mut upper) = (0.0, 0.0);
-        let mut p = gamma_lr(a + last, y);
-        let mut j = last;
-        while j >= first {
-            lower += log_poisson(j).exp() * p;
-            j -= 1.0;
-            p += log_step(a + j).exp();
-        }
-        let mut q = gamma_ur(a + first, y);
-        j = first;
-        while j <= last {
-            upper += log_poisson(j).exp() * q;
-            q += log_step(a + j).exp();
-            j += 1.0;
-        }
-        // Of the greater tail the complement is better.
-        if lower < upper {
-            (lower.ln(), (-lower).ln_1p())
-        } else {
-            ((-upper).ln_1p(), upper.ln())
-        }
-    }
 }
 
 impl Coordinate for SquareRoot {
@@ -213,8 +172,54 @@ impl Coordinate for SquareRoot {
         Some(self)
     }
 
+    fn tails(&self) -> Option<&dyn Tails> {
+        Some(self)
+    }
+
     fn closed_marginal(&self) -> Option<&dyn ClosedMarginal> {
         Some(self)
+    }
+}
+
+impl Tails for SquareRoot {
+    fn tails(&self, dt: f64, r: f64, x: f64) -> (f64, f64) {
+        let (c, lambda) = self.scaled(dt, r);
+        if x <= 0.0 {
+            return (f64::NEG_INFINITY, 0.0);
+        }
+        let (a, y, half) = (self.shape(), 0.5 * x / c, 0.5 * lambda);
+        // Σⱼ Poisson(j; λ/2) P(δ/2 + j, x/2C): the sum is over j within twelve deviations, and as far
+        // as the tail asks, whose terms peak near √(λu)/2.
+        let peak = (half * y).sqrt();
+        let spread = 12.0 * half.max(peak).sqrt() + 40.0;
+        let first = (half.min(peak) - spread).max(0.0).floor();
+        let last = (half.max(peak) + spread).ceil();
+        let log_poisson =
+            |j: f64| j * half.max(f64::MIN_POSITIVE).ln() - half - libm::lgamma(j + 1.0);
+        // P falls with j by y^a e^{-y}/Γ(a+1) at each step, Q grows: both are summed without
+        // cancellation, P from the last term down and Q from the first up.
+        let log_step = |a: f64| a * y.ln() - y - libm::lgamma(a + 1.0);
+        let (mut lower, mut upper) = (0.0, 0.0);
+        let mut p = gamma_lr(a + last, y);
+        let mut j = last;
+        while j >= first {
+            lower += log_poisson(j).exp() * p;
+            j -= 1.0;
+            p += log_step(a + j).exp();
+        }
+        let mut q = gamma_ur(a + first, y);
+        j = first;
+        while j <= last {
+            upper += log_poisson(j).exp() * q;
+            q += log_step(a + j).exp();
+            j += 1.0;
+        }
+        // Of the greater tail the complement is better.
+        if lower < upper {
+            (lower.ln(), (-lower).ln_1p())
+        } else {
+            ((-upper).ln_1p(), upper.ln())
+        }
     }
 }
 
@@ -262,14 +267,14 @@ impl Map for SquareRoot {
             c * (delta + lambda),
             c * (2.0 * (delta + 2.0 * lambda)).sqrt(),
         );
-        normal::invert(z, 0.0, mean, sd, |x| self.tails(dt, r, x))
+        normal::invert(z, 0.0, mean, sd, |x| Tails::tails(self, dt, r, x))
     }
 
     fn noise_of(&self, dt: f64, r: f64, x: f64) -> f64 {
         if !(r.is_finite() && x.is_finite()) {
             return f64::NAN;
         }
-        let (lower, upper) = self.tails(dt, r, x);
+        let (lower, upper) = Tails::tails(self, dt, r, x);
         normal::quantile_of_tails(lower, upper)
     }
 }

@@ -1,8 +1,9 @@
 //! Processes of d independent, identical coordinates whose drift and noise do not depend on time.
 
-use ndarray::{ArrayView2, ArrayViewMut1, ArrayViewMut2, Zip};
+use crate::normal;
+use ndarray::{ArrayView1, ArrayView2, ArrayViewMut1, ArrayViewMut2, Zip};
 use retrograde_core::{
-    ClosedMarginal, Cx, DivGgt, DriftDivergence, DriftJvp, DriftVjp, Error, Flag, ForwardMap,
+    Cdf, ClosedMarginal, Cx, DivGgt, DriftDivergence, DriftJvp, DriftVjp, Error, Flag, ForwardMap,
     ForwardProcess, IntegralG2, Result, Stream, Times, Transition,
 };
 
@@ -38,6 +39,10 @@ pub(crate) trait Coordinate: Send + Sync + 'static {
     fn map(&self) -> Option<&dyn Map> {
         None
     }
+    /// The distribution function, where it is known; then [`map`](Coordinate::map) is its inverse.
+    fn tails(&self) -> Option<&dyn Tails> {
+        None
+    }
     /// As of [`ForwardProcess`].
     fn closed_marginal(&self) -> Option<&dyn ClosedMarginal> {
         None
@@ -62,6 +67,12 @@ pub(crate) trait Map {
     fn to(&self, dt: f64, r: f64, z: f64) -> f64;
     /// z from r and x.
     fn noise_of(&self, dt: f64, r: f64, x: f64) -> f64;
+}
+
+/// ln P(· ≤ x) and ln P(· > x), given r a time `dt` before.
+pub(crate) trait Tails {
+    /// The two.
+    fn tails(&self, dt: f64, r: f64, x: f64) -> (f64, f64);
 }
 
 /// d coordinates.
@@ -202,6 +213,10 @@ impl<C: Coordinate> ForwardProcess for Independent<C> {
 
     fn forward_map(&self) -> Option<&dyn ForwardMap> {
         self.law.map().map(|_| self as &dyn ForwardMap)
+    }
+
+    fn cdf(&self) -> Option<&dyn Cdf> {
+        (self.dim == 1 && self.law.tails().is_some()).then_some(self)
     }
 
     fn closed_marginal(&self) -> Option<&dyn ClosedMarginal> {
@@ -389,6 +404,45 @@ impl<C: Coordinate> ForwardMap for Independent<C> {
         z: ArrayViewMut2<'_, f64>,
     ) -> Result {
         self.by_map(cx, (s, t), r, x, z, |map, dt, r, x| map.noise_of(dt, r, x))
+    }
+}
+
+impl<C: Coordinate> Cdf for Independent<C> {
+    fn cdf(
+        &self,
+        _cx: &mut Cx<'_>,
+        s: f64,
+        t: f64,
+        r: ArrayView1<'_, f64>,
+        x: ArrayView1<'_, f64>,
+        mut p: ArrayViewMut1<'_, f64>,
+    ) -> Result {
+        let dt = later("distribution function", s, t)?;
+        let tails = self
+            .law
+            .tails()
+            .ok_or_else(|| lacks("a distribution function"))?;
+        for (i, p) in p.iter_mut().enumerate() {
+            *p = tails.tails(dt, r[i], x[i]).0.exp();
+        }
+        Ok(())
+    }
+
+    fn quantile(
+        &self,
+        _cx: &mut Cx<'_>,
+        s: f64,
+        t: f64,
+        r: ArrayView1<'_, f64>,
+        p: ArrayView1<'_, f64>,
+        mut x: ArrayViewMut1<'_, f64>,
+    ) -> Result {
+        let dt = later("quantiles", s, t)?;
+        let map = self.law.map().ok_or_else(|| lacks("quantiles"))?;
+        for (i, x) in x.iter_mut().enumerate() {
+            *x = map.to(dt, r[i], normal::quantile(p[i]));
+        }
+        Ok(())
     }
 }
 

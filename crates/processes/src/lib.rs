@@ -2,12 +2,14 @@
 
 mod checks;
 mod coordinates;
+mod noised;
 mod normal;
 mod separable;
 #[cfg(test)]
 mod test_checks;
 
 retrograde_core::modules! {
+    benes,
     cir,
     jacobi,
     polynomial_decay,
@@ -15,6 +17,7 @@ retrograde_core::modules! {
     vp,
 }
 
+pub use benes::Benes;
 pub use cir::Cir;
 pub use jacobi::Jacobi;
 pub use polynomial_decay::PolynomialDecay;

@@ -50,6 +50,15 @@ pub(crate) fn quantile_of_log(l: f64) -> f64 {
     z
 }
 
+/// The z with Φ(z) = p.
+pub(crate) fn quantile(p: f64) -> f64 {
+    if p <= 0.5 {
+        quantile_of_log(p.ln())
+    } else {
+        -quantile_of_log((1.0 - p).ln())
+    }
+}
+
 /// z from the logarithms of the two tails at x, ln P(· ≤ x) and ln P(· > x).
 pub(crate) fn quantile_of_tails(lower: f64, upper: f64) -> f64 {
     if lower <= upper {
