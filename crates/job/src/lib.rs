@@ -11,6 +11,7 @@
 //! `timing.json` and, until the run is complete, `rows.bin` and `checkpoint.bin`.
 //! [`compare::compare`] puts two run directories side by side.
 
+pub mod certify;
 mod checkpoint;
 pub mod compare;
 pub mod config;

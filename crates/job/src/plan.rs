@@ -9,7 +9,9 @@ use crate::memory::{available_memory, human, needed_memory};
 use crate::place::place;
 use crate::settings::{BoundsSettings, ExpectSettings, Format, OutputSettings, RunSettings};
 use retrograde_core::registry::{Need, Needs, Parts, schema_of};
-use retrograde_core::{Bounded, Error, Kind, Outputs, Registry, Sampler, Target};
+use retrograde_core::{
+    Bounded, Error, ForwardProcess, Kind, Outputs, Registry, Sampler, Score, Target,
+};
 use schemars::JsonSchema;
 use serde_json::{Value as Json, json};
 use std::path::Path;
@@ -29,8 +31,14 @@ pub struct Plan {
     pub target: Arc<dyn Target>,
     /// The target with its limits, if it has any: draws are written on its natural scale.
     pub bounded: Option<Arc<Bounded>>,
+    /// The forward process, if the job has one.
+    pub process: Option<Arc<dyn ForwardProcess>>,
+    /// The score, if the job has one.
+    pub score: Option<Arc<dyn Score>>,
     /// The sampler.
     pub sampler: Arc<dyn Sampler>,
+    /// The sampler's settings, defaults filled in.
+    pub sampler_settings: toml::Value,
     /// The job with all defaults filled in, as TOML.
     pub resolved: String,
     /// The same without what changes no bits: threads and what is written where.
@@ -250,6 +258,7 @@ impl Builder<'_> {
                 &parts,
             )
             .map_err(|e| self.place("sampler", &e))?;
+        let (process, score) = (parts.process.take(), parts.score.take());
         drop(parts);
         self.check_size(&run, target.as_ref(), sampler.as_ref())?;
         let text = |root: &Node| {
@@ -270,7 +279,10 @@ impl Builder<'_> {
             components: checked.kinds,
             target,
             bounded,
+            process,
+            score,
             sampler,
+            sampler_settings: settings_of(root, "sampler"),
             resolved,
             identity,
             files: self.files.into_read(),
