@@ -1,3 +1,10 @@
 //! Forward processes, one file each: source and equations, settings, implementation, tests.
 
-retrograde_core::modules! {}
+mod checks;
+mod separable;
+
+retrograde_core::modules! {
+    vp,
+}
+
+pub use vp::Vp;
