@@ -166,6 +166,10 @@ impl ForwardProcess for Ou {
         Ok(())
     }
 
+    fn autonomous(&self) -> bool {
+        true
+    }
+
     fn linear(&self) -> Option<&dyn Linear> {
         Some(self)
     }
@@ -293,6 +297,10 @@ impl ForwardProcess for Alike {
 
     fn div_ggt(&self) -> Option<&dyn DivGgt> {
         self.slope.is_some().then_some(self)
+    }
+
+    fn autonomous(&self) -> bool {
+        true
     }
 
     fn linear(&self) -> Option<&dyn Linear> {
