@@ -59,6 +59,10 @@ pub(crate) enum Command {
     Summary(SummaryArgs),
     /// Compares two finished runs of one target: moments, distances beside their noise floor, the truth if it is known.
     Compare(CompareArgs),
+    /// Measures the errors of a job that runs a process backwards: start, score, steps, end; and which is the largest.
+    Certify(CertifyArgs),
+    /// Certifies a job on several time grids: which is best for this target, this score, this many steps.
+    CompareSchedules(CompareSchedulesArgs),
     /// Writes a crate for a component of your own, with its tests, ready to fill.
     New(NewArgs),
     /// Draws the pictures of a run directory as SVG files: marginals, pairs, trace, ladder, weights.
@@ -155,6 +159,50 @@ pub(crate) struct CompareArgs {
     /// The run directory of run B.
     #[arg(value_name = "DIR")]
     pub(crate) second: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CertifyArgs {
+    /// The job file.
+    pub(crate) job: PathBuf,
+    #[command(flatten)]
+    pub(crate) changes: Changes,
+    /// Forward paths, rounded up to a multiple of 1024.
+    #[arg(long, value_name = "N", default_value_t = 16384)]
+    pub(crate) paths: usize,
+    /// Draws of each run that is made again with another start, score or grid.
+    #[arg(long, value_name = "N", default_value_t = 4096)]
+    pub(crate) repeats: usize,
+    /// Writes a picture of the bound step by step to this SVG file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) picture: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompareSchedulesArgs {
+    /// The job file.
+    pub(crate) job: PathBuf,
+    #[command(flatten)]
+    pub(crate) changes: Changes,
+    /// Changes of the job to be compared as well, comma-separated keys as of `--set`:
+    /// `--variant sampler.kind=rd-f`; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE,…")]
+    pub(crate) variant: Vec<String>,
+    /// Writes a picture of the errors against the number of steps to this SVG file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) picture: Option<PathBuf>,
+    /// Spacings of the grid.
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', default_value = "edm,geometric")]
+    pub(crate) spacings: Vec<String>,
+    /// Numbers of steps.
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "10,20,40")]
+    pub(crate) steps: Vec<usize>,
+    /// Forward paths, rounded up to a multiple of 1024.
+    #[arg(long, value_name = "N", default_value_t = 16384)]
+    pub(crate) paths: usize,
+    /// Draws of each run that is made again.
+    #[arg(long, value_name = "N", default_value_t = 4096)]
+    pub(crate) repeats: usize,
 }
 
 #[derive(Debug, Args)]

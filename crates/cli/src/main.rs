@@ -4,6 +4,7 @@
 //! 0 ok, 1 the run failed, 2 wrong usage or job, 3 finished but a diagnostic failed, 130 interrupted.
 
 mod args;
+mod certify;
 mod check;
 mod compare;
 mod inspect;
@@ -36,6 +37,8 @@ fn main() -> ExitCode {
         Command::Schema => inspect::schema(),
         Command::Summary(args) => inspect::summary(args, &out),
         Command::Compare(args) => compare::compare(args, &out),
+        Command::Certify(args) => certify::certify(args, &out),
+        Command::CompareSchedules(args) => certify::compare_schedules(args, &out),
         Command::Plot(args) => plot::plot(args, &out),
         Command::Completions { shell } => {
             let mut script = Vec::new();

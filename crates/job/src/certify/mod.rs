@@ -12,18 +12,23 @@
 
 mod effects;
 mod paths;
+mod schedules;
 mod setting;
 mod sink;
 mod start;
 mod verdict;
 
 use crate::plan::Plan;
-use effects::{Effect, Order};
+use effects::Effect;
 use retrograde_core::{Kernel, Registry, Result, Runtime};
 use retrograde_metrics::certificate::{Estimate, GirsanovBound};
 use serde::Serialize;
 use setting::Setting;
 
+pub use effects::Order;
+pub use schedules::{
+    Crossover, Grids, ScheduleRow, Schedules, compare_schedules, write_schedules_picture,
+};
 pub use verdict::{Cause, Dominant};
 
 /// Finest cut of a step; noise of coarser ones is summed from that many parts.
@@ -113,6 +118,22 @@ impl Default for Effort {
             draws: 4096,
         }
     }
+}
+
+/// Writes the picture of a certificate: the bound step by step.
+///
+/// # Errors
+/// [`Error::Missing`](retrograde_core::Error::Missing) where there is no bound; what writing returns.
+pub fn write_picture(certificate: &Certificate, path: &std::path::Path) -> Result {
+    let Some(svg) = crate::pictures::levels(certificate) else {
+        return Err(retrograde_core::Error::Missing {
+            component: "the picture of a certificate".into(),
+            needed: "Girsanov's bound over at least two steps".into(),
+            holder: "the certificate".into(),
+            advice: format!("leave `--picture` out ({})", certificate.no_girsanov),
+        });
+    };
+    crate::files::write_atomically(path, |out| out.write_all(svg.as_bytes()))
 }
 
 /// The certificate of a job.

@@ -12,7 +12,7 @@ const PANELS: usize = 8;
 pub(super) fn draw(view: &View<'_>) -> Vec<Picture> {
     let tables = view.report.tables.iter();
     tables
-        .filter(|(_, t)| t.rows.len() > 1)
+        .filter(|(name, t)| *name != super::flow::NAME && t.rows.len() > 1)
         .filter_map(|(name, t)| picture(name, t))
         .collect()
 }

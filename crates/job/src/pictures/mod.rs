@@ -4,7 +4,9 @@
 //! The palette is that of Okabe & Ito (2008), which eyes without red or green tell apart. Axes and text take the
 //! colour of what surrounds them, so that a picture is legible on white and on black.
 
+mod flow;
 mod ladder;
+mod levels;
 mod marginals;
 mod pairs;
 mod style;
@@ -14,6 +16,7 @@ mod truth;
 mod view;
 mod weights;
 
+pub(crate) use levels::{by_steps, levels};
 pub(crate) use ticks::every;
 pub(crate) use truth::Known;
 pub(crate) use view::View;
@@ -21,7 +24,7 @@ pub(crate) use view::View;
 /// A picture with its words.
 #[derive(Debug, Clone)]
 pub(crate) struct Picture {
-    /// `marginals`, `pairs`, `trace`, `ladder` (or the name of another table) or `weights`.
+    /// `marginals`, `pairs`, `trace`, `flow`, `ladder` (or the name of another table) or `weights`.
     pub(crate) name: String,
     pub(crate) title: String,
     /// What is shown and what is left out, in a sentence or two.
@@ -35,6 +38,7 @@ pub(crate) fn pictures(view: &View<'_>) -> Vec<Picture> {
     all.extend(marginals::draw(view));
     all.extend(pairs::draw(view));
     all.extend(trace::draw(view));
+    all.extend(flow::draw(view));
     all.extend(ladder::draw(view));
     all.extend(weights::draw(view));
     all

@@ -2,7 +2,9 @@
 
 use crate::plan::Plan;
 use ndarray::{Array1, Array2, s};
-use retrograde_core::{Bounded, Covariances, GaussianMixture, Runtime, Target, Truth};
+use retrograde_core::{
+    Bounded, Covariances, ForwardProcess, GaussianMixture, Runtime, Target, Truth,
+};
 use std::sync::Arc;
 
 /// Exact draws to compare with.
@@ -20,7 +22,19 @@ pub(crate) struct Known<'a> {
     truth: Truth,
     /// The log density of a target in the plane.
     density: Option<Plane<'a>>,
+    /// A process with a target that has exact draws, to be run forwards.
+    forward: Option<Forward>,
 }
+
+/// What is run forwards.
+struct Forward {
+    target: Arc<dyn Target>,
+    process: Arc<dyn ForwardProcess>,
+    seed: u64,
+}
+
+/// Draws that are run forwards.
+const FORWARD: usize = 4096;
 
 /// A target in the plane, to be evaluated where its draws turn out to lie.
 struct Plane<'a> {
@@ -44,6 +58,11 @@ impl<'a> Known<'a> {
             grid: if large { GRID } else { SMALL_GRID },
             seed: plan.run.seed,
         });
+        let forward = plan.process.as_ref().map(|process| Forward {
+            target: plan.target.clone(),
+            process: process.clone(),
+            seed: plan.run.seed,
+        });
         if plan.bounded.is_some() {
             return Self {
                 density,
@@ -65,7 +84,39 @@ impl<'a> Known<'a> {
             draws,
             truth: exact.map(|e| e.truth()).unwrap_or_default(),
             density,
+            forward,
         }
+    }
+
+    /// Quantiles `p` of the first coordinate at each of the `times` (falling) of the process run forwards
+    /// from exact draws.
+    pub(super) fn forward(&self, times: &[f64], p: &[f64]) -> Option<Vec<Vec<f64>>> {
+        let forward = self.forward.as_ref()?;
+        let exact = forward.target.exact()?.sampler()?;
+        let mut x = Array2::zeros((FORWARD, forward.target.dim()));
+        let mut next = x.clone();
+        let mut runtime = Runtime::new(forward.seed, 1).ok()?;
+        let mut all = Vec::new();
+        let mut now = 0.0;
+        let mut walk = || -> retrograde_core::Result {
+            runtime.enter("pictures data", 0, |cx| exact.sample(cx, x.view_mut()))?;
+            for (k, t) in times.iter().rev().enumerate() {
+                let process = forward.process.as_ref();
+                runtime.enter("pictures forward", k as u64, |cx| {
+                    retrograde_core::forward::simulate(cx, process, now, *t, x.view(), next.view_mut())
+                })?;
+                std::mem::swap(&mut x, &mut next);
+                now = *t;
+                let mut column = x.column(0).to_vec();
+                column.sort_unstable_by(f64::total_cmp);
+                let at = |p: &f64| column[((FORWARD as f64 * p) as usize).min(FORWARD - 1)];
+                all.push(p.iter().map(at).collect::<Vec<f64>>());
+            }
+            Ok(())
+        };
+        walk().ok()?;
+        all.reverse();
+        Some(all)
     }
 
     /// The density of a coordinate at some points, in closed form.

@@ -493,6 +493,9 @@ impl<S: Solver> Algorithm for Reverse<S> {
             flags.into_iter().flatten().for_each(|flag| sink.flag(flag));
         }
         let all = (self.grid.steps() / self.refine) as u64;
+        if state.done.is_multiple_of(self.every()) {
+            self.record_flow(cx, state, state.done as usize * self.refine, sink);
+        }
         for sub in 0..self.refine {
             cx.check_cancelled()?;
             self.sweep(cx, state, state.done as usize * self.refine + sub)?;
@@ -503,12 +506,46 @@ impl<S: Solver> Algorithm for Reverse<S> {
         if state.done < all {
             return Ok(Flow::More);
         }
+        self.record_flow(cx, state, self.grid.steps(), sink);
         self.finish(cx, state, sink)?;
         Ok(Flow::Done)
     }
 }
 
+/// Quantiles of a marginal that are recorded.
+const QUANTILES: [(&str, f64); 5] = [
+    ("q2.5", 0.025),
+    ("q16", 0.16),
+    ("q50", 0.5),
+    ("q84", 0.84),
+    ("q97.5", 0.975),
+];
+/// Rows of the table of marginals, about.
+const RECORDS: u64 = 60;
+/// Rows of the batch that its quantiles are taken from.
+const RECORDED: usize = 4096;
+
 impl<S: Solver> Reverse<S> {
+    /// Steps of the unrefined grid between two records.
+    fn every(&self) -> u64 {
+        ((self.grid.steps() / self.refine) as u64).div_ceil(RECORDS)
+    }
+
+    /// Records quantiles of the first coordinate at time `index` of the grid.
+    fn record_flow(&self, cx: &mut Cx<'_>, state: &State, index: usize, sink: &mut dyn Sink) {
+        let n = state.dead.len().min(RECORDED);
+        let mut x = cx.take(n);
+        let column = state.x.slice(s![..n, 0]);
+        x.iter_mut().zip(column).for_each(|(x, from)| *x = *from);
+        x.sort_unstable_by(f64::total_cmp);
+        let mut row = [("t", self.grid.times()[index]); 6];
+        for (slot, (name, p)) in row[1..].iter_mut().zip(QUANTILES) {
+            *slot = (name, x[((n as f64 * p) as usize).min(n - 1)]);
+        }
+        sink.record("flow", &row);
+        cx.give(x);
+    }
+
     /// Step `index` of the grid for all rows.
     fn sweep(&self, cx: &mut Cx<'_>, state: &mut State, index: usize) -> Result {
         let leg = self.leg(index);
