@@ -1,7 +1,9 @@
 //! Forward processes, one file each: source and equations, settings, implementation, tests.
 
 mod checks;
+mod coefficient;
 mod coordinates;
+mod dense;
 mod noised;
 mod normal;
 mod separable;
@@ -11,15 +13,28 @@ mod test_checks;
 retrograde_core::modules! {
     benes,
     cir,
+    cosine,
+    edm,
+    flow_matching,
     jacobi,
+    ou,
     polynomial_decay,
     stochastic_logistic,
+    sub_vp,
+    ve,
     vp,
 }
 
 pub use benes::Benes;
 pub use cir::Cir;
+pub use coefficient::Coefficient;
+pub use cosine::Cosine;
+pub use edm::Edm;
+pub use flow_matching::FlowMatching;
 pub use jacobi::Jacobi;
+pub use ou::Ou;
 pub use polynomial_decay::PolynomialDecay;
 pub use stochastic_logistic::StochasticLogistic;
+pub use sub_vp::SubVp;
+pub use ve::{VarianceSchedule, Ve};
 pub use vp::Vp;

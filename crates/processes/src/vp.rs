@@ -10,7 +10,7 @@
 //! Noise level σ = √(e^{B(0,t)} − 1). The reference law is the stationary one, N(0, I): data of scale 1
 //! keep their scale. With the defaults x_T holds 0.0066 of the data still.
 
-use crate::checks::{non_negative, positive, setting};
+use crate::checks::{minus_expm1, non_negative, positive, setting};
 use crate::separable::{Coefficients, Separable};
 use retrograde_core::registry::Parts;
 use retrograde_core::{Build, ForwardProcess, Result, register};
@@ -113,7 +113,7 @@ impl Coefficients for Coefs {
 
     fn kernel(&self, s: f64, t: f64) -> (f64, f64) {
         let b = self.0.integral(s, t);
-        ((-0.5 * b).exp(), -(-b).exp_m1())
+        ((-0.5 * b).exp(), minus_expm1(b))
     }
 
     fn integral_g2(&self, s: f64, t: f64) -> f64 {
