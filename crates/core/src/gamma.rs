@@ -56,4 +56,52 @@ impl GammaMixture {
             dim,
         })
     }
+
+    /// The mixture with scales b ↦ `scale`(b).
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when one is not positive and finite.
+    pub fn with_scales(&self, scale: impl Fn(f64) -> f64) -> Result<Self> {
+        Self::new(
+            self.weights.clone(),
+            self.shape,
+            self.scales.mapv(scale),
+            self.dim,
+        )
+    }
+
+    /// Log density of one coordinate, normalised, and its slope; −∞ and 0 for x ≤ 0.
+    #[must_use]
+    pub fn coordinate(&self, x: f64) -> (f64, f64) {
+        self.coordinate_scaled(x, |b| b)
+    }
+
+    /// As [`coordinate`](Self::coordinate), of the mixture with scales b ↦ `scale`(b).
+    pub fn coordinate_scaled(&self, x: f64, scale: impl Fn(f64) -> f64) -> (f64, f64) {
+        if x.is_nan() {
+            return (f64::NAN, f64::NAN);
+        }
+        if !(x > 0.0 && x.is_finite()) {
+            return (f64::NEG_INFINITY, 0.0);
+        }
+        let exponent = |k: usize| {
+            let b = scale(self.scales[k]);
+            self.weights[k].ln() - self.shape * b.ln() - x / b
+        };
+        let terms = self.scales.len();
+        let most = (0..terms).map(exponent).fold(f64::NEG_INFINITY, f64::max);
+        let (mut sum, mut rate) = (0.0, 0.0);
+        for k in 0..terms {
+            let w = (exponent(k) - most).exp();
+            sum += w;
+            rate += w / scale(self.scales[k]);
+        }
+        let power = self.shape - 1.0;
+        // 0 · ∞ where the shape is 1.
+        let log_x = if power == 0.0 { 0.0 } else { power * x.ln() };
+        (
+            most + sum.ln() + log_x - libm::lgamma(self.shape),
+            power / x - rate / sum,
+        )
+    }
 }

@@ -6,8 +6,9 @@
 //!
 //! In one dimension with directions ±a and equal weights it is e^{−a²t/2} cosh(a x).
 
-use crate::{Error, Result};
-use ndarray::{Array1, Array2};
+use crate::numeric::log_sum_exp;
+use crate::{Covariances, Error, GaussianMixture, Result, Target};
+use ndarray::{Array1, Array2, Array3, ArrayView1};
 
 /// A positive function h(x, t) = Σᵢ wᵢ exp(aᵢ·x − |aᵢ|² t/2).
 #[derive(Debug, Clone, PartialEq)]
@@ -100,6 +101,75 @@ impl Tilt {
         }
         most + sum.ln()
     }
+
+    /// The law q ∝ h(·, 0) ρ of a mixture ρ, its scale left aside, and ln ∫ h(x, 0) ρ(x) dx, which is
+    /// ln ∫ h(x, t) ρ_t(x) dx at every t for the law ρ_t of x + √t z:
+    ///
+    /// q = Σₖᵢ ∝ wₖ ωᵢ exp(aᵢ·mₖ + ½ aᵢᵀ Vₖ aᵢ) N(mₖ + Vₖ aᵢ, Vₖ),   ω the weights of this tilt
+    ///
+    /// Component k of ρ and direction i give component k K + i. Point masses keep their places and
+    /// are weighed anew.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the dimensions differ, or a weight underflows.
+    pub fn apply(&self, base: &GaussianMixture) -> Result<(GaussianMixture, f64)> {
+        let (k, d, terms) = (base.components(), self.dim(), self.log_weights.len());
+        let wrong = |argument: &str, given: String, allowed: String| Error::Argument {
+            component: "tilt".into(),
+            argument: argument.into(),
+            given,
+            allowed,
+        };
+        if Target::dim(base) != d {
+            let given = format!("of dimension {}", Target::dim(base));
+            return Err(wrong("base", given, format!("of dimension {d}")));
+        }
+        let all = k * terms;
+        let spread = |c: usize, a: ArrayView1<'_, f64>| -> Array1<f64> {
+            match base.covariances() {
+                Covariances::Isotropic(v) => a.mapv(|a| v[c] * a),
+                Covariances::Diagonal(v) => &v.row(c) * &a,
+                Covariances::Dense(v) => v.index_axis(ndarray::Axis(0), c).dot(&a),
+            }
+        };
+        let mut means = Array2::zeros((all, d));
+        let mut logs = vec![0.0; all];
+        for c in 0..k {
+            for (i, a) in self.directions.outer_iter().enumerate() {
+                let moved = spread(c, a);
+                let m = base.means().row(c);
+                logs[c * terms + i] =
+                    base.weights()[c].ln() + self.log_weights[i] + a.dot(&m) + 0.5 * a.dot(&moved);
+                means.row_mut(c * terms + i).assign(&(&m + &moved));
+            }
+        }
+        let log_norm = log_sum_exp(&logs);
+        let weights: Array1<f64> = logs.iter().map(|l| (l - log_norm).exp()).collect();
+        if let Some(i) = weights.iter().position(|w| !w.is_normal()) {
+            let given = format!("{} for component {}", weights[i], i / terms);
+            return Err(wrong("tilted weight", given, "above 1e-308".into()));
+        }
+        let mixture = if !base.has_density() {
+            GaussianMixture::points(weights, means)?
+        } else {
+            let of = |i: usize| i / terms;
+            let covariances = match base.covariances() {
+                Covariances::Isotropic(v) => {
+                    Covariances::Isotropic(Array1::from_shape_fn(all, |i| v[of(i)]))
+                }
+                Covariances::Diagonal(v) => {
+                    Covariances::Diagonal(Array2::from_shape_fn((all, d), |(i, j)| v[(of(i), j)]))
+                }
+                Covariances::Dense(v) => {
+                    Covariances::Dense(Array3::from_shape_fn((all, d, d), |(i, r, s)| {
+                        v[(of(i), r, s)]
+                    }))
+                }
+            };
+            GaussianMixture::new(weights, means, covariances)?
+        };
+        Ok((mixture, log_norm))
+    }
 }
 
 #[cfg(test)]
@@ -118,6 +188,51 @@ mod tests {
             assert!((value - (cosh - a * a * t / 2.0)).abs() < 1e-13 * value.abs().max(1.0));
             assert!((g[0] - a * (a * x).tanh()).abs() < 1e-14);
         }
+    }
+
+    #[test]
+    fn a_tilted_mixture_is_h_times_the_mixture() {
+        let tilt = Tilt::new(array![1.0, 3.0], array![[0.7, -0.2], [-1.1, 0.5]]).unwrap();
+        let means = array![[0.3, -1.0], [1.5, 0.2]];
+        let bases = [
+            GaussianMixture::isotropic(array![0.4, 0.6], means.clone(), array![0.3, 1.2]),
+            GaussianMixture::diagonal(
+                array![0.4, 0.6],
+                means.clone(),
+                array![[0.3, 0.5], [1.0, 2.0]],
+            ),
+            GaussianMixture::dense(
+                array![0.4, 0.6],
+                means.clone(),
+                array![[[0.5, 0.2], [0.2, 0.4]], [[1.0, -0.3], [-0.3, 2.0]]],
+            ),
+        ];
+        for base in bases {
+            let base = base.unwrap();
+            let (q, log_norm) = tilt.apply(&base).unwrap();
+            let x = array![[0.1, 0.4], [-2.0, 1.0], [3.0, -1.5]];
+            let (mut lq, mut lb) = (Array1::zeros(3), Array1::zeros(3));
+            crate::Runtime::new(1, 1).unwrap().enter("test", 0, |cx| {
+                q.eval(cx, x.view(), Some(lq.view_mut()), None).unwrap();
+                base.eval(cx, x.view(), Some(lb.view_mut()), None).unwrap();
+            });
+            for (r, x) in x.outer_iter().enumerate() {
+                let h = tilt.eval(x.as_slice().unwrap(), 0.0, None);
+                assert!((lq[r] - (h + lb[r] - log_norm)).abs() < 1e-12);
+                // At another time it is another function.
+                let later = tilt.eval(x.as_slice().unwrap(), 0.5, None);
+                assert!((lq[r] - (later + lb[r] - log_norm)).abs() > 1e-2);
+            }
+        }
+        let points = GaussianMixture::points(array![0.4, 0.6], means).unwrap();
+        let (q, log_norm) = tilt.apply(&points).unwrap();
+        let h0 = tilt.eval(&[0.3, -1.0], 0.0, None);
+        let first = q.weights()[0] + q.weights()[1];
+        assert!((first - 0.4 * (h0 - log_norm).exp()).abs() < 1e-14);
+        assert!(
+            tilt.apply(&GaussianMixture::points(array![1.0], array![[0.0]]).unwrap())
+                .is_err()
+        );
     }
 
     #[test]

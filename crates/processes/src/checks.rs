@@ -27,3 +27,8 @@ pub(crate) fn non_negative(name: &str, key: &str, value: f64) -> Result {
     let good = value >= 0.0 && value.is_finite();
     setting(name, key, value, good, || "0 or a number above it")
 }
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+pub(crate) use testing::*;
