@@ -5,6 +5,7 @@ mod dilation;
 mod evidence;
 mod registry;
 mod run;
+mod scores;
 
 use retrograde::core::registry::{Folder, Parts};
 use retrograde::core::{Collected, Counts, Runtime, Target, drive::drive};
