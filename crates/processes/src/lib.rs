@@ -12,6 +12,7 @@ retrograde_core::modules! {
     jacobi,
     polynomial_decay,
     stochastic_logistic,
+    warped_ou,
 }
 
 pub use benes::Benes;
@@ -19,3 +20,4 @@ pub use cir::Cir;
 pub use jacobi::Jacobi;
 pub use polynomial_decay::PolynomialDecay;
 pub use stochastic_logistic::StochasticLogistic;
+pub use warped_ou::WarpedOu;
