@@ -10,6 +10,7 @@ retrograde_core::modules! {
     benes,
     cir,
     jacobi,
+    langevin,
     polynomial_decay,
     stochastic_logistic,
     warped_ou,
@@ -18,6 +19,7 @@ retrograde_core::modules! {
 pub use benes::Benes;
 pub use cir::Cir;
 pub use jacobi::Jacobi;
+pub use langevin::{Langevin, Potential};
 pub use polynomial_decay::PolynomialDecay;
 pub use stochastic_logistic::StochasticLogistic;
 pub use warped_ou::WarpedOu;
