@@ -17,12 +17,14 @@ retrograde_core::modules! {
     edm,
     flow_matching,
     jacobi,
+    langevin,
     ou,
     polynomial_decay,
     stochastic_logistic,
     sub_vp,
     ve,
     vp,
+    warped_ou,
 }
 
 pub use benes::Benes;
@@ -32,9 +34,11 @@ pub use cosine::Cosine;
 pub use edm::Edm;
 pub use flow_matching::FlowMatching;
 pub use jacobi::Jacobi;
+pub use langevin::{Langevin, Potential};
 pub use ou::Ou;
 pub use polynomial_decay::PolynomialDecay;
 pub use stochastic_logistic::StochasticLogistic;
 pub use sub_vp::SubVp;
 pub use ve::{VarianceSchedule, Ve};
 pub use vp::Vp;
+pub use warped_ou::WarpedOu;

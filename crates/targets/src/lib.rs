@@ -15,6 +15,7 @@ retrograde_core::modules! {
     eight_schools,
     expression,
     funnel,
+    gamma_mixture,
     gaussian,
     gaussian_mixture,
     lj13,
@@ -25,7 +26,9 @@ retrograde_core::modules! {
     phi4_lattice,
     rings,
     standard_normal,
+    tilted_mixture,
     two_moons,
+    warped_mixture,
     wells,
 }
 
@@ -36,6 +39,7 @@ pub use dw4::Dw4;
 pub use eight_schools::{EightSchools, EightSchoolsPrior};
 pub use expression::Expression;
 pub use funnel::Funnel;
+pub use gamma_mixture::GammaLaws;
 pub use gaussian::Gaussian;
 pub use gaussian_mixture::Mixture;
 pub use lj13::Lj13;
@@ -47,5 +51,7 @@ pub use phi4_chain::Phi4Chain;
 pub use phi4_lattice::Phi4Lattice;
 pub use rings::{Rings, RingsMin};
 pub use standard_normal::StandardNormal;
+pub use tilted_mixture::TiltedMixture;
 pub use two_moons::TwoMoons;
+pub use warped_mixture::WarpedMixture;
 pub use wells::{DoubleWell, ManyWell, MultiWell};
