@@ -82,7 +82,11 @@ fn invert_between<L: Law1d + ?Sized>(
         return f64::NAN;
     }
     if below == 0.0 || above == 0.0 {
-        return if below == 0.0 { f64::NEG_INFINITY } else { f64::INFINITY };
+        return if below == 0.0 {
+            f64::NEG_INFINITY
+        } else {
+            f64::INFINITY
+        };
     }
     let lower_half = below <= above;
     let too_low = |x: f64| {

@@ -162,8 +162,12 @@ impl Rule {
             weights: vec![doubled.weights[0]],
         };
         for i in 0..intervals {
-            *rule.weights.last_mut().unwrap_or(&mut 0.0) =
-                doubled.weights[2 * i] + if i > 0 { doubled.weights[2 * i - 1] } else { 0.0 };
+            *rule.weights.last_mut().unwrap_or(&mut 0.0) = doubled.weights[2 * i]
+                + if i > 0 {
+                    doubled.weights[2 * i - 1]
+                } else {
+                    0.0
+                };
             rule.nodes.push(doubled.nodes[2 * i + 1]);
             rule.weights.push(doubled.weights[2 * i + 1]);
         }
@@ -215,7 +219,11 @@ mod tests {
     fn published_nodes() {
         let five = Rule::legendre(5).unwrap();
         let nodes = [0.0, 0.538_469_310_105_683, 0.906_179_845_938_664];
-        let weights = [0.568_888_888_888_889, 0.478_628_670_499_366, 0.236_926_885_056_189];
+        let weights = [
+            0.568_888_888_888_889,
+            0.478_628_670_499_366,
+            0.236_926_885_056_189,
+        ];
         for i in 0..3 {
             assert!((five.nodes[2 + i] - nodes[i]).abs() < 1e-15);
             assert!((five.nodes[2 - i] + nodes[i]).abs() < 1e-15);

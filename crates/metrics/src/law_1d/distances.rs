@@ -32,11 +32,18 @@ fn pieces(laws: &[&dyn Law1d]) -> Result<(Rule, Vec<f64>)> {
 /// ```
 pub fn kl(p: &dyn Law1d, q: &dyn Law1d) -> Result<f64> {
     let (rule, _) = pieces(&[p, q])?;
-    number("KL", rule.integrate(|x| {
-        let log_p = p.log_density(x);
-        let mass = log_p.exp();
-        if mass == 0.0 { 0.0 } else { mass * (log_p - q.log_density(x)) }
-    }))
+    number(
+        "KL",
+        rule.integrate(|x| {
+            let log_p = p.log_density(x);
+            let mass = log_p.exp();
+            if mass == 0.0 {
+                0.0
+            } else {
+                mass * (log_p - q.log_density(x))
+            }
+        }),
+    )
 }
 
 /// Returns the differential entropy −∫ p ln p, in nats.
@@ -45,11 +52,14 @@ pub fn kl(p: &dyn Law1d, q: &dyn Law1d) -> Result<f64> {
 /// As [`kl`].
 pub fn entropy(p: &dyn Law1d) -> Result<f64> {
     let (rule, _) = pieces(&[p])?;
-    number("entropy", rule.integrate(|x| {
-        let log_p = p.log_density(x);
-        let mass = log_p.exp();
-        if mass == 0.0 { 0.0 } else { -mass * log_p }
-    }))
+    number(
+        "entropy",
+        rule.integrate(|x| {
+            let log_p = p.log_density(x);
+            let mass = log_p.exp();
+            if mass == 0.0 { 0.0 } else { -mass * log_p }
+        }),
+    )
 }
 
 /// Returns the squared Hellinger distance 1 − ∫ √(p q) = ½ ∫ (√p − √q)²; its complement is the Bhattacharyya coefficient.
@@ -58,10 +68,13 @@ pub fn entropy(p: &dyn Law1d) -> Result<f64> {
 /// As [`kl`].
 pub fn hellinger_squared(p: &dyn Law1d, q: &dyn Law1d) -> Result<f64> {
     let (rule, _) = pieces(&[p, q])?;
-    number("Hellinger", rule.integrate(|x| {
-        let gap = (0.5 * p.log_density(x)).exp() - (0.5 * q.log_density(x)).exp();
-        0.5 * gap * gap
-    }))
+    number(
+        "Hellinger",
+        rule.integrate(|x| {
+            let gap = (0.5 * p.log_density(x)).exp() - (0.5 * q.log_density(x)).exp();
+            0.5 * gap * gap
+        }),
+    )
 }
 
 /// Returns χ²(p ‖ q) = ∫ (p − q)²/q; ∞ where the tails of p are too heavy for those of q.
@@ -167,8 +180,20 @@ pub fn total_variation(p: &dyn Law1d, q: &dyn Law1d) -> Result<f64> {
     ends.push(f64::INFINITY);
     // Masses of an interval, from whichever side keeps the digits.
     let mass = |law: &dyn Law1d, a: f64, b: f64| {
-        let below = |x: f64| if x == f64::NEG_INFINITY { 0.0 } else { law.cdf(x) };
-        let above = |x: f64| if x == f64::INFINITY { 0.0 } else { law.survival(x) };
+        let below = |x: f64| {
+            if x == f64::NEG_INFINITY {
+                0.0
+            } else {
+                law.cdf(x)
+            }
+        };
+        let above = |x: f64| {
+            if x == f64::INFINITY {
+                0.0
+            } else {
+                law.survival(x)
+            }
+        };
         match (a == f64::NEG_INFINITY, b == f64::INFINITY) {
             (true, true) => 1.0,
             (true, false) => below(b),
@@ -178,7 +203,10 @@ pub fn total_variation(p: &dyn Law1d, q: &dyn Law1d) -> Result<f64> {
         }
     };
     let part = |e: &[f64]| (mass(p, e[0], e[1]) - mass(q, e[0], e[1])).abs();
-    number("total variation", 0.5 * ends.windows(2).map(part).sum::<f64>())
+    number(
+        "total variation",
+        0.5 * ends.windows(2).map(part).sum::<f64>(),
+    )
 }
 
 /// Returns the Wasserstein distance W₁ or W₂, in the unit of x.
@@ -191,7 +219,11 @@ pub fn wasserstein(p: &dyn Law1d, q: &dyn Law1d, order: Order) -> Result<f64> {
             // P − Q, from the side where both are small.
             let gap = |x: f64| {
                 let (below, above) = (p.cdf(x), p.survival(x));
-                if below < above { below - q.cdf(x) } else { q.survival(x) - above }
+                if below < above {
+                    below - q.cdf(x)
+                } else {
+                    q.survival(x) - above
+                }
             };
             let (_, edges) = pieces(&[p, q])?;
             let kinks = sign_changes(&edges, gap)?;
@@ -269,4 +301,3 @@ fn summed(
     let pairs = log_p.iter().zip(log_q).zip(weights);
     Ok(pairs.map(|((p, q), w)| w * term(*p, *q)).sum())
 }
-

@@ -25,8 +25,16 @@ fn two_gaussians() {
     let folded = s * (2.0 / std::f64::consts::PI).sqrt() * (-0.5 * (m / s).powi(2)).exp()
         + m * (1.0 - 2.0 * phi_below(-m / s));
     assert_close(wasserstein(&p, &q, Order::One).unwrap(), folded, 1e-12);
-    assert_close(hellinger_squared(&p, &q).unwrap(), 0.033_311_924_714_612, 1e-12);
-    assert_close(total_variation(&p, &q).unwrap(), 0.192_988_495_556_29, 1e-12);
+    assert_close(
+        hellinger_squared(&p, &q).unwrap(),
+        0.033_311_924_714_612,
+        1e-12,
+    );
+    assert_close(
+        total_variation(&p, &q).unwrap(),
+        0.192_988_495_556_29,
+        1e-12,
+    );
     let at = crossings(&p, &q).unwrap();
     assert_eq!(at.len(), 2);
     assert!((at[0] + 2.883_613_36).abs() < 5e-9 && (at[1] - 0.610_886_09).abs() < 5e-9);
@@ -54,8 +62,17 @@ fn mixture_against_gaussian() {
     let left = cut.panels(-30.0, -14.0, 16).unwrap().integrate(term);
     assert!(right > 5e-10);
     assert_close(kl(&q, &p).unwrap(), middle + right + left, 1e-13);
-    assert_close(total_variation(&p, &q).unwrap(), 0.346_514_239_453_51, 1e-12);
-    let known = [-2.902_658_283_37, -1.429_437_158_93, 0.651_483_085_600, 2.729_468_604_76];
+    assert_close(
+        total_variation(&p, &q).unwrap(),
+        0.346_514_239_453_51,
+        1e-12,
+    );
+    let known = [
+        -2.902_658_283_37,
+        -1.429_437_158_93,
+        0.651_483_085_600,
+        2.729_468_604_76,
+    ];
     let at = crossings(&p, &q).unwrap();
     assert_eq!(at.len(), 4);
     for (found, known) in at.iter().zip(known) {
@@ -67,7 +84,11 @@ fn mixture_against_gaussian() {
     let areas = fine.integrate(|x| (p.cdf(x) - q.cdf(x)).abs());
     assert_close(w1, areas, 1e-9);
     assert_close(w1, 0.511_639_685_622_33, 1e-12);
-    assert_close(wasserstein(&p, &q, Order::Two).unwrap(), 0.635_812_755_082_93, 1e-10);
+    assert_close(
+        wasserstein(&p, &q, Order::Two).unwrap(),
+        0.635_812_755_082_93,
+        1e-10,
+    );
     let standard = normal(0.0, 1.0);
     let w2 = wasserstein(&p, &standard, Order::Two).unwrap();
     assert_close(w2, 0.975_258_391_280_53, 1e-10);
@@ -119,8 +140,16 @@ fn scales_far_apart() {
     let closed = |m1: f64, s1: f64, m2: f64, s2: f64| {
         0.5 * ((s1 / s2).powi(2) + ((m2 - m1) / s2).powi(2) - 1.0) - (s1 / s2).ln()
     };
-    assert_close(kl(&narrow, &wide).unwrap(), closed(0.3, 1e-4, 0.0, 10.0), 1e-12);
-    assert_close(kl(&wide, &narrow).unwrap(), closed(0.0, 10.0, 0.3, 1e-4), 1e-12);
+    assert_close(
+        kl(&narrow, &wide).unwrap(),
+        closed(0.3, 1e-4, 0.0, 10.0),
+        1e-12,
+    );
+    assert_close(
+        kl(&wide, &narrow).unwrap(),
+        closed(0.0, 10.0, 0.3, 1e-4),
+        1e-12,
+    );
     let w2 = wasserstein(&narrow, &wide, Order::Two).unwrap();
     assert_close(w2 * w2, 0.09 + (10.0f64 - 1e-4).powi(2), 1e-12);
     let atoms = Mixture1d::new(&[1.0, 1.0], &[-0.9, 0.7], &[0.002, 0.002]).unwrap();
@@ -140,7 +169,13 @@ fn closures_and_quantiles() {
     )
     .unwrap();
     let twice = FnLaw::new(
-        |x: f64| if x < 0.0 { f64::NEG_INFINITY } else { 0.5f64.ln() - 0.5 * x },
+        |x: f64| {
+            if x < 0.0 {
+                f64::NEG_INFINITY
+            } else {
+                0.5f64.ln() - 0.5 * x
+            }
+        },
         |x: f64| if x < 0.0 { 0.0 } else { -(-0.5 * x).exp_m1() },
         |x: f64| if x < 0.0 { 1.0 } else { (-0.5 * x).exp() },
         (0..=80).map(|i| 2.0 * f64::from(i)).collect(),
@@ -148,8 +183,16 @@ fn closures_and_quantiles() {
     .unwrap();
     assert_close(entropy(&exponential).unwrap(), 1.0, 1e-12);
     assert_close(kl(&exponential, &twice).unwrap(), 2f64.ln() - 0.5, 1e-12);
-    assert_close(wasserstein(&exponential, &twice, Order::One).unwrap(), 1.0, 1e-12);
-    assert_close(wasserstein(&exponential, &twice, Order::Two).unwrap(), 2f64.sqrt(), 1e-9);
+    assert_close(
+        wasserstein(&exponential, &twice, Order::One).unwrap(),
+        1.0,
+        1e-12,
+    );
+    assert_close(
+        wasserstein(&exponential, &twice, Order::Two).unwrap(),
+        2f64.sqrt(),
+        1e-9,
+    );
     // Crossing at 2 ln 2; TV = e^{−ln 2} − e^{−2 ln 2} = ¼.
     assert_close(total_variation(&exponential, &twice).unwrap(), 0.25, 1e-12);
     // Mass where the other has none.
@@ -189,12 +232,9 @@ fn scores_are_derivatives() {
 
 #[test]
 fn mixtures_of_the_core() {
-    let core = GaussianMixture::isotropic(
-        array![3.0, 7.0],
-        array![[-2.0], [1.5]],
-        array![0.25, 0.64],
-    )
-    .unwrap();
+    let core =
+        GaussianMixture::isotropic(array![3.0, 7.0], array![[-2.0], [1.5]], array![0.25, 0.64])
+            .unwrap();
     let p = Mixture1d::try_from(&core).unwrap();
     for (a, b) in p.components().iter().zip(gmm1().components()) {
         assert_close(a.0, b.0, 1e-15);
@@ -203,7 +243,12 @@ fn mixtures_of_the_core() {
     let plane = GaussianMixture::isotropic(array![1.0], array![[0.0, 0.0]], array![1.0]).unwrap();
     assert!(Mixture1d::try_from(&plane).is_err());
     let points = GaussianMixture::points(array![1.0], array![[0.0]]).unwrap();
-    assert!(Mixture1d::try_from(&points).unwrap_err().to_string().contains("spreads[0]"));
+    assert!(
+        Mixture1d::try_from(&points)
+            .unwrap_err()
+            .to_string()
+            .contains("spreads[0]")
+    );
 }
 
 #[test]
