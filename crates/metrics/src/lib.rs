@@ -17,6 +17,12 @@
 //! * [`modes`](mod@modes) — weights and coverage of the modes of a mixture
 //! * [`noise_floor`](mod@noise_floor) — what a distance says between samples of the same law
 //!
+//! Between laws that are known, and of what reverse runs lose:
+//!
+//! * [`law_1d`] — exact distances on the line, by [`quadrature`]
+//! * [`flow_1d`] — the law that a deterministic map makes, and exact flows
+//! * [`certificate`] — errors of start, steps, score and stop, and which of them dominates
+//!
 //! Arrays of draws have the axes (chain, draw) for one coordinate and (chain, draw, dim) for all; points are rows of an
 //! n × d array. No function panics on bad input. Diagnostics of chains and weights return no error: what cannot be
 //! computed is NaN, and each function says when. Distances refuse bad input with an error that names the argument and its

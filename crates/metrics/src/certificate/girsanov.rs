@@ -63,7 +63,13 @@ pub fn weighted_gaps(
     same(NAME, "`b`", "columns", a.ncols(), b.ncols())?;
     same(NAME, "`weights`", "numbers", a.nrows(), weights.len())?;
     same(NAME, "`out`", "numbers", a.nrows(), out.len())?;
-    for (((a, b), w), out) in a.rows().into_iter().zip(b.rows()).zip(weights).zip(&mut out) {
+    for (((a, b), w), out) in a
+        .rows()
+        .into_iter()
+        .zip(b.rows())
+        .zip(weights)
+        .zip(&mut out)
+    {
         let square: f64 = a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum();
         *out = w * square;
     }
@@ -442,7 +448,13 @@ mod tests {
         assert!(Girsanov::new(vec![]).is_err());
         let told = |s: Step| Girsanov::new(vec![good, s]).unwrap_err().to_string();
         assert!(told(Step { end: 1.0, ..good }).contains("`steps[1].end` is 1"));
-        assert!(told(Step { noise: f64::NAN, ..good }).contains("steps[1].noise"));
+        assert!(
+            told(Step {
+                noise: f64::NAN,
+                ..good
+            })
+            .contains("steps[1].noise")
+        );
         let mut all = Girsanov::new(vec![good]).unwrap();
         let (x, nan) = (array![[1.0]], array![[f64::NAN]]);
         let told = all.add(x.view(), nan.view(), x.view(), None).unwrap_err();
@@ -450,7 +462,10 @@ mod tests {
         let wide = array![[1.0, 2.0]];
         assert!(all.add(wide.view(), x.view(), x.view(), None).is_err());
         let w = array![-1.0];
-        assert!(all.add(x.view(), x.view(), x.view(), Some(w.view())).is_err());
+        assert!(
+            all.add(x.view(), x.view(), x.view(), Some(w.view()))
+                .is_err()
+        );
         assert!(all.bound().is_err());
     }
 }

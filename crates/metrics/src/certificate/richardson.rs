@@ -154,15 +154,30 @@ mod tests {
         };
         assert_close(seen.order, 1.202_486_829_773_5, 1e-10);
         assert_close(v[0] - v[1], 0.101_595_744_725_88, 1e-10);
-        assert_close(extrapolate(v[0], v[1], 1.0).unwrap(), 0.230_966_457_811_67, 1e-10);
-        assert_close(extrapolate(v[1], v[2], 1.0).unwrap(), 0.244_270_293_194_78, 1e-10);
+        assert_close(
+            extrapolate(v[0], v[1], 1.0).unwrap(),
+            0.230_966_457_811_67,
+            1e-10,
+        );
+        assert_close(
+            extrapolate(v[1], v[2], 1.0).unwrap(),
+            0.244_270_293_194_78,
+            1e-10,
+        );
         // The observed order comes nearer to the truth than the nominal one.
         assert!((seen.limit - 0.25).abs() < 0.25 - 0.244_270_293_194_78);
-        assert_close(seen.errors[1], (v[0] - v[1]) / (seen.order.exp2() - 1.0), 1e-10);
+        assert_close(
+            seen.errors[1],
+            (v[0] - v[1]) / (seen.order.exp2() - 1.0),
+            1e-10,
+        );
         // Control: in the order of growing steps there is none.
         assert!(matches!(
             richardson([v[2], v[1], v[0]], [0.0; 2]).unwrap(),
-            Richardson::None { reason: NoOrder::NotShrinking, .. }
+            Richardson::None {
+                reason: NoOrder::NotShrinking,
+                ..
+            }
         ));
     }
 
@@ -178,14 +193,29 @@ mod tests {
                 None
             }
         };
-        assert_eq!(reason([1.0, 2.0, 1.5], [0.0; 2]), Some(NoOrder::NotMonotone));
-        assert_eq!(reason([1.0, 1.1, 1.2], [0.0; 2]), Some(NoOrder::NotShrinking));
-        assert_eq!(reason([1.0, 1.1, 1.25], [0.0; 2]), Some(NoOrder::NotShrinking));
+        assert_eq!(
+            reason([1.0, 2.0, 1.5], [0.0; 2]),
+            Some(NoOrder::NotMonotone)
+        );
+        assert_eq!(
+            reason([1.0, 1.1, 1.2], [0.0; 2]),
+            Some(NoOrder::NotShrinking)
+        );
+        assert_eq!(
+            reason([1.0, 1.1, 1.25], [0.0; 2]),
+            Some(NoOrder::NotShrinking)
+        );
         assert_eq!(reason([1.0, 1.1, 1.15], [0.0, 0.03]), Some(NoOrder::Noise));
         assert_eq!(reason([1.0, 1.1, 1.15], [0.04, 0.02]), None);
-        assert_eq!(reason([1.0, 1.0, 1.0], [0.0; 2]), Some(NoOrder::NoDifference));
+        assert_eq!(
+            reason([1.0, 1.0, 1.0], [0.0; 2]),
+            Some(NoOrder::NoDifference)
+        );
         assert_eq!(reason([0.0; 3], [0.0; 2]), Some(NoOrder::NoDifference));
-        assert_eq!(reason([1e9, 1e9 + 1.0, 1e9 + 1.0], [0.0; 2]), Some(NoOrder::NoDifference));
+        assert_eq!(
+            reason([1e9, 1e9 + 1.0, 1e9 + 1.0], [0.0; 2]),
+            Some(NoOrder::NoDifference)
+        );
         assert!(richardson([f64::NAN, 0.0, 0.0], [0.0; 2]).is_err());
         assert!(richardson([1.0, 0.5, 0.2], [-1.0, 0.0]).is_err());
         assert!(extrapolate(1.0, 2.0, 0.0).is_err());
