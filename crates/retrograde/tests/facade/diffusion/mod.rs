@@ -7,6 +7,7 @@ mod design;
 mod flow;
 mod nonlinear;
 mod restoration;
+mod table;
 
 use crate::data;
 use ndarray::{Array1, Array2};

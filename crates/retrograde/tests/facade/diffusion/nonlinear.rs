@@ -25,13 +25,12 @@ const WARPED: [(f64, f64, f64); 2] = [(0.4, -1.0, 0.04), (0.6, 0.8, 0.09)];
 
 #[test]
 fn warped_process_table() {
-    let mut target = mixture_settings(&WARPED);
-    target["warp"] = json!([{ "map": "asinh" }]);
+    let target = json!({ "base": mixture_settings(&WARPED), "warp": [{ "map": "asinh" }] });
     let job = Job::new(
         ("warped-mixture", target),
         (
             "warped-ou",
-            json!({ "warp": [{ "map": "asinh" }], "t_end": 3.0, "rate": 1.0 }),
+            json!({ "warp": [{ "map": "asinh" }], "t_end": 3.0, "beta": 1.0 }),
         ),
         ("exact", json!({})),
     );
@@ -114,13 +113,12 @@ fn warped_process_table() {
 #[test]
 fn wrong_forms_of_the_restoration_do_not_converge() {
     // The mode of the posterior in place of its mean, and no ∇·D: floors where RD-F falls.
-    let mut target = mixture_settings(&WARPED);
-    target["warp"] = json!([{ "map": "asinh" }]);
+    let target = json!({ "base": mixture_settings(&WARPED), "warp": [{ "map": "asinh" }] });
     let job = Job::new(
         ("warped-mixture", target),
         (
             "warped-ou",
-            json!({ "warp": [{ "map": "asinh" }], "t_end": 3.0, "rate": 1.0 }),
+            json!({ "warp": [{ "map": "asinh" }], "t_end": 3.0, "beta": 1.0 }),
         ),
         ("exact", json!({})),
     );
@@ -370,7 +368,7 @@ fn nothing_moves_that_is_stationary() {
         ("jacobi", json!({ "a": 2.0, "b": 3.0 }), [0.05, 0.4, 0.9]),
         (
             "stochastic-logistic",
-            json!({ "r": 1.0, "k": 2.0, "sigma": 0.7 }),
+            json!({ "rate": 1.0, "capacity": 2.0, "sigma": 0.7 }),
             [0.2, 1.0, 4.0],
         ),
     ];

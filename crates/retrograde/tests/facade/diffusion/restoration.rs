@@ -173,8 +173,7 @@ fn benes() -> (Job, Vec<f64>, Vec<f64>) {
         (
             "tilted-mixture",
             json!({
-                "weights": [0.5, 0.5], "means": [[-1.0], [0.6]], "variances": [[0.09], [0.16]],
-                "tilt": { "directions": [[1.0], [-1.0]] },
+                "base": mixture_settings(&BENES), "directions": [[1.0], [-1.0]],
             }),
         ),
         ("benes", json!({ "t_end": 2.0 })),
