@@ -126,6 +126,8 @@ fn invert_between<L: Law1d + ?Sized>(
 pub struct Mixture1d {
     /// (wₖ, mₖ, sₖ)
     components: Vec<(f64, f64, f64)>,
+    /// ln wₖ/sₖ − ½ ln 2π
+    constants: Vec<f64>,
 }
 
 impl Mixture1d {
@@ -154,7 +156,15 @@ impl Mixture1d {
         let components = (0..weights.len())
             .map(|k| (weights[k] / sum, means[k], spreads[k]))
             .collect();
-        Ok(Self { components })
+        Ok(Self::from_components(components))
+    }
+
+    fn from_components(components: Vec<(f64, f64, f64)>) -> Self {
+        let constant = |(w, _, s): &(f64, f64, f64)| (w / s).ln() + log_phi(0.0);
+        Self {
+            constants: components.iter().map(constant).collect(),
+            components,
+        }
     }
 
     /// N(mean, spread²).
@@ -190,7 +200,7 @@ impl Mixture1d {
             (*w, alpha * m, v.sqrt())
         };
         let components = self.components.iter().map(noised).collect();
-        Ok(Self { components })
+        Ok(Self::from_components(components))
     }
 
     /// The mean.
@@ -230,8 +240,11 @@ impl Mixture1d {
 
     /// ln wₖ N(x; mₖ, sₖ²).
     fn terms(&self, x: f64) -> impl Iterator<Item = f64> + '_ {
-        let term = move |(w, m, s): &(f64, f64, f64)| (w / s).ln() + log_phi((x - m) / s);
-        self.components.iter().map(term)
+        let all = self.components.iter().zip(&self.constants);
+        all.map(move |((_, m, s), c)| {
+            let z = (x - m) / s;
+            c - 0.5 * z * z
+        })
     }
 }
 

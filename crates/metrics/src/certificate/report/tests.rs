@@ -104,8 +104,8 @@ fn bounds_hold_and_add_up() {
 #[test]
 fn stopping_early() {
     let target = Mixture1d::new(&[0.3, 0.7], &[-2.0, 1.5], &[0.5, 0.8]).unwrap();
-    for delta in [1e-3, 0.05, 0.5] {
-        let (alpha, sigma2) = ((-delta as f64).exp(), -(-2.0 * delta as f64).exp_m1());
+    for delta in [1e-3f64, 0.05, 0.5] {
+        let (alpha, sigma2) = ((-delta).exp(), -(-2.0 * delta).exp_m1());
         let gap = early_stopping_gap(alpha, sigma2, target.second_moment(), 1).unwrap();
         let law = target.noised(alpha, sigma2).unwrap();
         let truth = wasserstein(&law, &target, Order::Two).unwrap();
