@@ -7,12 +7,12 @@ use crate::show::{align, number};
 use retrograde::core::Registry;
 use retrograde::job::JobError;
 use retrograde::job::certify::{
-    Certificate, Effort, Grids, Means, Part, Schedules, certify as certify_plan,
+    Certificate, Effort, Grids, Part, Schedules, certify as certify_plan,
     compare_schedules as compare, write_picture, write_schedules_picture,
 };
 use retrograde::job::config::Document;
 use retrograde::job::Plan;
-use retrograde::metrics::certificate::Estimate;
+use retrograde::metrics::certificate::{Estimate, Method, Origin};
 use serde_json::json;
 use std::fmt::Write;
 use std::path::Path;
@@ -82,14 +82,14 @@ fn estimate(e: Option<Estimate>) -> String {
     }
 }
 
-fn means(part: &Part) -> &'static str {
-    match part.means {
+fn method(part: &Part) -> &'static str {
+    match part.method {
         None => "",
-        Some(Means::Exact) => "exact",
-        Some(Means::Quadrature) => "quadrature",
-        Some(Means::MonteCarlo) => "Monte Carlo",
-        Some(Means::SelfReferenced) => "self-referenced",
-        Some(Means::MomentBound) => "bound by moments",
+        Some(Method::Exact) => "exact",
+        Some(Method::Quadrature) => "quadrature",
+        Some(Method::MonteCarlo) => "Monte Carlo",
+        Some(Method::SelfReferenced) => "self-referenced",
+        Some(Method::UpperBound) => "bound by moments",
     }
 }
 
@@ -127,7 +127,7 @@ fn text(c: &Certificate) -> String {
         table.push(vec![
             name.to_owned(),
             estimate(part.kl),
-            means(part).to_owned(),
+            method(part).to_owned(),
             estimate(part.effect),
             part.remark.clone(),
         ]);
@@ -143,6 +143,10 @@ fn text(c: &Certificate) -> String {
                 estimate(Some(g.split))
             );
             if let (Some(kl), Some(tv)) = (kl, c.tv_bound) {
+                let kl = Estimate {
+                    value: kl.value,
+                    standard_error: kl.standard_error,
+                };
                 let _ = writeln!(
                     out,
                     "KL(p_δ ‖ q) ≤ {}, total variation ≤ {}",
@@ -186,10 +190,24 @@ fn text(c: &Certificate) -> String {
             let _ = writeln!(out, "(every {every}th of {} steps; --json has all)", g.levels.len());
         }
     }
-    let d = &c.dominant;
-    let _ = writeln!(out, "\n{}", d.text);
-    if !d.advice.is_empty() {
-        let _ = writeln!(out, "→ {}", d.advice);
+    match &c.dominant {
+        None => {
+            let _ = writeln!(out, "\nWhich error dominates cannot be told from these numbers.");
+        }
+        Some(d) => {
+            let origin = match d.origin {
+                Origin::Initialisation => "initialisation",
+                Origin::Discretisation => "discretisation",
+                Origin::Score => "the score",
+            };
+            let doubt = if d.certain { "" } else { " (the next is within two standard errors)" };
+            let _ = writeln!(
+                out,
+                "\nThe largest error is that of {origin}: {:.0} % of the three together{doubt}.\n→ {}",
+                100.0 * d.share,
+                d.advice
+            );
+        }
     }
     out
 }

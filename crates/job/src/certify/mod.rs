@@ -16,12 +16,13 @@ mod schedules;
 mod setting;
 mod sink;
 mod start;
-mod verdict;
 
 use crate::plan::Plan;
 use effects::Effect;
 use retrograde_core::{Kernel, Registry, Result, Runtime};
-use retrograde_metrics::certificate::{Estimate, GirsanovBound};
+use retrograde_metrics::certificate::{
+    Certificate as Parts, Dominant, Estimate, GirsanovBound, Method, Part as Number, Unit,
+};
 use serde::Serialize;
 use setting::Setting;
 
@@ -29,26 +30,9 @@ pub use effects::Order;
 pub use schedules::{
     Crossover, Grids, ScheduleRow, Schedules, compare_schedules, write_schedules_picture,
 };
-pub use verdict::{Cause, Dominant};
 
 /// Finest cut of a step; noise of coarser ones is summed from that many parts.
 const FINEST: i64 = 4;
-
-/// How a number was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Means {
-    /// In closed form.
-    Exact,
-    /// By quadrature.
-    Quadrature,
-    /// By Monte Carlo over exact draws.
-    MonteCarlo,
-    /// By Monte Carlo over the sampler's own draws.
-    SelfReferenced,
-    /// An upper bound from moments.
-    MomentBound,
-}
 
 /// A part of the error of a run.
 #[derive(Debug, Clone, Serialize)]
@@ -56,7 +40,7 @@ pub struct Part {
     /// Its share in a bound on KL(p₀ ‖ q), in nats; none where it is not known.
     pub kl: Option<Estimate>,
     /// How `kl` was found.
-    pub means: Option<Means>,
+    pub method: Option<Method>,
     /// How far it moves draws, in root mean square over draws: at least its W₂.
     pub effect: Option<Estimate>,
     /// Why a number is missing, or what it is not; may be empty.
@@ -95,11 +79,11 @@ pub struct Certificate {
     /// Why there is no bound by Girsanov's theorem; empty where there is one.
     pub no_girsanov: String,
     /// Bound on KL(p_δ ‖ q): initialisation and Girsanov's total.
-    pub kl_bound: Option<Estimate>,
+    pub kl_bound: Option<Number>,
     /// Bound on the total variation, √(KL/2), at most 1.
     pub tv_bound: Option<f64>,
-    /// The largest part, and what to do about it.
-    pub dominant: Dominant,
+    /// The largest part, and what to do about it; none where too little is known, or nothing is wrong.
+    pub dominant: Option<Dominant>,
 }
 
 /// How much work a certificate is made with.
@@ -158,13 +142,9 @@ pub fn certify(plan: &Plan, registry: &Registry, effort: Effort) -> Result<Certi
         order,
     } = effects::effects(&setting, effort.draws)?;
     initialisation.effect = moved_by_start;
-    let means = if setting.self_referenced {
-        Means::SelfReferenced
-    } else {
-        Means::MonteCarlo
-    };
+    let method = setting.method();
     let part = |kl: Option<Estimate>, effect, remark: &str| Part {
-        means: kl.map(|_| means),
+        method: kl.map(|_| method),
         kl,
         effect,
         remark: remark.into(),
@@ -193,14 +173,23 @@ pub fn certify(plan: &Plan, registry: &Registry, effort: Effort) -> Result<Certi
             ""
         },
     );
-    let kl_bound = match (&girsanov, initialisation.kl) {
-        (Some(g), Some(start)) => Some(Estimate {
-            value: g.total.value + start.value,
-            standard_error: g.total.standard_error.hypot(start.standard_error),
-        }),
-        _ => None,
+    let number = |e: Estimate, m: Method| Number::estimated(e, m);
+    let known = match (&girsanov, initialisation.kl) {
+        (Some(g), Some(kl)) => {
+            let start = number(kl, initialisation.method.unwrap_or(method));
+            Some(Parts::stochastic(start, g.clone(), method)?)
+        }
+        _ => match (initialisation.effect, discretisation.effect) {
+            (Some(start), Some(steps)) => Some(Parts::deterministic(
+                Unit::Wasserstein2,
+                number(start, method),
+                number(steps, method),
+                score.effect.map(|e| number(e, method)),
+            )?),
+            _ => None,
+        },
     };
-    let mut certificate = Certificate {
+    Ok(Certificate {
         components: plan
             .components
             .iter()
@@ -222,10 +211,8 @@ pub fn certify(plan: &Plan, registry: &Registry, effort: Effort) -> Result<Certi
         order,
         girsanov,
         no_girsanov,
-        kl_bound,
-        tv_bound: kl_bound.map(|kl| (0.5 * kl.value.max(0.0)).sqrt().min(1.0)),
-        dominant: Dominant::unknown(),
-    };
-    certificate.dominant = verdict::dominant(&certificate);
-    Ok(certificate)
+        kl_bound: known.as_ref().and_then(Parts::kl_bound),
+        tv_bound: known.as_ref().and_then(Parts::total_variation_bound),
+        dominant: known.as_ref().and_then(Parts::dominant),
+    })
 }

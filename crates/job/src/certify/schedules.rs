@@ -135,7 +135,10 @@ fn row(
         e_d: c.girsanov.as_ref().map(|g| g.discretisation),
         e_s: c.girsanov.as_ref().map(|g| g.score),
         e_i: c.initialisation.kl,
-        kl_bound: c.kl_bound,
+        kl_bound: c.kl_bound.map(|b| Estimate {
+            value: b.value,
+            standard_error: b.standard_error,
+        }),
         moved_by_steps: c.discretisation.effect,
         moved_by_score: c.score.effect,
         w2: distances.map(|d| d.0),

@@ -6,6 +6,7 @@ use retrograde_core::{
     Cx, Error, ForwardProcess, Kind, Registry, Result, ReverseRun, Runtime, Sampler, Score,
     StartedAt, Target, drive::drive,
 };
+use retrograde_metrics::certificate::Method;
 use std::sync::Arc;
 
 use super::sink::Kept;
@@ -103,6 +104,15 @@ impl<'a> Setting<'a> {
         let kept = self.sample(runtime, self.plan.sampler.as_ref(), paths)?;
         (self.data, self.weights) = (kept.x, kept.log_weights);
         Ok(())
+    }
+
+    /// How averages over the data are made.
+    pub(super) fn method(&self) -> Method {
+        if self.self_referenced {
+            Method::SelfReferenced
+        } else {
+            Method::MonteCarlo
+        }
     }
 
     /// The sampler of the job on other parts: started at given points, under another score, each step

@@ -1,10 +1,10 @@
 //! What starting from the reference law costs, and what stopping above t = 0 does.
 
 use super::setting::Setting;
-use super::{Means, Part};
+use super::Part;
 use ndarray::{Array1, Array2, Axis};
 use retrograde_core::{Form, Result, Runtime, Times};
-use retrograde_metrics::certificate::{Estimate, moment_bound};
+use retrograde_metrics::certificate::{Estimate, Method, moment_bound};
 
 /// Points of the quadrature in one dimension.
 const POINTS: usize = 20_001;
@@ -41,21 +41,20 @@ pub(super) fn kl(setting: &Setting<'_>, runtime: &mut Runtime) -> Result<Part> {
         if (mass - 1.0).abs() < 1e-6 {
             let terms = p.iter().zip(&q).filter(|(p, _)| **p > f64::NEG_INFINITY);
             let value = terms.map(|(p, q)| h * p.exp() * (p - q)).sum();
-            return Ok(part(value, 0.0, Means::Quadrature, ""));
+            return Ok(part(value, 0.0, Method::Quadrature, ""));
         }
     }
     let (p, q) = log_ratio(&x)?;
     let terms = &p - &q;
     let value = terms.mean().unwrap_or(f64::NAN);
     let se = terms.std(1.0) / (n as f64).sqrt();
-    let means = if setting.self_referenced { Means::SelfReferenced } else { Means::MonteCarlo };
-    Ok(part(value, se, means, ""))
+    Ok(part(value, se, setting.method(), ""))
 }
 
-fn part(value: f64, standard_error: f64, means: Means, remark: &str) -> Part {
+fn part(value: f64, standard_error: f64, method: Method, remark: &str) -> Part {
     Part {
         kl: Some(Estimate { value, standard_error }),
-        means: Some(means),
+        method: Some(method),
         effect: None,
         remark: remark.into(),
     }
@@ -67,7 +66,7 @@ fn by_moments(setting: &Setting<'_>, t: f64) -> Result<Part> {
     let (Some(linear), None) = (linear, setting.process.warp()) else {
         return Ok(Part {
             kl: None,
-            means: None,
+            method: None,
             effect: None,
             remark: "the density of the law at the first time is not known".into(),
         });
@@ -77,7 +76,7 @@ fn by_moments(setting: &Setting<'_>, t: f64) -> Result<Part> {
     let prior = reference_variance(setting)?;
     let value = moment_bound(alpha, sigma * sigma, prior, second, setting.data.ncols())?;
     let remark = "an upper bound from the second moment of the data";
-    Ok(part(value, 0.0, Means::MomentBound, remark))
+    Ok(part(value, 0.0, Method::UpperBound, remark))
 }
 
 /// Variance of a coordinate of a Gaussian reference law, from its density at 0 and 1.
@@ -103,7 +102,7 @@ pub(super) fn early_stopping(setting: &Setting<'_>, runtime: &mut Runtime) -> Re
     let gaps = (&moved - &setting.data).map_axis(Axis(1), |row| row.dot(&row));
     Ok(Part {
         kl: None,
-        means: None,
+        method: None,
         effect: Some(super::effects::root_mean_square(&gaps)),
         remark: if end == 0.0 { "the grid ends at 0".into() } else { String::new() },
     })
