@@ -14,7 +14,9 @@ use crate::reverse::{
 };
 use retrograde_core::grid::Grid;
 use retrograde_core::registry::Parts;
-use retrograde_core::{Build, Cx, Error, ForwardProcess, Kernel, Result, Sampler, register};
+use retrograde_core::{
+    Build, Cx, Error, Flag, ForwardProcess, Kernel, Result, Sampler, Severity, register,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -32,7 +34,8 @@ pub struct Ddim {
     pub grid: Grid,
     /// Where it starts.
     pub start: Start,
-    /// Weights of the draws, and log Z: `jacobian` with η = 0, `path` with η > 0.
+    /// Weights of the draws, and log Z: `jacobian` with η = 0, `path` with η near 1. Steps with much less
+    /// noise than the reverse diffusion has (η² below about a half) give path weights without a variance.
     pub weights: Weights,
     /// Parts that the noise of a step is summed from, a multiple of `grid.refine`, so that runs with
     /// finer grids share it; 0 = one.
@@ -74,6 +77,22 @@ impl Solver for Ddim {
 
     fn tells_path(&self) -> bool {
         self.eta > 0.0
+    }
+
+    fn flags(&self) -> Vec<Flag> {
+        if self.weights != Weights::Path || self.eta >= 0.75 {
+            return Vec::new();
+        }
+        vec![Flag::new(
+            Severity::Warning,
+            "heavy_weights",
+            format!(
+                "Path weights with η = {} have heavy tails: a step adds less than half of the variance that \
+                 the reverse diffusion has",
+                self.eta
+            ),
+            "set `eta` to 1, or to 0 with `weights = \"jacobian\"`",
+        )]
     }
 
     fn step(&self, cx: &mut Cx<'_>, leg: &Leg<'_>, rows: Rows<'_>) -> Result {

@@ -346,14 +346,13 @@ impl<S: Solver> Reverse<S> {
                 // Tangents that are kept give the determinant of the whole map at its end; its sign
                 // is looked at in every step, for two folds undo one another's.
                 let (carried, mut lu) = (self.keeps_tangents(), cx.take(d * d));
-                let mut sign = sign.expect("signs are kept with Jacobians");
+                let mut sign = sign;
                 for (r, row) in x.chunks_exact(width).enumerate() {
                     let (log, s) = log_det(row, d, &mut lu);
-                    let folded = if carried { s != sign[r] } else { s <= 0.0 };
+                    // Of a step alone the determinant must be positive; of the map so far its sign must stay.
+                    let before = sign.as_mut().map_or(1.0, |sign| std::mem::replace(&mut sign[r], s));
+                    let folded = s != before;
                     folds.fetch_add(u64::from(folded), Ordering::Relaxed);
-                    if carried {
-                        sign[r] = s;
-                    }
                     if !carried || leg.is_last() {
                         log_q[r] -= log;
                     }

@@ -96,11 +96,12 @@ fn build(job: &Job, kind: &str, mut settings: Value, refine: usize) -> Option<Ar
     registry.sampler(kind, settings, &parts).ok()
 }
 
-fn draws(job: &Job, sampler: &Arc<dyn Sampler>) -> Option<Array2<f64>> {
+fn draws(job: &Job, sampler: &Arc<dyn Sampler>) -> Result<Array2<f64>, String> {
     let mut runtime = retrograde::core::Runtime::new(3, 0).unwrap();
     let mut sink = retrograde::core::Collected::new(job.target.dim());
     let done = retrograde::core::drive::drive(sampler.as_ref(), &mut runtime, DRAWS, None, &mut sink);
-    done.ok().map(|_| sink.rows().to_owned())
+    done.map_err(|e| e.to_string())?;
+    Ok(sink.rows().to_owned())
 }
 
 /// What the table says of a pair: `–` where it does not run, `runs`, or the order.
@@ -110,10 +111,10 @@ fn entry(job: &Job, kind: &str, settings: &Value, ordered: bool) -> String {
     };
     let run = |refine: usize| {
         let sampler = build(job, kind, settings.clone(), refine).unwrap();
-        draws(job, &sampler).unwrap_or_else(|| panic!("{kind} fails"))
+        draws(job, &sampler).unwrap_or_else(|e| panic!("{kind}: {e}"))
     };
     if !ordered {
-        assert!(draws(job, &sampler).is_some_and(|x| x.iter().all(|v| v.is_finite())));
+        assert!(draws(job, &sampler).is_ok_and(|x| x.iter().all(|v| v.is_finite())));
         return "runs".into();
     }
     let (a, b, c) = (run(2), run(4), run(8));
