@@ -52,8 +52,9 @@
 //! many. Write `if(x > 0, ..., -inf)`, or sample ln x, or set `bounds`, where a coordinate is
 //! limited.
 //!
-//! Nothing here can tell whether ∫ exp(log density) is finite: that is for the author to see to. A
-//! coordinate that the formula does not use is one sign that it is not.
+//! Nothing here can tell whether ∫ exp(log density) is finite: that is for the author to see to. A run
+//! looks far beyond its draws, and fails (`not_normalisable`) where the density stays level there, as it
+//! does in a coordinate that the formula does not use.
 //!
 //! # Cost
 //!

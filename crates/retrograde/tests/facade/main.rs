@@ -4,6 +4,7 @@ mod dilation;
 mod evidence;
 mod registry;
 mod run;
+mod tails;
 
 use retrograde::core::registry::{Folder, Parts};
 use retrograde::core::{Collected, Counts, Runtime, Target, drive::drive};
