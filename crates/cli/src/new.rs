@@ -24,12 +24,12 @@ const TAKEN: [&str; 9] = [
     "test",
 ];
 
-fn template(kind: Kind) -> Option<&'static str> {
+fn template(kind: Kind) -> &'static str {
     match kind {
-        Kind::Target => Some(include_str!("../templates/target.rs")),
-        Kind::Sampler => Some(include_str!("../templates/sampler.rs")),
-        Kind::Process => Some(include_str!("../templates/process.rs")),
-        Kind::Score => None,
+        Kind::Target => include_str!("../templates/target.rs"),
+        Kind::Sampler => include_str!("../templates/sampler.rs"),
+        Kind::Process => include_str!("../templates/process.rs"),
+        Kind::Score => include_str!("../templates/score.rs"),
     }
 }
 
@@ -38,14 +38,7 @@ pub(crate) fn new(args: &NewArgs, out: &Output) -> Exit {
         Ok(kind) => kind,
         Err(exit) => return exit,
     };
-    let Some(source) = template(kind) else {
-        let text = format!(
-            "there is no template for a {}; there are target, sampler, process",
-            kind.word()
-        );
-        out.plain_error(&text, "RG_ERR_UNSUPPORTED");
-        return Exit::Usage;
-    };
+    let source = template(kind);
     let name = args.name.as_str();
     with_registry(out, |registry| {
         if let Err(why) = check_name(name, kind, source, registry) {

@@ -157,6 +157,12 @@ impl Bounded {
         &self.inner
     }
 
+    /// The density on its natural scale, −∞ on and beyond the limits.
+    #[must_use]
+    pub fn natural(&self) -> impl Target + '_ {
+        Natural(self)
+    }
+
     /// Writes the natural coordinates of the rows of `y`; both n × d. Never on a limit.
     pub fn to_natural(&self, y: ArrayView2<'_, f64>, mut x: ArrayViewMut2<'_, f64>) {
         for (y, mut x) in y.rows().into_iter().zip(x.rows_mut()) {
@@ -248,6 +254,63 @@ impl Target for Bounded {
 
     fn outputs(&self) -> Option<&dyn Outputs> {
         Some(self)
+    }
+}
+
+/// See [`Bounded::natural`]. The target inside is asked within the limits only.
+struct Natural<'a>(&'a Bounded);
+
+impl Target for Natural<'_> {
+    fn dim(&self) -> usize {
+        self.0.dim()
+    }
+
+    fn traits(&self) -> Traits {
+        self.0.traits()
+    }
+
+    fn has_density(&self) -> bool {
+        self.0.has_density()
+    }
+
+    fn has_gradient(&self) -> bool {
+        self.0.has_gradient()
+    }
+
+    fn eval(
+        &self,
+        cx: &mut Cx<'_>,
+        x: ArrayView2<'_, f64>,
+        mut log_density: Option<ArrayViewMut1<'_, f64>>,
+        mut gradient: Option<ArrayViewMut2<'_, f64>>,
+    ) -> Result {
+        let mut inside = x.to_owned();
+        for (mut column, limit) in inside.columns_mut().into_iter().zip(&self.0.limits) {
+            let (low, high) = limit.range();
+            column.mapv_inplace(|v| v.clamp(low, high));
+        }
+        self.0.inner.eval(
+            cx,
+            inside.view(),
+            log_density.as_mut().map(|v| v.view_mut()),
+            gradient.as_mut().map(|v| v.view_mut()),
+        )?;
+        for (r, (x, inside)) in x.rows().into_iter().zip(inside.rows()).enumerate() {
+            if x == inside {
+                continue;
+            }
+            if let Some(l) = &mut log_density {
+                l[r] = f64::NEG_INFINITY;
+            }
+            if let Some(g) = &mut gradient {
+                g.row_mut(r).fill(0.0);
+            }
+        }
+        Ok(())
+    }
+
+    fn coordinate(&self, i: usize) -> String {
+        self.0.coordinate(i)
     }
 }
 

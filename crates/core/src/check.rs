@@ -3,6 +3,10 @@
 use crate::{Cx, Result, Target};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 
+mod tails;
+
+pub use tails::{NOT_NORMALISABLE, Tails, tails};
+
 /// Coordinates whose differences are taken in one batch, so that a batch is not of d² numbers.
 const COORDINATES: usize = 64;
 

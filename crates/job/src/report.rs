@@ -5,6 +5,7 @@ use crate::modes::ModeCount;
 use crate::plan::Plan;
 use crate::verdicts::{Status, Verdict, verdicts};
 use ndarray::{ArrayView1, ArrayView3};
+use retrograde_core::check::Tails;
 use retrograde_core::{Counts, Exact, Kind, SimdLevel, Truth};
 use retrograde_metrics::{WeightDiagnostics, summarise, summarise_weighted};
 use serde::{Deserialize, Serialize};
@@ -40,8 +41,11 @@ pub struct Report {
     pub draws_per_chain: usize,
     /// Steps of the sampler.
     pub steps: u64,
-    /// Evaluations.
+    /// Evaluations of the sampler.
     pub evaluations: Counts,
+    /// Points evaluated after its end, to see whether the density can be normalised.
+    #[serde(default)]
+    pub tail_evaluations: u64,
     /// log Z, where the sampler estimates it.
     pub log_z: Option<LogZ>,
     /// Numbers that sum up the run.
@@ -136,6 +140,8 @@ pub(crate) struct Material<'a> {
     pub(crate) log_weights: Option<ArrayView1<'a, f64>>,
     /// Modes found, where the target is a mixture.
     pub(crate) modes: Option<ModeCount>,
+    /// What the density is like far beyond the draws.
+    pub(crate) tails: Option<Tails>,
 }
 
 impl Report {
@@ -175,6 +181,7 @@ impl Report {
             draws_per_chain: per_chain,
             steps: m.steps,
             evaluations: m.counts.clone(),
+            tail_evaluations: m.tails.as_ref().map_or(0, |t| t.counts.rows),
             log_z,
             scalars: m.gathered.scalars.clone(),
             coordinates,
@@ -210,6 +217,12 @@ impl Report {
             .map(|v| v.status)
             .min()
             .unwrap_or(Status::Pass)
+    }
+
+    /// The verdict of that check, if there is one.
+    #[must_use]
+    pub fn verdict(&self, check: &str) -> Option<&Verdict> {
+        self.verdicts.iter().find(|v| v.check == check)
     }
 
     /// The name of the component of that kind.

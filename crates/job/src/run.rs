@@ -15,9 +15,10 @@ use crate::rundir::{RunDir, check_paths, read_report, refused};
 use crate::settings::Format;
 use crate::show::{Preview, write_page};
 use crate::store::{self, Extent, Store};
+use retrograde_core::check::{NOT_NORMALISABLE, Tails, tails};
 use retrograde_core::drive::{Checkpoint, Observer, Started, start};
 use retrograde_core::{
-    Cancel, Counts, Draws, Error, Flag, Level, Registry, Result, Runtime, SimdLevel, Sink,
+    Cancel, Counts, Draws, Error, Flag, Level, Registry, Result, Runtime, SimdLevel, Sink, Target,
 };
 use serde::Serialize;
 use sha2::Sha256;
@@ -359,13 +360,21 @@ impl Engine {
             }
         };
         let Recorder {
-            store, gathered, ..
+            store,
+            gathered,
+            monitor,
+            ..
         } = recorder;
         drop(store);
         let written = kept.write(&mut runtime, &gathered, &extent);
         if let Some(error) = error {
             // The first error is the one to mend; a second one, of writing, mostly has the same cause.
-            drop(written);
+            let report = written.ok().map(|(report, _)| report);
+            let cause = report.and_then(|r| r.verdict(NOT_NORMALISABLE).cloned());
+            if let Some(cause) = cause {
+                let text = format!("{}; {}", cause.text, cause.advice);
+                monitor.message(Level::Warn, &text);
+            }
             return Err(error);
         }
         let (report, preview) = written?;
@@ -408,6 +417,7 @@ impl Kept<'_> {
         let modes = mixture.and_then(|m| {
             ModeCount::new(runtime, m, set.points(), extent.chains, set.log_weights())
         });
+        let tails = self.tails(runtime, &set);
         let report = Report::new(&Material {
             plan: self.plan,
             simd: runtime.simd(),
@@ -420,6 +430,7 @@ impl Kept<'_> {
             values: set.by_chain(),
             log_weights: set.log_weights(),
             modes,
+            tails,
         });
         set.write(self.dir, self.plan)?;
         #[cfg(feature = "zarr")]
@@ -441,6 +452,22 @@ impl Kept<'_> {
         self.dir.write_json("report.json", &report)?;
         let preview = Preview::new(&report, &set);
         Ok((report, preview))
+    }
+}
+
+impl Kept<'_> {
+    /// A run that was stopped is looked at when it has gone on to its end; what made one fail may be
+    /// seen here.
+    fn tails(&self, runtime: &mut Runtime, set: &DrawSet) -> Option<Tails> {
+        if !self.complete && self.failure.is_none() {
+            return None;
+        }
+        let natural = self.plan.bounded.as_ref().map(|b| b.natural());
+        let target: &dyn Target = match &natural {
+            Some(target) => target,
+            None => self.plan.target.as_ref(),
+        };
+        Some(runtime.enter("tails", 0, |cx| tails(cx, target, set.points())))
     }
 }
 

@@ -103,6 +103,8 @@ pub(crate) fn verdicts(r: &Report, m: &Material<'_>) -> Vec<Verdict> {
         ));
     }
     all.extend(m.gathered.flags.values().map(flag_verdict));
+    let tails = m.tails.as_ref().and_then(|t| t.flag.as_ref());
+    all.extend(tails.map(flag_verdict));
     all.sort_by_key(|v| v.status);
     all
 }

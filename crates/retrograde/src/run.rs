@@ -1,6 +1,7 @@
 //! A run in memory, for programs that sample.
 
 use ndarray::{Array2, Array3, ArrayView1, ArrayView2};
+use retrograde_core::check::tails;
 use retrograde_core::drive::{Checkpoint, Observer, drive};
 use retrograde_core::registry::{Folder, Parts};
 use retrograde_core::{
@@ -167,6 +168,14 @@ impl Run {
                 "run it again to the end",
             ));
         }
+        let mut tail_evaluations = 0;
+        if outcome.complete {
+            let found = runtime.enter("tails", 0, |cx| {
+                tails(cx, self.target.as_ref(), collected.rows())
+            });
+            tail_evaluations = found.counts.rows;
+            found.flag.into_iter().for_each(|f| collected.flag(f));
+        }
         let counts = runtime.counts().clone();
         let names = (0..self.target.dim())
             .map(|i| self.target.coordinate(i))
@@ -182,6 +191,7 @@ impl Run {
         Ok(RunResult {
             collected,
             counts,
+            tail_evaluations,
             names,
             outputs,
             complete: outcome.complete,
@@ -269,6 +279,7 @@ pub struct LogZ {
 pub struct RunResult {
     collected: Collected,
     counts: Counts,
+    tail_evaluations: u64,
     names: Vec<String>,
     /// Names, and values in the order of the rows.
     outputs: Option<(Vec<String>, Array2<f64>)>,
@@ -389,10 +400,18 @@ impl RunResult {
         (!weights.is_empty()).then(|| summarise_weighted(self.rows(), ArrayView1::from(weights)))
     }
 
-    /// Evaluations.
+    /// Evaluations of the sampler.
     #[must_use]
     pub fn counts(&self) -> &Counts {
         &self.counts
+    }
+
+    /// Points evaluated after its end, to see whether the density can be normalised: see
+    /// [`tails`](retrograde_core::check::tails). A density that cannot raises the flag
+    /// `not_normalisable`.
+    #[must_use]
+    pub fn tail_evaluations(&self) -> u64 {
+        self.tail_evaluations
     }
 
     /// Outcomes to know of, in plain words.

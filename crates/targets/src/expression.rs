@@ -41,7 +41,7 @@
 //! | `max` `min` `log_sum_exp` | of one vector: one number; of several values: element by element |
 //! | `normal_lpdf(x, m, s)` `lognormal_lpdf(x, m, s)` `cauchy_lpdf(x, m, s)` `laplace_lpdf(x, m, s)` `student_t_lpdf(x, nu, m, s)` | log densities, s a scale |
 //! | `exponential_lpdf(x, rate)` `gamma_lpdf(x, a, rate)` `beta_lpdf(x, a, b)` `uniform_lpdf(x, a, b)` | −∞ outside of their support |
-//! | `bernoulli_logit_lpmf(k, l)` `binomial_logit_lpmf(k, n, l)` `poisson_lpmf(k, rate)` `poisson_log_lpmf(k, l)` | log probabilities of counts k; l is the logit, or the log of the rate |
+//! | `bernoulli_logit_lpmf(k, l)` `binomial_logit_lpmf(k, n, l)` `poisson_lpmf(k, rate)` `poisson_log_lpmf(k, l)` | log probabilities of counts k, −∞ of what is no count (of data and constants a mistake); l is the logit, or the log of the rate |
 //!
 //! # Gradients, and where there is none
 //!
@@ -52,8 +52,9 @@
 //! many. Write `if(x > 0, ..., -inf)`, or sample ln x, or set `bounds`, where a coordinate is
 //! limited.
 //!
-//! Nothing here can tell whether ∫ exp(log density) is finite: that is for the author to see to. A
-//! coordinate that the formula does not use is one sign that it is not.
+//! Nothing here can tell whether ∫ exp(log density) is finite: that is for the author to see to. A run
+//! looks far beyond its draws, and fails (`not_normalisable`) where the density stays level there, as it
+//! does in a coordinate that the formula does not use.
 //!
 //! # Cost
 //!

@@ -8,9 +8,12 @@
 use crate::{Error, Result};
 use fearless_simd::{Level, dispatch};
 
+mod logistic;
 pub(crate) mod math;
 pub(crate) mod reduce;
 pub(crate) mod tile;
+
+pub use logistic::logistic_losses;
 
 /// A set of vector instructions that this machine has.
 ///

@@ -150,3 +150,87 @@ fn levels_have_names_and_a_machine_has_those_up_to_its_best() {
     assert!(message.contains("`avx1024`"), "{message}");
     assert!(message.contains(levels[0].name()), "{message}");
 }
+
+#[test]
+fn logistic_functions_agree_with_those_of_one_number() {
+    use crate::numeric::{sigmoid, softplus};
+    for level in SimdLevel::available() {
+        for (low, high) in [(-690.0, 690.0), (-40.0, 40.0), (-1.0, 1.0), (-1e-9, 1e-9)] {
+            let (mut loss, mut slope) = (0.0f64, 0);
+            for m in spread(low, high) {
+                let mut own = [m];
+                let sum = logistic_losses(level, &mut own);
+                // In units of the last place of the term, or of 1 if that is larger.
+                let exact = softplus(-m);
+                loss = loss.max((sum - exact).abs() / (exact.max(1.0) * f64::EPSILON));
+                slope = slope.max(ulps(own[0], sigmoid(-m)));
+            }
+            println!("{level} on [{low}, {high}]: loss {loss}, slope {slope}");
+            assert!(
+                loss <= 2.0 && slope <= 4,
+                "{level} on [{low}, {high}]: {loss}, {slope}"
+            );
+        }
+    }
+}
+
+#[test]
+fn logistic_losses_of_many_are_the_sum_of_each() {
+    let x = spread(-30.0, 30.0);
+    for level in SimdLevel::available() {
+        for n in [0, 1, 3, 8, 15, 16, 17, 127, 128, 129, 300] {
+            let mut many = x[..n].to_vec();
+            let sum = logistic_losses(level, &mut many);
+            let mut exact = 0.0;
+            for (m, slope) in x[..n].iter().zip(&many) {
+                let mut one = [*m];
+                exact += logistic_losses(level, &mut one);
+                assert_eq!(one[0].to_bits(), slope.to_bits(), "{level} {n}");
+            }
+            assert!(
+                (sum - exact).abs() <= 1e-14 * exact,
+                "{level} {n}: {sum} {exact}"
+            );
+        }
+    }
+}
+
+#[test]
+fn logistic_losses_agree_with_sums_of_softplus() {
+    use crate::numeric::{sigmoid, softplus};
+    for level in SimdLevel::available() {
+        for scale in [1e-3, 1.0, 30.0, 1e3] {
+            let m: Vec<f64> = (0..283)
+                .map(|i| scale * (f64::from(i) * 0.7).sin())
+                .collect();
+            let mut slopes = m.clone();
+            let sum = logistic_losses(level, &mut slopes);
+            let want: f64 = m.iter().map(|m| softplus(-m)).sum();
+            assert!(
+                (sum - want).abs() <= 1e-14 * want,
+                "{level} {scale}: {sum}, {want}"
+            );
+            for (s, m) in slopes.iter().zip(&m) {
+                assert!((s - sigmoid(-m)).abs() <= 4e-16, "{level}: {s} for {m}");
+            }
+        }
+    }
+}
+
+#[test]
+fn logistic_losses_at_the_ends() {
+    let inf = f64::INFINITY;
+    for level in SimdLevel::available() {
+        let of = |m: f64| {
+            let mut own = [m];
+            (logistic_losses(level, &mut own), own[0])
+        };
+        assert_eq!(of(0.0), (std::f64::consts::LN_2, 0.5));
+        assert_eq!((of(1e300), of(inf)), ((0.0, 0.0), (0.0, 0.0)));
+        assert_eq!((of(-1e300), of(-inf)), ((1e300, 1.0), (inf, 1.0)));
+        assert!(of(f64::NAN).0.is_nan() && of(f64::NAN).1.is_nan());
+        let mut many = vec![1.0; 50];
+        many[17] = f64::NAN;
+        assert!(logistic_losses(level, &mut many).is_nan());
+    }
+}

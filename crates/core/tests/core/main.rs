@@ -6,3 +6,4 @@ mod limits;
 mod process;
 mod registry;
 mod resume;
+mod tails;

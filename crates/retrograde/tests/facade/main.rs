@@ -6,6 +6,7 @@ mod evidence;
 mod registry;
 mod run;
 mod scores;
+mod tails;
 
 use retrograde::core::registry::{Folder, Parts};
 use retrograde::core::{Collected, Counts, Runtime, Target, drive::drive};

@@ -5,7 +5,7 @@ use retrograde::core::Kind;
 use serde_json::{Value, json};
 
 /// Settings of the targets that cannot do without.
-fn fewest(kind: &str) -> Value {
+pub(crate) fn fewest(kind: &str) -> Value {
     match kind {
         "expression" => json!({ "coordinates": ["x"], "log_density": "-x^2" }),
         "standard-normal" => json!({ "dim": 3 }),

@@ -210,6 +210,47 @@ fn formulas_with_a_mistake() {
             "column 5: `normal_lpdf` expects 3 arguments, but got 2: it is `normal_lpdf(x, m, s)`",
             "normal_lpdf(mu, 0)",
         ),
+        // Counts.
+        (
+            "mu + bernoulli_logit_lpmf(2, mu)",
+            "column 27: `2` is 2, but `k` of `bernoulli_logit_lpmf` must be 0 or 1",
+            "2",
+        ),
+        (
+            "sum(bernoulli_logit_lpmf(y - 0.5*(y > 0), mu))",
+            "column 26: element 1 of `y - 0.5*(y > 0)` is 0.5, but `k` of `bernoulli_logit_lpmf`",
+            "y - 0.5*(y > 0)",
+        ),
+        (
+            "poisson_lpmf(-1, sigma)",
+            "`-1` is -1, but `k` of `poisson_lpmf` must be 0 or a positive whole number",
+            "-1",
+        ),
+        (
+            "poisson_log_lpmf(scale/4, sigma)",
+            "`scale/4` is 0.5, but `k` of `poisson_log_lpmf` must be 0 or a positive",
+            "scale/4",
+        ),
+        (
+            "poisson_log_lpmf(inf, mu)",
+            "`inf` is inf, but `k` of",
+            "inf",
+        ),
+        (
+            "binomial_logit_lpmf(1.5, 3, mu)",
+            "`1.5` is 1.5, but `k` of `binomial_logit_lpmf` must be 0 or a positive",
+            "1.5",
+        ),
+        (
+            "sum(binomial_logit_lpmf(y, y - 0.5, mu))",
+            "element 1 of `y - 0.5` is 0.5, but `n` of `binomial_logit_lpmf` must be 0 or",
+            "y - 0.5",
+        ),
+        (
+            "sum(binomial_logit_lpmf(scale, y, mu))",
+            "`scale` is 2, but `k` of `binomial_logit_lpmf` must be at most the number of trials",
+            "scale",
+        ),
         // Shapes.
         (
             "x + mu",

@@ -1,6 +1,6 @@
 //! From the nodes of a formula to its graph: names, shapes and arguments are checked here.
 
-use super::functions::{FUNCTIONS, Meaning, NUMBERS, Reduction, function, reserved};
+use super::functions::{FUNCTIONS, Limit, Meaning, NUMBERS, Reduction, function, reserved};
 use super::graph::{Graph, Id, Shape, Unequal};
 use super::kernels::{Map, Zip};
 use super::mistake::{Mistake, quoted};
@@ -170,7 +170,7 @@ impl Compiler<'_, '_> {
                 (n, _) => format!("{n} argument or more"),
             };
             let mut message = format!("`{name}` expects {expected}, but got {}", args.len());
-            if let Meaning::Formula(names, _) = meaning {
+            if let Meaning::Formula(names, _) | Meaning::Counts(names, _, _) = meaning {
                 message = format!("{message}: it is `{name}({})`", names.join(", "));
             }
             return Err(Mistake::new(node.span.clone(), message));
@@ -214,30 +214,85 @@ impl Compiler<'_, '_> {
                         .try_fold(several[0], |all, x| g.zip(f, all, *x))
                 }
             },
-            Meaning::Formula(names, body) => {
+            Meaning::Formula(names, body) | Meaning::Counts(names, _, body) => {
                 // Lengths are told of the arguments, in the words of the user.
                 let mut shapes = ids.iter().map(|id| g.shape(*id));
                 let lengths = shapes.find(|s| *s != Shape::Scalar);
                 if shapes.any(|s| s != Shape::Scalar && Some(s) != lengths) {
                     Err(Unequal)
                 } else {
-                    let named = names.iter().zip(&ids).map(|(name, id)| {
-                        (
-                            (*name).to_owned(),
-                            Named {
-                                id: *id,
-                                what: "an argument",
-                            },
-                        )
-                    });
-                    let mut scope: Scope = named.collect();
-                    add_numbers(g, &mut scope);
-                    let whole = node.span.clone();
-                    return compile(g, scope, body).map_err(|m| Mistake::new(whole, m.message));
+                    let limits = match meaning {
+                        Meaning::Counts(_, limits, _) => limits,
+                        _ => &[],
+                    };
+                    return self.formula(node, (name, names), args, limits, body);
                 }
             }
         };
         unequal.map_err(|Unequal| self.unequal(node, args))
+    }
+
+    /// A function that is a formula in the names of its arguments, −∞ where `limits` do not hold.
+    fn formula(
+        &mut self,
+        node: &Node<'_>,
+        (function, names): (&str, &[&str]),
+        args: &[At],
+        limits: &[Limit],
+        body: &str,
+    ) -> Result<Id, Mistake> {
+        let named = names.iter().zip(args).map(|(name, at)| {
+            let named = Named {
+                id: self.ids[*at],
+                what: "an argument",
+            };
+            ((*name).to_owned(), named)
+        });
+        let mut scope: Scope = named.collect();
+        add_numbers(self.graph, &mut scope);
+        let whole = |m: Mistake| Mistake::new(node.span.clone(), m.message);
+        let mut value = compile(self.graph, scope.clone(), body).map_err(whole)?;
+        for limit in limits {
+            let holds = compile(self.graph, scope.clone(), limit.condition).map_err(whole)?;
+            match self.graph.constant(holds) {
+                Some(all) => {
+                    if let Some(place) = all.iter().position(|c| *c == 0.0) {
+                        let name = names[limit.of];
+                        return Err(self.outside(args[limit.of], place, (function, name), limit));
+                    }
+                }
+                None if limit.always => {
+                    let nothing = self.graph.number(f64::NEG_INFINITY);
+                    let select = self.graph.select(holds, value, nothing);
+                    value = select.map_err(|Unequal| self.unequal(node, args))?;
+                }
+                None => {}
+            }
+        }
+        Ok(value)
+    }
+
+    /// A constant argument, or the element at `place` of one, that is not what it must be.
+    fn outside(
+        &self,
+        arg: At,
+        place: usize,
+        (function, name): (&str, &str),
+        limit: &Limit,
+    ) -> Mistake {
+        let (id, span) = (self.ids[arg], &self.formula.nodes[arg].span);
+        let numbers = self.graph.constant(id).unwrap_or(&[]);
+        let text = quoted(&self.text[span.clone()]);
+        let is = match (self.graph.shape(id), numbers) {
+            (Shape::Scalar, [v]) => format!("{text} is {v}"),
+            (_, v) => match v.get(place) {
+                Some(v) => format!("element {} of {text} is {v}", place + 1),
+                None => format!("{text} is not right"),
+            },
+        };
+        let words = limit.words;
+        let message = format!("{is}, but `{name}` of `{function}` must be {words}");
+        Mistake::new(span.clone(), message)
     }
 
     /// What is wrong where vectors of different length meet.

@@ -20,7 +20,48 @@ pub(super) enum Meaning {
     Reduce(Reduction),
     /// A formula of its own, in these names.
     Formula(&'static [&'static str], &'static str),
+    /// The same of counts, −∞ where they are none; constants that are none are a mistake.
+    Counts(&'static [&'static str], &'static [Limit], &'static str),
 }
+
+/// What holds of an argument.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limit {
+    /// Which argument it is.
+    pub(super) of: usize,
+    /// In the names of the function's arguments.
+    pub(super) condition: &'static str,
+    /// In words: the argument "must be" so.
+    pub(super) words: &'static str,
+    /// Whether an argument that depends on the coordinates is held to it as well.
+    pub(super) always: bool,
+}
+
+const WHOLE: Limit = Limit {
+    of: 0,
+    condition: "k >= 0 && k < inf && k == floor(k)",
+    words: "0 or a positive whole number",
+    always: true,
+};
+const AT_MOST_N: Limit = Limit {
+    of: 0,
+    condition: "k <= n",
+    words: "at most the number of trials",
+    always: true,
+};
+/// A number of trials that is a coordinate is taken as a real number.
+const WHOLE_TRIALS: Limit = Limit {
+    of: 1,
+    condition: "n >= 0 && n < inf && n == floor(n)",
+    words: "0 or a positive whole number",
+    always: false,
+};
+const ZERO_OR_ONE: Limit = Limit {
+    of: 0,
+    condition: "k == 0 || k == 1",
+    words: "0 or 1",
+    always: true,
+};
 
 /// What works on the elements of one vector, or elementwise on several arguments.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,7 +79,7 @@ impl Meaning {
             Self::Zip(_) | Self::Dot => (2, 2),
             Self::If => (3, 3),
             Self::Reduce(_) => (1, usize::MAX),
-            Self::Formula(names, _) => (names.len(), names.len()),
+            Self::Formula(names, _) | Self::Counts(names, _, _) => (names.len(), names.len()),
         }
     }
 }
@@ -133,22 +174,27 @@ pub(super) const FUNCTIONS: &[(&str, Meaning)] = &[
     ),
     (
         "bernoulli_logit_lpmf",
-        Meaning::Formula(&["k", "l"], "k * l - log1p_exp(l)"),
+        Meaning::Counts(&["k", "l"], &[ZERO_OR_ONE], "k * l - log1p_exp(l)"),
     ),
     (
         "binomial_logit_lpmf",
-        Meaning::Formula(
+        Meaning::Counts(
             &["k", "n", "l"],
+            &[WHOLE, WHOLE_TRIALS, AT_MOST_N],
             "lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1) + k * l - n * log1p_exp(l)",
         ),
     ),
     (
         "poisson_lpmf",
-        Meaning::Formula(&["k", "rate"], "k * log(rate) - rate - lgamma(k + 1)"),
+        Meaning::Counts(
+            &["k", "rate"],
+            &[WHOLE],
+            "k * log(rate) - rate - lgamma(k + 1)",
+        ),
     ),
     (
         "poisson_log_lpmf",
-        Meaning::Formula(&["k", "l"], "k * l - exp(l) - lgamma(k + 1)"),
+        Meaning::Counts(&["k", "l"], &[WHOLE], "k * l - exp(l) - lgamma(k + 1)"),
     ),
 ];
 

@@ -302,6 +302,9 @@ fn functions_have_the_values_of_their_textbooks() {
         ("binomial_logit_lpmf(1, 2, 0)", -2f64.ln()),
         ("poisson_lpmf(2, 3)", 4.5f64.ln() - 3.0),
         ("poisson_log_lpmf(2, log(3))", 4.5f64.ln() - 3.0),
+        ("bernoulli_logit_lpmf(0, 0)", -2f64.ln()),
+        ("binomial_logit_lpmf(0, 0, 1)", 0.0),
+        ("poisson_lpmf(0, 3)", -3.0),
         ("gamma_lpdf(-1, 3, 1)", f64::NEG_INFINITY),
         ("exponential_lpdf(-1, 3)", f64::NEG_INFINITY),
         ("beta_lpdf(1.5, 2, 2)", f64::NEG_INFINITY),
@@ -316,6 +319,47 @@ fn functions_have_the_values_of_their_textbooks() {
             (got - want).abs() / want.abs().max(1.0)
         };
         assert!(error < 1e-14, "{formula}: {got}, expected {want}");
+    }
+}
+
+/// Counts that depend on the coordinates have no mass where they are none.
+#[test]
+fn what_is_no_count_has_no_mass() {
+    let inf = f64::INFINITY;
+    for (formula, mass, none) in [
+        (
+            "bernoulli_logit_lpmf(x, 0.3)",
+            vec![0.0, 1.0],
+            vec![2.0, -1.0, 0.5],
+        ),
+        ("poisson_lpmf(x, 3)", vec![0.0, 7.0], vec![-1.0, 0.5, inf]),
+        (
+            "poisson_log_lpmf(x, 0.3)",
+            vec![0.0, 7.0],
+            vec![-1.0, 0.5, inf],
+        ),
+        (
+            "binomial_logit_lpmf(x, 4, 0.3)",
+            vec![0.0, 4.0],
+            vec![-1.0, 0.5, 5.0],
+        ),
+        (
+            "binomial_logit_lpmf(4, x, 0.3)",
+            vec![4.0, 4.5],
+            vec![3.5, -1.0],
+        ),
+    ] {
+        let target = target(&["x"], formula);
+        for x in mass {
+            assert!(
+                eval(target.as_ref(), &[x]).0.is_finite(),
+                "{formula} at {x}"
+            );
+        }
+        for x in none {
+            let value = eval(target.as_ref(), &[x]).0;
+            assert_eq!(value, f64::NEG_INFINITY, "{formula} at {x}");
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-use super::{FACTORS, LogisticRegression, softplus_sum_and_sigmoids};
+use super::LogisticRegression;
 use crate::dense::{cholesky, lower_inverse};
 use ndarray::{Array1, Array2, Axis};
 use retrograde_core::numeric::{
@@ -330,21 +330,4 @@ fn mistakes_in_the_settings() {
             .to_string()
             .contains("nowhere.csv")
     );
-}
-
-#[test]
-fn products_of_factors_are_as_exact_as_sums_of_logarithms() {
-    for scale in [1e-3, 1.0, 30.0, 1e3] {
-        let m: Vec<f64> = (0..5 * FACTORS + 3)
-            .map(|i| scale * (f64::from(i as u32) * 0.7).sin())
-            .collect();
-        let mut s = m.clone();
-        let sum = softplus_sum_and_sigmoids(&mut s);
-        let want: f64 = m.iter().map(|m| softplus(-m)).sum();
-        assert_close("sum", sum, want, 1e-14);
-        for (s, m) in s.iter().zip(&m) {
-            assert!((s - sigmoid(-m)).abs() <= 1e-16, "{s} for {m}");
-        }
-    }
-    assert!(softplus_sum_and_sigmoids(&mut [f64::NAN]).is_nan());
 }
