@@ -317,7 +317,13 @@ impl Probe<'_> {
                 let (g, y, jacobian) = (self.g(t, x), self.psi(x), self.psi_jacobian(x));
                 let got = jacobian.dot(&g).dot(&g.t()).dot(&jacobian.t()).into_flat();
                 let scale = largest(slopes.view());
-                self.near_scaled("noise of (α, C)", got.view(), noise.flatten().view(), FIRST, scale);
+                self.near_scaled(
+                    "noise of (α, C)",
+                    got.view(),
+                    noise.flatten().view(),
+                    FIRST,
+                    scale,
+                );
                 let mut moved = jacobian.dot(&self.drift(t, x));
                 for column in g.columns() {
                     if column.iter().any(|v| *v != 0.0) {
