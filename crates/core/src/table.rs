@@ -271,7 +271,7 @@ impl Rows {
     fn from_table(files: &dyn Files, path: &Path, columns: Option<&[String]>) -> Result<Self> {
         let word =
             |c: &&str| c.parse::<f64>().is_err() && !MISSING.contains(&c.to_lowercase().as_str());
-        let table = Table::read(files, path, |first| first.iter().any(|c| word(c)))?;
+        let table = Table::read(files, path, |first| first.iter().any(word))?;
         let names: Vec<String> = (0..table.columns())
             .map(|c| match &table.names {
                 Some(names) => names[c].clone(),

@@ -268,10 +268,10 @@ impl Estimate {
         let m = self.settings.samples;
         let mut bank = Bank::take(cx, n * m, d);
         let spread = noise.variance.sqrt() / noise.alpha;
-        for r in 0..n {
+        for (r, stream) in streams.iter_mut().enumerate() {
             for y in bank.y[r * m * d..][..m * d].chunks_exact_mut(d) {
                 for (y, x) in y.iter_mut().zip(x.row(r)) {
-                    let z: f64 = StandardNormal.sample(&mut streams[r]);
+                    let z: f64 = StandardNormal.sample(stream);
                     *y = x / noise.alpha + spread * z;
                 }
             }
@@ -375,9 +375,9 @@ impl Estimate {
         );
         let all = n * c;
         let mut now = Bank::take(cx, all, d);
-        for r in 0..n {
+        for (r, stream) in streams.iter_mut().enumerate() {
             for chain in 0..c {
-                let mut u: f64 = Open01.sample(&mut streams[r]);
+                let mut u: f64 = Open01.sample(stream);
                 let weights = &bank.l[r * m..][..m];
                 let past = |w: &f64| {
                     u -= w;

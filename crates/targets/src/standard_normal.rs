@@ -1,9 +1,11 @@
 //! Standard normal in d dimensions, normalised: log π(x) = −½‖x‖² − (d/2) ln 2π.
 
 use crate::point::each_row;
-use ndarray::{ArrayView2, ArrayViewMut1, ArrayViewMut2};
+use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut1, ArrayViewMut2};
 use retrograde_core::registry::Parts;
-use retrograde_core::{Build, Cx, Exact, ExactSampler, Result, Target, Truth, register};
+use retrograde_core::{
+    Build, Cx, Exact, ExactSampler, GaussianMixture, Law, Result, Target, Truth, register,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::TAU;
@@ -20,7 +22,39 @@ pub struct StandardNormal {
 
 impl Build<dyn Target> for StandardNormal {
     fn build(self, _parts: &Parts<'_>) -> Result<Arc<dyn Target>> {
-        Ok(Arc::new(self))
+        let one = || Array1::ones(1);
+        let law = GaussianMixture::isotropic(one(), Array2::zeros((1, self.dim)), one())?;
+        Ok(Arc::new(WithLaw { target: self, law }))
+    }
+}
+
+/// The target with its law, for what runs forward processes from it.
+struct WithLaw {
+    target: StandardNormal,
+    law: GaussianMixture,
+}
+
+impl Target for WithLaw {
+    fn dim(&self) -> usize {
+        self.target.dim
+    }
+
+    fn eval(
+        &self,
+        cx: &mut Cx<'_>,
+        x: ArrayView2<'_, f64>,
+        log_density: Option<ArrayViewMut1<'_, f64>>,
+        gradient: Option<ArrayViewMut2<'_, f64>>,
+    ) -> Result {
+        self.target.eval(cx, x, log_density, gradient)
+    }
+
+    fn law(&self) -> Option<Law<'_>> {
+        Some(Law::Mixture(&self.law))
+    }
+
+    fn exact(&self) -> Option<&dyn Exact> {
+        Some(&self.target)
     }
 }
 
@@ -84,6 +118,8 @@ register! {
 mod tests {
     use super::StandardNormal;
     use ndarray::Array2;
+    use retrograde_core::registry::{Folder, Parts};
+    use retrograde_core::{Build, Law};
     use retrograde_testkit::*;
 
     #[test]
@@ -94,5 +130,12 @@ mod tests {
         let points = Array2::from_shape_fn((5, 10), |(i, j)| (i as f64 - 2.0) * point(10)[j]);
         assert_target("standard normal", &target, points.view());
         assert_exact_sampler("standard normal", &target, 20_000, 1);
+        // The law is the same density.
+        let built = target.build(&Parts::new(&Folder::default())).unwrap();
+        let Some(Law::Mixture(law)) = built.law() else {
+            panic!("a mixture");
+        };
+        assert_row("its law", law, &point(10), row, 1e-10);
+        assert_row("as built", &*built, &point(10), row, 1e-10);
     }
 }

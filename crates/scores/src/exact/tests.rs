@@ -185,7 +185,7 @@ fn more_times_than_are_kept_and_two_threads_change_no_bits() {
         Runtime::new(0, threads).unwrap().enter("test", 0, |cx| {
             for step in 0..30 {
                 let mut out = Array2::zeros(x.dim());
-                let t = Times::Shared(0.1 * (1 + step % 11) as f64);
+                let t = Times::Shared(0.1 * f64::from(1 + step % 11));
                 cx.eval_score(&*score, t, x.view(), out.view_mut()).unwrap();
                 all.push(out);
             }
