@@ -1,5 +1,9 @@
 //! Checks that tests of several crates share: statistical assertions with a stated false-alarm
-//! rate, and what every target must satisfy. They panic with the numbers when a check fails.
+//! rate, and what every target and every process must satisfy. They panic with the numbers when a check fails.
+
+mod process;
+
+pub use process::assert_process;
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, aview1, s};
 use retrograde_core::{Cx, Runtime, Target, check};

@@ -74,18 +74,10 @@ impl TimeGrid {
         to: impl Fn(f64) -> f64,
         from: impl Fn(f64) -> f64,
     ) -> Result<Self> {
-        let (a, b) = (to(t_max), to(t_min));
-        let mut times: Vec<f64> = (0..=steps)
-            .map(|k| from(a + (b - a) * k as f64 / steps.max(1) as f64))
-            .collect();
-        // The ends are meant exactly, not up to the rounding of the transform.
-        if let (Some(first), true) = (times.first_mut(), steps > 0) {
-            *first = t_max;
+        if steps == 0 {
+            return Self::from_times(vec![t_max]);
         }
-        if let Some(last) = times.last_mut() {
-            *last = t_min;
-        }
-        Self::from_times(times)
+        Self::from_times(between(t_max, t_min, steps, to, from))
     }
 
     /// The times, decreasing.
@@ -104,6 +96,21 @@ impl TimeGrid {
     pub fn pairs(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
         self.0.windows(2).map(|w| (w[0], w[1]))
     }
+}
+
+/// `steps` + 1 numbers from `max` to `min`, even in `to`, whose inverse is `from`; `max` alone for no steps.
+fn between(
+    max: f64,
+    min: f64,
+    steps: usize,
+    to: impl Fn(f64) -> f64,
+    from: impl Fn(f64) -> f64,
+) -> Vec<f64> {
+    // The ends are meant exactly, not up to the rounding of the transform.
+    let (a, b) = (to(max), to(min));
+    let inner = (1..steps).map(|k| from(a + (b - a) * (k as f64 / steps as f64)));
+    let last = (steps > 0).then_some(min);
+    std::iter::once(max).chain(inner).chain(last).collect()
 }
 
 #[cfg(test)]
