@@ -12,6 +12,12 @@
 //!
 //! Cost of a call: about 3 log₂(‖R‖ u) + 50 products of d × d matrices, then n of a matrix with a vector.
 
+mod matrix;
+
+use matrix::{
+    add_product, cholesky, double, identity, multiply, solve_lower, solve_upper, stationary,
+    transpose,
+};
 use ndarray::{ArrayView2, ArrayViewMut1, ArrayViewMut2};
 use retrograde_core::{
     Cx, DriftDivergence, DriftJvp, DriftVjp, Error, Form, ForwardMap, ForwardProcess, Linear,
@@ -22,8 +28,6 @@ use std::sync::{Mutex, PoisonError};
 
 /// Terms of the Taylor series: at ‖R‖ u ≤ ¼ the first that is left out is below (½)²⁰/20! = 4e-25.
 const TERMS: u32 = 19;
-/// Doublings after which a process that has not settled has no stationary law: a rate of 1e-15/T.
-const DOUBLINGS: usize = 60;
 
 pub(crate) struct Dense {
     name: &'static str,
@@ -41,6 +45,9 @@ pub(crate) struct Dense {
     /// Scratch where there is no context: `at` is called in every step.
     scratch: Mutex<Vec<Vec<f64>>>,
 }
+
+/// Rows r and Eᵀ of a law about E r.
+type Centre<'a> = (ArrayView2<'a, f64>, &'a [f64]);
 
 /// L of L Lᵀ, and Lᵀ.
 struct Factor {
@@ -202,7 +209,8 @@ impl Dense {
     fn gaussian(
         &self,
         cx: &mut Cx<'_>,
-        (x, r): (ArrayView2<'_, f64>, Option<(ArrayView2<'_, f64>, &[f64])>),
+        x: ArrayView2<'_, f64>,
+        centre: Option<Centre<'_>>,
         factor: &Factor,
         mut log_density: Option<ArrayViewMut1<'_, f64>>,
         mut gradient: Option<ArrayViewMut2<'_, f64>>,
@@ -213,7 +221,7 @@ impl Dense {
         let mut z = cx.take(d);
         for (i, x) in x.outer_iter().enumerate() {
             z.fill(0.0);
-            if let Some((r, e)) = r {
+            if let Some((r, e)) = centre {
                 add_product(e, r.row(i).iter(), &mut z);
             }
             z.iter_mut().zip(x).for_each(|(z, x)| *z = x - *z);
@@ -227,102 +235,6 @@ impl Dense {
             }
         }
         cx.give(z);
-    }
-}
-
-/// The limit of Q(2ᵏ T), if there is one.
-fn stationary(mut e: Vec<f64>, mut q: Vec<f64>, d: usize) -> Option<Vec<f64>> {
-    let (mut a, mut b) = (vec![0.0; d * d], vec![0.0; d * d]);
-    for _ in 0..DOUBLINGS {
-        double(&mut e, &mut q, [&mut a, &mut b], d);
-        let left = e.iter().map(|v| v * v).sum::<f64>();
-        if left < 1e-40 {
-            return Some(q);
-        }
-        if !(left < 1e20) {
-            return None;
-        }
-    }
-    None
-}
-
-/// From (E, Q) of a time to those of twice that time.
-fn double(e: &mut [f64], q: &mut [f64], [a, b]: [&mut [f64]; 2], d: usize) {
-    multiply(e, q, a, d);
-    transpose(e, b, d);
-    // Q + (E Q) Eᵀ, whose halves are alike.
-    for i in 0..d {
-        for j in 0..=i {
-            let row = &a[i * d..(i + 1) * d];
-            let sum: f64 = (0..d).map(|k| row[k] * b[k * d + j]).sum();
-            q[i * d + j] += sum;
-            q[j * d + i] = q[i * d + j];
-        }
-    }
-    multiply(e, e, a, d);
-    e.copy_from_slice(a);
-}
-
-fn identity(m: &mut [f64], d: usize) {
-    m.fill(0.0);
-    (0..d).for_each(|i| m[i * d + i] = 1.0);
-}
-
-fn transpose(m: &[f64], out: &mut [f64], d: usize) {
-    (0..d * d).for_each(|i| out[i] = m[(i % d) * d + i / d]);
-}
-
-fn multiply(a: &[f64], b: &[f64], out: &mut [f64], d: usize) {
-    for (row, out) in a.chunks_exact(d).zip(out.chunks_exact_mut(d)) {
-        out.fill(0.0);
-        add_product(b, row.iter(), out);
-    }
-}
-
-/// out += Mᵀ x, M by rows: sums over the rows of M, in order for any batch.
-fn add_product<'x>(m: &[f64], x: impl Iterator<Item = &'x f64>, out: &mut [f64]) {
-    for (x, row) in x.zip(m.chunks_exact(out.len())) {
-        out.iter_mut().zip(row).for_each(|(o, m)| *o += x * m);
-    }
-}
-
-/// Writes L of L Lᵀ = Q ≥ 0, with columns of 0 where Q is singular to rounding; gives whether it is not.
-fn cholesky(q: &[f64], l: &mut [f64], d: usize) -> bool {
-    l.fill(0.0);
-    let mut regular = true;
-    for j in 0..d {
-        for i in j..d {
-            let dot: f64 = (0..j).map(|k| l[i * d + k] * l[j * d + k]).sum();
-            let rest = q[i * d + j] - dot;
-            if i == j {
-                let positive = rest > 8.0 * f64::EPSILON * q[j * d + j];
-                regular &= positive;
-                l[j * d + j] = if positive { rest.sqrt() } else { 0.0 };
-            } else if l[j * d + j] > 0.0 {
-                l[i * d + j] = rest / l[j * d + j];
-            }
-        }
-    }
-    regular
-}
-
-/// z ← L⁻¹ z.
-fn solve_lower(l: &[f64], z: &mut [f64]) {
-    let d = z.len();
-    for i in 0..d {
-        let row = &l[i * d..i * d + i];
-        let sum: f64 = row.iter().zip(&*z).map(|(l, z)| l * z).sum();
-        z[i] = (z[i] - sum) / l[i * d + i];
-    }
-}
-
-/// z ← U⁻¹ z.
-fn solve_upper(u: &[f64], z: &mut [f64]) {
-    let d = z.len();
-    for i in (0..d).rev() {
-        let row = &u[i * d + i + 1..(i + 1) * d];
-        let sum: f64 = row.iter().zip(&z[i + 1..]).map(|(u, z)| u * z).sum();
-        z[i] = (z[i] - sum) / u[i * d + i];
     }
 }
 
@@ -406,7 +318,7 @@ impl ForwardProcess for Dense {
         log_density: Option<ArrayViewMut1<'_, f64>>,
         gradient: Option<ArrayViewMut2<'_, f64>>,
     ) -> Result {
-        self.gaussian(cx, (x, None), &self.reference, log_density, gradient);
+        self.gaussian(cx, x, None, &self.reference, log_density, gradient);
         Ok(())
     }
 
@@ -490,7 +402,7 @@ impl Transition for Dense {
         gradient: Option<ArrayViewMut2<'_, f64>>,
     ) -> Result {
         self.with_kernel(cx, (s, t), true, |cx, e, factor| {
-            self.gaussian(cx, (xt, Some((xs, e))), factor, log_density, gradient);
+            self.gaussian(cx, xt, Some((xs, e)), factor, log_density, gradient);
         })
     }
 }
