@@ -407,7 +407,8 @@ impl DriftJvp for Doob {
     ) -> Result {
         let a = self.tilt.directions();
         self.each_pi(cx, t, x, |row, pi| {
-            let dot = |a: ArrayView1<'_, f64>| a.iter().zip(v.row(row)).map(|(a, v)| a * v).sum::<f64>();
+            let dot =
+                |a: ArrayView1<'_, f64>| a.iter().zip(v.row(row)).map(|(a, v)| a * v).sum::<f64>();
             let mean: f64 = pi.iter().zip(a.outer_iter()).map(|(p, a)| p * dot(a)).sum();
             let mut out = out.row_mut(row);
             out.fill(0.0);

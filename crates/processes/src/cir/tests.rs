@@ -22,8 +22,8 @@ fn law() -> SquareRoot {
 #[test]
 fn kernel_has_mass_one_and_its_moments() {
     let p = process(1);
-    for (r, t) in [(0.05, 0.01), (1.0, 0.3), (3.0, 1e-4), (0.5, 6.0)] {
-        let e = (-t as f64).exp();
+    for (r, t) in [(0.05, 0.01f64), (1.0, 0.3), (3.0, 1e-4), (0.5, 6.0)] {
+        let e = (-t).exp();
         let mean = 1.0 + (r - 1.0) * e;
         let var = 0.64 * (r * (e - e * e) + 0.5 * (1.0 - e) * (1.0 - e));
         let (lo, hi) = (
