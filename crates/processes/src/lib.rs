@@ -6,9 +6,9 @@ mod coordinates;
 mod dense;
 mod noised;
 mod normal;
-mod separable;
 #[cfg(test)]
-mod test_checks;
+mod probes;
+mod separable;
 
 retrograde_core::modules! {
     benes,

@@ -515,13 +515,13 @@ impl Restore for Warped {
     fn restore(
         &self,
         cx: &mut Cx<'_>,
-        t: f64,
+        _t: f64,
         back: f64,
         x: ArrayView2<'_, f64>,
         score: ArrayView2<'_, f64>,
         r: ArrayViewMut2<'_, f64>,
     ) -> Result {
-        let (a, v) = self.base.kernel(later(NAME, t - back, t)?);
+        let (a, v) = self.base.kernel(back);
         let d = self.dim;
         self.each(cx, x, r, |i, x, y, out, scratch| {
             // s_y = J⁻ᵀ (s_x − ∇ ln |det J|), J = ∂ψ/∂x.

@@ -234,8 +234,11 @@ impl WarpStep {
             }
             return;
         }
+        let positive = matches!(self.map, WarpKind::Log | WarpKind::Softplus);
         for (j, y) in y.iter_mut().enumerate() {
-            *y = self.inverse_curve(j, *y).0;
+            let x = self.inverse_curve(j, *y).0;
+            // What underflows stays inside.
+            *y = if positive && x < LEAST { LEAST } else { x };
         }
     }
 

@@ -166,6 +166,9 @@ fn large_and_outside_points_stay_finite() {
             w.pull_score(&[x], &[0.3], &mut out, &mut scratch);
             assert!(out[0].is_finite());
         }
+        let mut least = [0.0];
+        w.inverse(&[-1e4], &mut least);
+        assert!(least[0] > 0.0, "an underflow leaves the domain");
         assert_eq!(w.support(2), (0.0, f64::INFINITY));
     }
     let shifted: WarpMap = vec![affine(), WarpStep::new(WarpKind::Log)].into();

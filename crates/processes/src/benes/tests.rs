@@ -1,5 +1,5 @@
 use super::*;
-use crate::test_checks;
+use crate::probes;
 use ndarray::array;
 use retrograde_testkit::*;
 
@@ -8,7 +8,7 @@ fn line() -> Arc<dyn ForwardProcess> {
         directions: Some(vec![vec![1.2], vec![-1.2]]),
         ..Benes::default()
     };
-    test_checks::build(settings, 1).unwrap()
+    probes::build(settings, 1).unwrap()
 }
 
 fn plane() -> Arc<dyn ForwardProcess> {
@@ -17,7 +17,7 @@ fn plane() -> Arc<dyn ForwardProcess> {
         weights: Some(vec![1.0, 2.0, 0.5]),
         ..Benes::default()
     };
-    test_checks::build(settings, 2).unwrap()
+    probes::build(settings, 2).unwrap()
 }
 
 fn uneven() -> Tilt {
@@ -50,7 +50,7 @@ fn law_1d(p: &dyn ForwardProcess) -> Arc<dyn Marginal> {
 fn drift_is_a_tanh_and_its_derivatives_agree() {
     let p = line();
     for x in [-3.0, 0.2, 40.0] {
-        let f = test_checks::drift(&*p, 0.7, &[x])[0];
+        let f = probes::drift(&*p, 0.7, &[x])[0];
         assert!((f - 1.2 * (1.2 * x).tanh()).abs() < 1e-14);
     }
     assert!(p.autonomous() && !plane().autonomous());
@@ -69,24 +69,24 @@ fn drift_is_a_tanh_and_its_derivatives_agree() {
             .drift_divergence(cx, t, x.view(), div.view_mut())
     })
     .unwrap();
-    let f = |e: [f64; 2]| test_checks::drift(&*p, 0.4, &[0.3 + e[0], -0.8 + e[1]]);
+    let f = |e: [f64; 2]| probes::drift(&*p, 0.4, &[0.3 + e[0], -0.8 + e[1]]);
     for i in 0..2 {
-        let by = test_checks::slope(1e-3, |h| f([h * 0.5, h * 1.1])[i]);
+        let by = probes::slope(1e-3, |h| f([h * 0.5, h * 1.1])[i]);
         assert!((jvp[(0, i)] - by).abs() < 1e-9);
         assert!((vjp[(0, i)] - by).abs() < 1e-9, "the Jacobian is symmetric");
     }
-    let by = test_checks::slope(1e-3, |h| f([h, 0.0])[0]) + test_checks::slope(1e-3, |h| f([0.0, h])[1]);
+    let by = probes::slope(1e-3, |h| f([h, 0.0])[0]) + probes::slope(1e-3, |h| f([0.0, h])[1]);
     assert!((div[0] - by).abs() < 1e-9);
 }
 
 #[test]
 fn kernel_mass_and_chapman_kolmogorov() {
     let p = line();
-    let k = |s: f64, t: f64, r: f64, x: f64| test_checks::kernel(&*p, s, t, &[r], &[x]).0.exp();
-    let mass = test_checks::integrate(-15.0, 15.0, 400, |x| k(0.2, 1.3, 0.4, x));
+    let k = |s: f64, t: f64, r: f64, x: f64| probes::kernel(&*p, s, t, &[r], &[x]).0.exp();
+    let mass = probes::integrate(-15.0, 15.0, 400, |x| k(0.2, 1.3, 0.4, x));
     assert!((mass - 1.0).abs() < 1e-12, "{mass}");
     let through = |between: f64| {
-        test_checks::integrate(-15.0, 15.0, 600, |y| {
+        probes::integrate(-15.0, 15.0, 600, |y| {
             k(0.0, 0.5, -0.3, y) * k(between, 1.4, y, 0.9)
         })
     };
@@ -104,7 +104,7 @@ fn kernel_mass_and_chapman_kolmogorov() {
             (pi - 0.5 * square / 0.8).exp() / (TAU * 0.8)
         })
         .sum();
-    assert!((test_checks::kernel(&*p, s, t, &r, &x).0 - sum.ln()).abs() < 1e-13);
+    assert!((probes::kernel(&*p, s, t, &r, &x).0 - sum.ln()).abs() < 1e-13);
 }
 
 #[test]
@@ -113,18 +113,18 @@ fn marginals_solve_fokker_planck_and_are_normalised() {
     let m = law_1d(&*p);
     for (t, x) in [(0.2, -0.7), (1.0, 0.1), (1.7, 2.0)] {
         let residual = |wrong: f64| {
-            test_checks::fokker_planck(&*p, t, &[x], 2e-3, |u, x| {
-                test_checks::marginal(&*m, t + wrong * (u - t), x)
+            probes::fokker_planck(&*p, t, &[x], 2e-3, |u, x| {
+                probes::marginal(&*m, t + wrong * (u - t), x)
             })
         };
         assert!(residual(1.0).abs() < 1e-7, "{}", residual(1.0));
         assert!(residual(1.1).abs() > 1e-4, "{}", residual(1.1));
-        let mass = test_checks::integrate(-20.0, 20.0, 1000, |x| {
-            test_checks::marginal(&*m, t, &[x]).0.exp()
+        let mass = probes::integrate(-20.0, 20.0, 1000, |x| {
+            probes::marginal(&*m, t, &[x]).0.exp()
         });
         assert!((mass - 1.0).abs() < 1e-12);
-        let by = test_checks::slope(1e-3, |h| test_checks::marginal(&*m, t, &[x + h]).0);
-        assert!((test_checks::marginal(&*m, t, &[x]).1[0] - by).abs() < 1e-8);
+        let by = probes::slope(1e-3, |h| probes::marginal(&*m, t, &[x + h]).0);
+        assert!((probes::marginal(&*m, t, &[x]).1[0] - by).abs() < 1e-8);
     }
     // Directions of several lengths in the plane.
     let (p, tilt) = (plane(), uneven());
@@ -139,14 +139,14 @@ fn marginals_solve_fokker_planck_and_are_normalised() {
         base: &base,
     };
     let m = p.closed_marginal().unwrap().marginal(law).unwrap().unwrap();
-    let residual = test_checks::fokker_planck(&*p, 0.6, &[0.3, -0.2], 2e-3, |t, x| {
-        test_checks::marginal(&*m, t, x)
+    let residual = probes::fokker_planck(&*p, 0.6, &[0.3, -0.2], 2e-3, |t, x| {
+        probes::marginal(&*m, t, x)
     });
     assert!(residual.abs() < 1e-7, "{residual}");
     // q_t is the tilted noised mixture in one more way.
-    let direct = test_checks::integrate(-12.0, 12.0, 60, |a| {
-        test_checks::integrate(-12.0, 12.0, 60, |b| {
-            test_checks::marginal(&*m, 0.6, &[a, b]).0.exp()
+    let direct = probes::integrate(-12.0, 12.0, 60, |a| {
+        probes::integrate(-12.0, 12.0, 60, |b| {
+            probes::marginal(&*m, 0.6, &[a, b]).0.exp()
         })
     });
     assert!((direct - 1.0).abs() < 1e-9, "{direct}");
@@ -157,7 +157,7 @@ fn restoration_is_the_conditional_mean_and_matches_the_kernel_score() {
     let p = line();
     let m = law_1d(&*p);
     let restored = |t: f64, l: f64, x: f64| {
-        let s = array![[test_checks::marginal(&*m, t, &[x]).1[0]]];
+        let s = array![[probes::marginal(&*m, t, &[x]).1[0]]];
         let mut r = array![[0.0]];
         with_cx(0, |cx| {
             p.restore()
@@ -169,21 +169,21 @@ fn restoration_is_the_conditional_mean_and_matches_the_kernel_score() {
     };
     for (t, l, x) in [(0.8, 0.3, 0.7), (1.5, 1.4, -1.1), (1.0, 0.01, 2.2)] {
         let weight = |r: f64| {
-            (test_checks::marginal(&*m, t - l, &[r]).0 + test_checks::kernel(&*p, t - l, t, &[r], &[x]).0)
+            (probes::marginal(&*m, t - l, &[r]).0 + probes::kernel(&*p, t - l, t, &[r], &[x]).0)
                 .exp()
         };
-        let mass = test_checks::integrate(-12.0, 12.0, 4000, weight);
-        let mean = test_checks::integrate(-12.0, 12.0, 4000, |r| r * weight(r)) / mass;
+        let mass = probes::integrate(-12.0, 12.0, 4000, weight);
+        let mean = probes::integrate(-12.0, 12.0, 4000, |r| r * weight(r)) / mass;
         let r = restored(t, l, x);
         assert!((r - mean).abs() < 1e-12, "{r} {mean}");
-        assert!((mass.ln() - test_checks::marginal(&*m, t, &[x]).0).abs() < 1e-11);
+        assert!((mass.ln() - probes::marginal(&*m, t, &[x]).0).abs() < 1e-11);
         let (k, s) = (
-            test_checks::kernel(&*p, t - l, t, &[r], &[x]).1[0],
-            test_checks::marginal(&*m, t, &[x]).1[0],
+            probes::kernel(&*p, t - l, t, &[r], &[x]).1[0],
+            probes::marginal(&*m, t, &[x]).1[0],
         );
         assert!((k - s).abs() < 1e-9, "{k} {s}");
         // Without the drift it is another point.
-        assert!((r + l * test_checks::drift(&*p, t, &[x])[0] - mean).abs() > 1e-3);
+        assert!((r + l * probes::drift(&*p, t, &[x])[0] - mean).abs() > 1e-3);
     }
 }
 
@@ -198,11 +198,11 @@ fn data_points_are_a_mixture_of_kernels() {
         .unwrap()
         .unwrap();
     let x = 0.3;
-    let sum = 0.2 * test_checks::kernel(&*p, 0.0, 0.7, &[-1.0], &[x]).0.exp()
-        + 0.8 * test_checks::kernel(&*p, 0.0, 0.7, &[1.5], &[x]).0.exp();
-    let (l, s) = test_checks::marginal(&*m, 0.7, &[x]);
+    let sum = 0.2 * probes::kernel(&*p, 0.0, 0.7, &[-1.0], &[x]).0.exp()
+        + 0.8 * probes::kernel(&*p, 0.0, 0.7, &[1.5], &[x]).0.exp();
+    let (l, s) = probes::marginal(&*m, 0.7, &[x]);
     assert!((l - sum.ln()).abs() < 1e-13);
-    let by = test_checks::slope(1e-3, |h| test_checks::marginal(&*m, 0.7, &[x + h]).0);
+    let by = probes::slope(1e-3, |h| probes::marginal(&*m, 0.7, &[x + h]).0);
     assert!((s[0] - by).abs() < 1e-9);
     // A plain mixture is not closed, and another tilt is refused.
     let base = base_1d();
@@ -235,8 +235,8 @@ fn data_points_are_a_mixture_of_kernels() {
         .unwrap()
         .unwrap();
     for x in [-4.0, 0.0, 3.0] {
-        let s = test_checks::marginal(&*m, 1.3, &[x]).1[0];
-        let r = x + 1.3 * (s - test_checks::drift(&*p, 1.3, &[x])[0]);
+        let s = probes::marginal(&*m, 1.3, &[x]).1[0];
+        let r = x + 1.3 * (s - probes::drift(&*p, 1.3, &[x])[0]);
         assert!((r - 0.8).abs() < 1e-12);
     }
 }
@@ -265,8 +265,8 @@ fn quantiles_and_noise_are_inverse_and_those_of_the_kernel() {
         cdf.quantile(cx, 0.1, 0.9, r.view(), c.view(), q.view_mut())
     })
     .unwrap();
-    let below = test_checks::integrate(-14.0, 1.1, 400, |y| {
-        test_checks::kernel(&*p, 0.1, 0.9, &[0.4], &[y]).0.exp()
+    let below = probes::integrate(-14.0, 1.1, 400, |y| {
+        probes::kernel(&*p, 0.1, 0.9, &[0.4], &[y]).0.exp()
     });
     assert!((c[0] - below).abs() < 1e-13, "{c} {below}");
     assert!((q[0] - 1.1).abs() < 1e-13);
@@ -286,7 +286,7 @@ fn draws_are_those_of_kernel_and_reference_law() {
     })
     .unwrap();
     // E x = r + τ f(r, s), since f is a martingale under the process.
-    let f = test_checks::drift(&*p, 0.2, &[0.3, -0.4]);
+    let f = probes::drift(&*p, 0.2, &[0.3, -0.4]);
     for j in 0..2 {
         let (m, se) = mean_se(xt.column(j).iter().copied());
         assert_z("mean of the kernel", m, [0.3, -0.4][j] + f[j], se);
@@ -300,7 +300,7 @@ fn draws_are_those_of_kernel_and_reference_law() {
         .map(|x| (before - tilt.eval(&x.to_vec(), 1.2, None)).exp());
     let (m, se) = mean_se(ratio);
     assert_z("inverse of h", m, 1.0, se);
-    test_checks::assert_reference_1d("benes", &*line(), -60.0, 60.0);
+    probes::assert_reference_1d("benes", &*line(), -60.0, 60.0);
     // It is q_T of the data it is made for.
     let p = line();
     let (tilt, base) = (
@@ -313,8 +313,8 @@ fn draws_are_those_of_kernel_and_reference_law() {
     };
     let m = p.closed_marginal().unwrap().marginal(law).unwrap().unwrap();
     for x in [-20.0, 0.4, 9.0] {
-        let (l, s) = test_checks::marginal(&*m, p.t_end(), &[x]);
-        let (rl, rs) = test_checks::reference(&*p, &[x]);
+        let (l, s) = probes::marginal(&*m, p.t_end(), &[x]);
+        let (rl, rs) = probes::reference(&*p, &[x]);
         assert!((l - rl).abs() < 1e-11 && (s[0] - rs[0]).abs() < 1e-11);
     }
     assert_eq!(p.flags()[0].key, "approximate-reference");
@@ -322,7 +322,7 @@ fn draws_are_those_of_kernel_and_reference_law() {
 
 #[test]
 fn mistakes_are_named() {
-    let message = |b: Benes| test_checks::build(b, 2).err().unwrap().to_string();
+    let message = |b: Benes| probes::build(b, 2).err().unwrap().to_string();
     assert!(message(Benes::default()).contains("`directions` is missing"));
     let short = Benes {
         directions: Some(vec![vec![1.0]]),
@@ -348,4 +348,10 @@ fn mistakes_are_named() {
         ..Benes::default()
     };
     assert!(message(end).contains("`t_end` is 0"));
+}
+
+#[test]
+fn it_is_what_a_process_must_be() {
+    assert_process("benes", &*line(), array![[0.3], [-1.4]].view());
+    assert_process("benes", &*plane(), array![[0.3, 1.0], [-1.4, 0.8]].view());
 }

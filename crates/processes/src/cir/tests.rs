@@ -1,5 +1,5 @@
 use super::*;
-use crate::test_checks;
+use crate::probes;
 use ndarray::{Array2, array};
 use retrograde_testkit::*;
 
@@ -8,7 +8,7 @@ fn settings() -> Cir {
 }
 
 fn process(d: usize) -> Arc<dyn ForwardProcess> {
-    test_checks::build(settings(), d).unwrap()
+    probes::build(settings(), d).unwrap()
 }
 
 fn data(p: &SquareRoot) -> GammaMixture {
@@ -22,8 +22,8 @@ fn law() -> SquareRoot {
 #[test]
 fn kernel_has_mass_one_and_its_moments() {
     let p = process(1);
-    for (r, t) in [(0.05, 0.01), (1.0, 0.3), (3.0, 1e-4), (0.5, 6.0)] {
-        let e = (-t as f64).exp();
+    for (r, t) in [(0.05, 0.01f64), (1.0, 0.3), (3.0, 1e-4), (0.5, 6.0)] {
+        let e = (-t).exp();
         let mean = 1.0 + (r - 1.0) * e;
         let var = 0.64 * (r * (e - e * e) + 0.5 * (1.0 - e) * (1.0 - e));
         let (lo, hi) = (
@@ -31,18 +31,18 @@ fn kernel_has_mass_one_and_its_moments() {
             mean + 40.0 * var.sqrt(),
         );
         let moment = |k: i32| {
-            test_checks::integrate_positive(lo, hi, |x| {
-                x.powi(k) * test_checks::kernel(&*p, 0.0, t, &[r], &[x]).0.exp()
+            probes::integrate_positive(lo, hi, |x| {
+                x.powi(k) * probes::kernel(&*p, 0.0, t, &[r], &[x]).0.exp()
             })
         };
         assert!((moment(0) - 1.0).abs() < 1e-10, "{r} {t}: {}", moment(0));
         assert!((moment(1) / mean - 1.0).abs() < 1e-9);
         assert!((moment(2) / (var + mean * mean) - 1.0).abs() < 1e-9);
         let x = mean + 0.5 * var.sqrt();
-        let by = test_checks::slope(1e-3 * var.sqrt(), |h| {
-            test_checks::kernel(&*p, 0.0, t, &[r], &[x + h]).0
+        let by = probes::slope(1e-3 * var.sqrt(), |h| {
+            probes::kernel(&*p, 0.0, t, &[r], &[x + h]).0
         });
-        let got = test_checks::kernel(&*p, 0.0, t, &[r], &[x]).1[0];
+        let got = probes::kernel(&*p, 0.0, t, &[r], &[x]).1[0];
         assert!((got / by - 1.0).abs() < 1e-7, "{got} {by}");
     }
 }
@@ -50,10 +50,10 @@ fn kernel_has_mass_one_and_its_moments() {
 #[test]
 fn chapman_kolmogorov() {
     let p = process(1);
-    let k = |s: f64, t: f64, r: f64, x: f64| test_checks::kernel(&*p, s, t, &[r], &[x]).0.exp();
+    let k = |s: f64, t: f64, r: f64, x: f64| probes::kernel(&*p, s, t, &[r], &[x]).0.exp();
     let (r, x) = (0.4, 1.3);
     let through = |between: f64| {
-        test_checks::integrate_positive(1e-7, 30.0, |y| k(0.0, 0.3, r, y) * k(0.3, between, y, x))
+        probes::integrate_positive(1e-7, 30.0, |y| k(0.0, 0.3, r, y) * k(0.3, between, y, x))
     };
     let direct = k(0.0, 0.9, r, x);
     assert!(
@@ -71,14 +71,14 @@ fn gamma_data_stay_gamma() {
     let data = data(&own);
     let m = own.marginal(Law::Gamma(&data)).unwrap().unwrap();
     for (t, x) in [(0.1, 0.3), (0.7, 1.1), (2.0, 0.2)] {
-        let quadrature = test_checks::integrate_positive(1e-8, 40.0, |r| {
-            (data.coordinate(r).0 + test_checks::kernel(&*p, 0.0, t, &[r], &[x]).0).exp()
+        let quadrature = probes::integrate_positive(1e-8, 40.0, |r| {
+            (data.coordinate(r).0 + probes::kernel(&*p, 0.0, t, &[r], &[x]).0).exp()
         });
-        let (l, s) = test_checks::marginal(&*m, t, &[x]);
+        let (l, s) = probes::marginal(&*m, t, &[x]);
         assert!((l.exp() / quadrature - 1.0).abs() < 1e-10, "{t} {x}");
         // Denoising identity: the score is the mean of that of the kernel.
-        let mean = test_checks::integrate_positive(1e-8, 40.0, |r| {
-            let (k, s) = test_checks::kernel(&*p, 0.0, t, &[r], &[x]);
+        let mean = probes::integrate_positive(1e-8, 40.0, |r| {
+            let (k, s) = probes::kernel(&*p, 0.0, t, &[r], &[x]);
             (data.coordinate(r).0 + k).exp() * s[0]
         }) / quadrature;
         assert!(
@@ -87,8 +87,8 @@ fn gamma_data_stay_gamma() {
             s[0]
         );
         let residual = |speed: f64| {
-            test_checks::fokker_planck(&*p, t, &[x], 1e-3, |u, x| {
-                test_checks::marginal(&*m, t + speed * (u - t), x)
+            probes::fokker_planck(&*p, t, &[x], 1e-3, |u, x| {
+                probes::marginal(&*m, t + speed * (u - t), x)
             })
         };
         assert!(residual(1.0).abs() < 1e-7, "{}", residual(1.0));
@@ -98,8 +98,8 @@ fn gamma_data_stay_gamma() {
     let single = GammaMixture::new(array![1.0], own.shape(), array![0.05], 1).unwrap();
     let m = own.marginal(Law::Gamma(&single)).unwrap().unwrap();
     let (t, x) = (0.6, 0.8);
-    let (s, b) = (test_checks::marginal(&*m, t, &[x]).1[0], own.scale_at(0.05, t));
-    let v = test_checks::drift(&*p, t, &[x])[0] - 0.5 * 0.64 - 0.5 * 0.64 * x * s;
+    let (s, b) = (probes::marginal(&*m, t, &[x]).1[0], own.scale_at(0.05, t));
+    let v = probes::drift(&*p, t, &[x])[0] - 0.5 * 0.64 - 0.5 * 0.64 * x * s;
     assert!((v - (-x + 0.32 * x / b)).abs() < 1e-13);
 }
 
@@ -114,8 +114,8 @@ fn quantiles_and_noise_are_inverse_and_those_of_the_kernel() {
         }
         let x = own.to(dt, r, -0.4);
         let from = (x - 12.0 * 0.8 * (r * dt).sqrt()).max(x * 1e-7);
-        let below = test_checks::integrate_positive(from, x, |y| {
-            test_checks::kernel(&*p, 0.0, dt, &[r], &[y]).0.exp()
+        let below = probes::integrate_positive(from, x, |y| {
+            probes::kernel(&*p, 0.0, dt, &[r], &[y]).0.exp()
         });
         assert!(
             (below - normal::log_cdf(-0.4).exp()).abs() < 1e-9,
@@ -150,13 +150,13 @@ fn draws_have_the_moments_of_the_kernel() {
 #[test]
 fn the_reference_law_stands_still() {
     let p = process(1);
-    test_checks::assert_reference_1d("cir", &*p, 1e-12, 25.0);
-    assert!(test_checks::displacement(&process(3), 0.1) < 1e-12);
-    assert!(test_checks::displacement_without_divergence(&process(3), 0.1) > 1e-3);
-    test_checks::assert_noise("cir", &*process(2), 0.0, &[0.4, 2.0], 1e-3);
-    test_checks::assert_finite_outside(&*process(2), &[0.0, -1e-300, -2.0, 1e100]);
+    probes::assert_reference_1d("cir", &*p, 1e-12, 25.0);
+    assert!(probes::displacement(&process(3), 0.1) < 1e-12);
+    assert!(probes::displacement_without_divergence(&process(3), 0.1) > 1e-3);
+    probes::assert_noise("cir", &*process(2), 0.0, &[0.4, 2.0], 1e-3);
+    probes::assert_finite_outside(&*process(2), &[0.0, -1e-300, -2.0, 1e100]);
     assert_eq!(
-        test_checks::kernel(&*p, 0.0, 1.0, &[1.0], &[-1.0]),
+        probes::kernel(&*p, 0.0, 1.0, &[1.0], &[-1.0]),
         (f64::NEG_INFINITY, vec![0.0])
     );
     assert!(p.integral_g2().is_none() && p.autonomous() && p.support().0 == 0.0);
@@ -164,7 +164,7 @@ fn the_reference_law_stands_still() {
 
 #[test]
 fn mistakes_are_named() {
-    let message = |c: Cir| test_checks::build(c, 1).err().unwrap().to_string();
+    let message = |c: Cir| probes::build(c, 1).err().unwrap().to_string();
     let loud = Cir {
         sigma: 1.5,
         ..settings()
@@ -188,4 +188,18 @@ fn mistakes_are_named() {
             .sample(cx, 1.0, 1.0, x.view(), out.view_mut())
     });
     assert!(wrong.is_err());
+}
+
+#[test]
+fn it_is_what_a_process_must_be() {
+    let settings = Cir {
+        kappa: 1.3,
+        theta: 0.9,
+        sigma: 0.7,
+        t_end: 2.0,
+    };
+    let line = probes::build(settings.clone(), 1).unwrap();
+    assert_process("cir", &*line, array![[0.3], [1.4]].view());
+    let plane = probes::build(settings, 2).unwrap();
+    assert_process("cir", &*plane, array![[0.3, 1.0], [1.4, 0.8]].view());
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::test_checks;
+use crate::probes;
 use ndarray::{Array2, array};
 use retrograde_core::{BatchTarget, Field, GaussianMixture};
 use retrograde_testkit::*;
@@ -10,7 +10,7 @@ fn wells(d: usize) -> Arc<dyn ForwardProcess> {
         g: 0.9,
         ..Langevin::default()
     };
-    test_checks::build(settings, d).unwrap()
+    probes::build(settings, d).unwrap()
 }
 
 fn down(target: impl Target + 'static) -> Result<Arc<dyn ForwardProcess>> {
@@ -20,11 +20,11 @@ fn down(target: impl Target + 'static) -> Result<Arc<dyn ForwardProcess>> {
         spread: 2.0,
         ..Langevin::default()
     };
-    test_checks::build_for(settings, Arc::new(target))
+    probes::build_for(settings, Arc::new(target))
 }
 
 /// log π = −Σ (x_j − 1)⁴/4 + 5, without anything exact.
-fn quartic(d: usize) -> BatchTarget {
+fn quartic(d: usize) -> impl Target + use<> {
     BatchTarget::new(d, |x, mut l, mut g| {
         for ((x, l), mut g) in x.rows().into_iter().zip(&mut l).zip(g.rows_mut()) {
             *l = 5.0 - x.iter().map(|x| 0.25 * (x - 1.0).powi(4)).sum::<f64>();
@@ -37,8 +37,8 @@ fn quartic(d: usize) -> BatchTarget {
 
 #[test]
 fn the_stationary_laws_stand_still() {
-    test_checks::assert_reference_1d("double well", &*wells(1), -3.5, 3.5);
-    test_checks::assert_noise("double well", &*wells(2), 0.0, &[0.3, -1.2], 1e-3);
+    probes::assert_reference_1d("double well", &*wells(1), -3.5, 3.5);
+    probes::assert_noise("double well", &*wells(2), 0.0, &[0.3, -1.2], 1e-3);
     let mixture = GaussianMixture::isotropic(
         array![0.3, 0.7],
         array![[-1.0, 0.0], [1.0, 0.5]],
@@ -51,18 +51,18 @@ fn the_stationary_laws_stand_still() {
     assert!(of_mixture.flags().is_empty());
     let line = down(quartic(1)).unwrap();
     assert!(line.flags().is_empty());
-    test_checks::assert_reference_1d("quartic", &*line, -5.0, 7.0);
+    probes::assert_reference_1d("quartic", &*line, -5.0, 7.0);
     for p in [wells(3), of_mixture, line] {
-        let moved = test_checks::displacement(&p, 0.1);
+        let moved = probes::displacement(&p, 0.1);
         assert!(moved < 1e-12, "{moved}");
     }
     // Where the law is not known, N(0, 4 I) stands in, moves, and says so.
     let stand_in = down(quartic(2)).unwrap();
-    assert!(test_checks::displacement(&stand_in, 0.1) > 1e-2);
+    assert!(probes::displacement(&stand_in, 0.1) > 1e-2);
     assert_eq!(stand_in.flags()[0].severity, Severity::Warning);
-    let mass = test_checks::integrate(-20.0, 20.0, 100, |a| {
-        test_checks::integrate(-20.0, 20.0, 100, |b| {
-            test_checks::reference(&*stand_in, &[a, b]).0.exp()
+    let mass = probes::integrate(-20.0, 20.0, 100, |a| {
+        probes::integrate(-20.0, 20.0, 100, |b| {
+            probes::reference(&*stand_in, &[a, b]).0.exp()
         })
     });
     assert!((mass - 1.0).abs() < 1e-9);
@@ -73,8 +73,8 @@ fn the_stationary_laws_stand_still() {
 #[test]
 fn a_step_back_moves_stationary_points_by_its_excess_alone() {
     let p = wells(1);
-    let x = test_checks::reference_draws(&*p, 200);
-    let score = test_checks::ReferenceScore(p.clone());
+    let x = probes::reference_draws(&*p, 200);
+    let score = probes::ReferenceScore(p.clone());
     let field = Field {
         process: &*p,
         score: &score,
@@ -117,9 +117,9 @@ fn the_flow_solves_its_equation_and_the_map_comes_to_the_law() {
     assert!((own.noise_of(0.2, 0.4, x) - 1.3).abs() < 1e-13);
     // Paths of the process come to E x² of the law.
     let p = wells(1);
-    let x = test_checks::simulate(&*p, 0.3, 6.0, 600, 5_000);
-    let want = test_checks::integrate(-3.5, 3.5, 2000, |x| {
-        x * x * test_checks::reference(&*p, &[x]).0.exp()
+    let x = probes::simulate(&*p, 0.3, 6.0, 600, 5_000);
+    let want = probes::integrate(-3.5, 3.5, 2000, |x| {
+        x * x * probes::reference(&*p, &[x]).0.exp()
     });
     let (m, se) = mean_se(x.iter().map(|x| x * x));
     // Euler's bias is of order h.
@@ -137,8 +137,8 @@ fn jacobians_are_those_of_the_drift() {
     })
     .unwrap();
     for j in 0..2 {
-        let by = test_checks::slope(1e-3, |h| {
-            test_checks::drift(&*p, 0.0, &[0.3 + 0.5 * h, -1.2 + 2.0 * h])[j]
+        let by = probes::slope(1e-3, |h| {
+            probes::drift(&*p, 0.0, &[0.3 + 0.5 * h, -1.2 + 2.0 * h])[j]
         });
         assert!((out[(0, j)] - by).abs() < 1e-9);
     }
@@ -162,6 +162,19 @@ fn mistakes_are_named() {
         k: -1.0,
         ..Langevin::default()
     };
-    let error = test_checks::build(none, 1).err().unwrap().to_string();
+    let error = probes::build(none, 1).err().unwrap().to_string();
     assert!(error.contains("`k` is -1"), "{error}");
+}
+
+#[test]
+fn they_are_what_a_process_must_be() {
+    let x = array![[0.3, -0.8], [1.6, 0.5]];
+    assert_process("double well", &*wells(2), x.view());
+    assert_process("double well", &*wells(1), x.slice(ndarray::s![.., ..1]));
+    assert_process(
+        "quartic",
+        &*down(quartic(1)).unwrap(),
+        x.slice(ndarray::s![.., ..1]),
+    );
+    assert_process("stand-in", &*down(quartic(2)).unwrap(), x.view());
 }

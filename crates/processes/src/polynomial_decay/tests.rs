@@ -1,5 +1,5 @@
 use super::*;
-use crate::test_checks;
+use crate::probes;
 use retrograde_testkit::*;
 
 fn settings() -> PolynomialDecay {
@@ -11,18 +11,18 @@ fn settings() -> PolynomialDecay {
 }
 
 fn process(d: usize) -> Arc<dyn ForwardProcess> {
-    test_checks::build(settings(), d).unwrap()
+    probes::build(settings(), d).unwrap()
 }
 
 #[test]
 fn the_quartic_law_stands_still() {
-    test_checks::assert_reference_1d("decay", &*process(1), -6.0, 6.0);
-    assert!(test_checks::displacement(&process(3), 0.1) < 1e-12);
-    test_checks::assert_noise("decay", &*process(2), 0.0, &[0.3, 1.7], 1e-3);
+    probes::assert_reference_1d("decay", &*process(1), -6.0, 6.0);
+    assert!(probes::displacement(&process(3), 0.1) < 1e-12);
+    probes::assert_noise("decay", &*process(2), 0.0, &[0.3, 1.7], 1e-3);
     let p = process(2);
     assert!((p.integral_g2().unwrap().integral_g2(0.5, 1.5) - 1.69).abs() < 1e-15);
     // Control: the law of another k moves.
-    let other = test_checks::build(
+    let other = probes::build(
         PolynomialDecay {
             k: 0.75,
             ..settings()
@@ -31,8 +31,8 @@ fn the_quartic_law_stands_still() {
     )
     .unwrap();
     let x = [0.9];
-    let s = test_checks::reference(&*other, &x).1[0];
-    let v = test_checks::drift(&*p, 0.0, &[0.9, 0.9])[0] - 0.5 * 1.69 * s;
+    let s = probes::reference(&*other, &x).1[0];
+    let v = probes::drift(&*p, 0.0, &[0.9, 0.9])[0] - 0.5 * 1.69 * s;
     assert!(v.abs() > 1e-3);
 }
 
@@ -95,6 +95,12 @@ fn mistakes_are_named() {
         g: 0.0,
         ..settings()
     };
-    let error = test_checks::build(none, 1).err().unwrap().to_string();
+    let error = probes::build(none, 1).err().unwrap().to_string();
     assert!(error.contains("`g` is 0"), "{error}");
+}
+
+#[test]
+fn it_is_what_a_process_must_be() {
+    let x = ndarray::array![[0.3, -0.8], [1.6, 0.5]];
+    assert_process("decay", &*process(2), x.view());
 }

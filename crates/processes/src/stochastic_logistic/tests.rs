@@ -1,20 +1,20 @@
 use super::*;
-use crate::test_checks;
+use crate::probes;
 use ndarray::{Array2, ArrayView2};
 use retrograde_core::Times;
 use retrograde_testkit::*;
 
 fn process(d: usize) -> Arc<dyn ForwardProcess> {
-    test_checks::build(StochasticLogistic::default(), d).unwrap()
+    probes::build(StochasticLogistic::default(), d).unwrap()
 }
 
 #[test]
 fn the_gamma_law_stands_still() {
-    test_checks::assert_reference_1d("logistic", &*process(1), 0.0, 8.0);
-    assert!(test_checks::displacement(&process(2), 0.1) < 1e-12);
-    assert!(test_checks::displacement_without_divergence(&process(2), 0.1) > 1e-3);
-    test_checks::assert_noise("logistic", &*process(2), 0.0, &[0.3, 1.7], 1e-3);
-    test_checks::assert_finite_outside(&*process(2), &[0.0, -1e-3, -1e50, 1e100]);
+    probes::assert_reference_1d("logistic", &*process(1), 0.0, 8.0);
+    assert!(probes::displacement(&process(2), 0.1) < 1e-12);
+    assert!(probes::displacement_without_divergence(&process(2), 0.1) > 1e-3);
+    probes::assert_noise("logistic", &*process(2), 0.0, &[0.3, 1.7], 1e-3);
+    probes::assert_finite_outside(&*process(2), &[0.0, -1e-3, -1e50, 1e100]);
 }
 
 /// Root mean square error at T of Euler–Maruyama or Milstein in `steps` steps, against the formula for
@@ -49,7 +49,7 @@ fn strong_error(
         for row in 0..n {
             let correction = if milstein {
                 // ½ G G′ (ΔW² − h), and (D)′ = 2 G G′.
-                let div = test_checks::div_ggt(p, 0.0, &[x[(row, 0)]])[0];
+                let div = probes::div_ggt(p, 0.0, &[x[(row, 0)]])[0];
                 0.25 * div * (z[(row, 0)].powi(2) - h)
             } else {
                 0.0
@@ -99,7 +99,7 @@ fn paths_are_those_of_the_formula() {
         rate: 1.05,
         ..StochasticLogistic::default()
     };
-    let wrong = test_checks::build(wrong, 1).unwrap();
+    let wrong = probes::build(wrong, 1).unwrap();
     assert!(strong_error(&*wrong, dw.view(), 64, true) > 3.0 * d);
 }
 
@@ -109,9 +109,15 @@ fn mistakes_are_named() {
         sigma: 1.5,
         ..StochasticLogistic::default()
     };
-    let error = test_checks::build(loud, 1).err().unwrap().to_string();
+    let error = probes::build(loud, 1).err().unwrap().to_string();
     assert!(
         error.contains("`sigma` is 1.5") && error.contains("below"),
         "{error}"
     );
+}
+
+#[test]
+fn it_is_what_a_process_must_be() {
+    let x = ndarray::array![[0.3, 0.8], [1.6, 0.5]];
+    assert_process("logistic", &*process(2), x.view());
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::test_checks;
+use crate::probes;
 use ndarray::array;
 use retrograde_testkit::*;
 
@@ -34,7 +34,7 @@ fn process(warp: impl Into<WarpMap>, d: usize) -> Arc<dyn ForwardProcess> {
         warp: Some(warp.into()),
         ..WarpedOu::default()
     };
-    test_checks::build(settings, d).unwrap()
+    probes::build(settings, d).unwrap()
 }
 
 fn one(kind: WarpKind) -> Vec<WarpStep> {
@@ -78,9 +78,9 @@ fn asinh_has_its_closed_forms() {
     let p = process(one(WarpKind::Asinh), 1);
     for x in [-3.0f64, -0.2, 0.0, 5.0] {
         let f = -0.5 * (1.0 + x * x).sqrt() * x.asinh() + 0.5 * x;
-        assert!((test_checks::drift(&*p, 0.3, &[x])[0] - f).abs() < 1e-13 * (1.0 + f.abs()));
-        assert!((test_checks::ggt(&*p, 0.3, &[x], &[1.0])[0] / (1.0 + x * x) - 1.0).abs() < 1e-13);
-        assert!((test_checks::div_ggt(&*p, 0.3, &[x])[0] - 2.0 * x).abs() < 1e-12);
+        assert!((probes::drift(&*p, 0.3, &[x])[0] - f).abs() < 1e-13 * (1.0 + f.abs()));
+        assert!((probes::ggt(&*p, 0.3, &[x], &[1.0])[0] / (1.0 + x * x) - 1.0).abs() < 1e-13);
+        assert!((probes::div_ggt(&*p, 0.3, &[x])[0] - 2.0 * x).abs() < 1e-12);
     }
 }
 
@@ -92,11 +92,11 @@ fn log_without_pull_is_geometric_brownian_motion() {
         beta: 0.3,
         ..WarpedOu::default()
     };
-    let p = test_checks::build(settings, 1).unwrap();
+    let p = probes::build(settings, 1).unwrap();
     let x = 1.7;
-    assert!((test_checks::drift(&*p, 0.0, &[x])[0] - 0.15 * x).abs() < 1e-14);
-    assert!((test_checks::ggt(&*p, 0.0, &[x], &[1.0])[0] - 0.3 * x * x).abs() < 1e-14);
-    let (l, _) = test_checks::kernel(&*p, 0.0, 2.0, &[0.9], &[x]);
+    assert!((probes::drift(&*p, 0.0, &[x])[0] - 0.15 * x).abs() < 1e-14);
+    assert!((probes::ggt(&*p, 0.0, &[x], &[1.0])[0] - 0.3 * x * x).abs() < 1e-14);
+    let (l, _) = probes::kernel(&*p, 0.0, 2.0, &[0.9], &[x]);
     let z2 = (x / 0.9f64).ln().powi(2) / 0.6;
     assert!((l - (-0.5 * z2 - 0.5 * (TAU * 0.6).ln() - x.ln())).abs() < 1e-13);
     assert_eq!(p.flags()[0].key, "approximate-reference");
@@ -106,21 +106,21 @@ fn log_without_pull_is_geometric_brownian_motion() {
 #[test]
 fn noise_divergence_and_fokker_planck() {
     for (p, map, x) in all() {
-        test_checks::assert_noise("warped", &*p, 0.4, &x, 1e-3);
+        probes::assert_noise("warped", &*p, 0.4, &x, 1e-3);
         let m = law(&*p, &map);
         let residual = |speed: f64| {
-            test_checks::fokker_planck(&*p, 0.8, &x, 2e-3, |t, x| {
-                test_checks::marginal(&*m, 0.8 + speed * (t - 0.8), x)
+            probes::fokker_planck(&*p, 0.8, &x, 2e-3, |t, x| {
+                probes::marginal(&*m, 0.8 + speed * (t - 0.8), x)
             })
         };
         assert!(residual(1.0).abs() < 1e-6, "{map:?}: {}", residual(1.0));
         assert!(residual(1.2).abs() > 1e-4, "{map:?}: {}", residual(1.2));
-        let s = test_checks::marginal(&*m, 0.8, &x).1;
+        let s = probes::marginal(&*m, 0.8, &x).1;
         for j in 0..x.len() {
-            let by = test_checks::slope(1e-3, |h| {
+            let by = probes::slope(1e-3, |h| {
                 let mut at = x.clone();
                 at[j] += h;
-                test_checks::marginal(&*m, 0.8, &at).0
+                probes::marginal(&*m, 0.8, &at).0
             });
             assert!(
                 (s[j] - by).abs() < 1e-7 * (1.0 + by.abs()),
@@ -143,8 +143,8 @@ fn the_probability_flow_is_that_of_y() {
         let vy: Vec<f64> = y.iter().zip(&sy).map(|(y, s)| -0.5 * y - 0.5 * s).collect();
         let mut want = vec![0.0; d];
         map.push(&y, &vy, &mut want, &mut scratch);
-        let (f, div) = (test_checks::drift(&*p, 0.0, &x), test_checks::div_ggt(&*p, 0.0, &x));
-        let ds = test_checks::ggt(&*p, 0.0, &x, &sx);
+        let (f, div) = (probes::drift(&*p, 0.0, &x), probes::div_ggt(&*p, 0.0, &x));
+        let ds = probes::ggt(&*p, 0.0, &x, &sx);
         let mut forgotten = 0.0f64;
         for i in 0..d {
             let v = f[i] - 0.5 * div[i] - 0.5 * ds[i];
@@ -163,11 +163,11 @@ fn the_probability_flow_is_that_of_y() {
 fn kernels_have_mass_one_and_compose() {
     for kind in [WarpKind::Asinh, WarpKind::Log, WarpKind::Softplus] {
         let p = process(one(kind), 1);
-        let k = |s: f64, t: f64, r: f64, x: f64| test_checks::kernel(&*p, s, t, &[r], &[x]).0.exp();
+        let k = |s: f64, t: f64, r: f64, x: f64| probes::kernel(&*p, s, t, &[r], &[x]).0.exp();
         // By y, in which they are smooth.
         let over = |f: &dyn Fn(f64) -> f64| {
             let map: WarpMap = one(kind).into();
-            test_checks::integrate(-9.0, 9.0, 500, |y| {
+            probes::integrate(-9.0, 9.0, 500, |y| {
                 let (mut x, mut back) = ([0.0], [0.0]);
                 map.inverse(&[y], &mut x);
                 f(x[0]) * (-map.forward(&x, &mut back)).exp()
@@ -189,7 +189,7 @@ fn kernels_have_mass_one_and_compose() {
                 .quantile(cx, 0.1, 0.9, r.view(), c.view(), q.view_mut())
         })
         .unwrap();
-        let density = test_checks::slope(1e-3, |h| {
+        let density = probes::slope(1e-3, |h| {
             let (x, mut c) = (array![1.3 + h], array![0.0]);
             with_cx(0, |cx| {
                 p.cdf()
@@ -212,7 +212,7 @@ fn maps_noise_and_restoration_are_those_of_y() {
         let z = Array2::from_shape_fn((1, d), |(_, j)| 0.7 - j as f64);
         let [mut to, mut back, mut r] = std::array::from_fn(|_| view.clone());
         let m = law(&*p, &map);
-        let s = Array2::from_shape_vec((1, d), test_checks::marginal(&*m, 0.9, &x).1).unwrap();
+        let s = Array2::from_shape_vec((1, d), probes::marginal(&*m, 0.9, &x).1).unwrap();
         with_cx(0, |cx| {
             let f = p.forward_map().unwrap();
             f.forward_map(cx, 0.2, 0.9, view.view(), z.view(), to.view_mut())?;
@@ -246,17 +246,17 @@ fn maps_noise_and_restoration_are_those_of_y() {
 
 #[test]
 fn the_reference_law_stands_still_and_outside_points_are_finite() {
-    test_checks::assert_reference_1d("asinh", &*process(one(WarpKind::Asinh), 1), -1500.0, 1500.0);
+    probes::assert_reference_1d("asinh", &*process(one(WarpKind::Asinh), 1), -1500.0, 1500.0);
     for (p, map, _) in all() {
         assert!(
-            test_checks::displacement(&p, 0.05) < 1e-12,
+            probes::displacement(&p, 0.05) < 1e-12,
             "{map:?}: {}",
-            test_checks::displacement(&p, 0.05)
+            probes::displacement(&p, 0.05)
         );
-        assert!(test_checks::displacement_without_divergence(&p, 0.05) > 1e-3);
+        assert!(probes::displacement_without_divergence(&p, 0.05) > 1e-3);
     }
     let p = process(one(WarpKind::Log), 2);
-    test_checks::assert_finite_outside(&*p, &[0.0, -2.0, -1e100]);
+    probes::assert_finite_outside(&*p, &[0.0, -2.0, -1e100]);
     assert_eq!(p.support(), (0.0, f64::INFINITY));
     let (alpha, sd) = p.linear().unwrap().scalar(2.0);
     assert!((alpha * alpha + sd * sd - 1.0).abs() < 1e-15);
@@ -268,9 +268,9 @@ fn data_points_and_mistakes() {
     let points = |x: f64| GaussianMixture::points(array![0.3, 0.7], array![[1.0], [x]]).unwrap();
     let marginal = |of: &GaussianMixture| p.closed_marginal().unwrap().marginal(Law::Mixture(of));
     let m = marginal(&points(2.5)).unwrap().unwrap();
-    let sum = 0.3 * test_checks::kernel(&*p, 0.0, 0.6, &[1.0], &[1.9]).0.exp()
-        + 0.7 * test_checks::kernel(&*p, 0.0, 0.6, &[2.5], &[1.9]).0.exp();
-    assert!((test_checks::marginal(&*m, 0.6, &[1.9]).0 - sum.ln()).abs() < 1e-13);
+    let sum = 0.3 * probes::kernel(&*p, 0.0, 0.6, &[1.0], &[1.9]).0.exp()
+        + 0.7 * probes::kernel(&*p, 0.0, 0.6, &[2.5], &[1.9]).0.exp();
+    assert!((probes::marginal(&*m, 0.6, &[1.9]).0 - sum.ln()).abs() < 1e-13);
     let error = marginal(&points(-1.0)).err().unwrap().to_string();
     assert!(
         error.contains("row 2") && error.contains("domain"),
@@ -294,12 +294,20 @@ fn data_points_and_mistakes() {
         beta: 0.0,
         ..WarpedOu::default()
     };
-    let error = test_checks::build(zero, 1).err().unwrap().to_string();
+    let error = probes::build(zero, 1).err().unwrap().to_string();
     assert!(error.contains("`beta` is 0"), "{error}");
     let one = WarpedOu {
         warp: Some(coupled()),
         ..WarpedOu::default()
     };
-    let error = test_checks::build(one, 1).err().unwrap().to_string();
+    let error = probes::build(one, 1).err().unwrap().to_string();
     assert!(error.contains("`warp[1].map`"), "{error}");
+}
+
+#[test]
+fn it_is_what_a_process_must_be() {
+    for (p, map, x) in all() {
+        let x = Array2::from_shape_fn((2, x.len()), |(i, j)| x[j] * (1.0 + 0.3 * i as f64));
+        assert_process(&format!("{map:?}"), &*p, x.view());
+    }
 }
