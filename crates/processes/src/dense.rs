@@ -15,7 +15,7 @@
 mod matrix;
 
 use matrix::{
-    add_product, cholesky, double, identity, multiply, solve_lower, solve_upper, stationary,
+    add_product, cholesky, double, exponential, multiply, solve_lower, solve_upper, stationary,
     transpose,
 };
 use ndarray::{ArrayView2, ArrayViewMut1, ArrayViewMut2};
@@ -102,26 +102,25 @@ impl Dense {
         Ok(process)
     }
 
+    /// How often u is halved for the series, and what is left of it.
+    fn halvings(&self, u: f64) -> (u32, f64) {
+        let norm = self.drift.iter().map(|v| v * v).sum::<f64>().sqrt();
+        // As many as the exponents of numbers: an infinite u gives NaN, in finite time.
+        let halvings = (4.0 * norm * u.abs()).log2().ceil().clamp(0.0, 1100.0);
+        (halvings as u32, u * (-halvings).exp2())
+    }
+
     /// Writes E(u) and Q(u), d² numbers each; `work` has 3 d².
     fn kernel(&self, u: f64, e: &mut [f64], q: &mut [f64], work: &mut [f64]) {
         let d = self.dim;
         let (a, rest) = work.split_at_mut(d * d);
         let (b, c) = rest.split_at_mut(d * d);
-        let norm = self.drift.iter().map(|v| v * v).sum::<f64>().sqrt();
-        let halvings = (4.0 * norm * u.abs()).log2().ceil().max(0.0);
-        let h = u * (-halvings).exp2();
-        // Terms of e^{hM}, M = −R, and of Q: Q′ = M Q + Q Mᵀ + G Gᵀ.
-        identity(e, d);
-        identity(a, d);
+        let (halvings, h) = self.halvings(u);
+        exponential(&self.drift, h, TERMS, e, [a, c], d);
+        // Terms of Q: Q′ = M Q + Q Mᵀ + G Gᵀ, M = −R.
         q.iter_mut().zip(&self.ggt).for_each(|(q, g)| *q = h * g);
         b.copy_from_slice(q);
         for k in 1..=TERMS {
-            multiply(&self.drift, a, c, d);
-            let scale = h / f64::from(k);
-            for ((a, c), e) in a.iter_mut().zip(c.iter()).zip(e.iter_mut()) {
-                *a = scale * c;
-                *e += *a;
-            }
             multiply(&self.drift, b, c, d);
             let scale = h / f64::from(k + 1);
             for i in 0..d {
@@ -131,7 +130,7 @@ impl Dense {
             }
             q.iter_mut().zip(b.iter()).for_each(|(q, b)| *q += b);
         }
-        for _ in 0..halvings as u32 {
+        for _ in 0..halvings {
             double(e, q, [a, b], d);
         }
     }
@@ -140,20 +139,9 @@ impl Dense {
     fn back(&self, u: f64, e: &mut [f64], work: &mut [f64]) {
         let d = self.dim;
         let (a, c) = work.split_at_mut(d * d);
-        let norm = self.drift.iter().map(|v| v * v).sum::<f64>().sqrt();
-        let halvings = (4.0 * norm * u.abs()).log2().ceil().max(0.0);
-        let h = -u * (-halvings).exp2();
-        identity(e, d);
-        identity(a, d);
-        for k in 1..=TERMS {
-            multiply(&self.drift, a, c, d);
-            let scale = h / f64::from(k);
-            for ((a, c), e) in a.iter_mut().zip(c.iter()).zip(e.iter_mut()) {
-                *a = scale * c;
-                *e += *a;
-            }
-        }
-        for _ in 0..halvings as u32 {
+        let (halvings, h) = self.halvings(u);
+        exponential(&self.drift, -h, TERMS, e, [a, c], d);
+        for _ in 0..halvings {
             multiply(e, e, a, d);
             e.copy_from_slice(a);
         }

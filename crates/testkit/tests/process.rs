@@ -262,7 +262,7 @@ impl Transition for Process {
             1.0
         };
         xt.zip_mut_with(&xs, |z, x| {
-            *z = self.x(a * self.y(*x) + off * v.sqrt() * *z)
+            *z = self.x(a * self.y(*x) + off * v.sqrt() * *z);
         });
         Ok(())
     }

@@ -36,7 +36,28 @@ pub(super) fn double(e: &mut [f64], q: &mut [f64], [a, b]: [&mut [f64]; 2], d: u
     e.copy_from_slice(a);
 }
 
-pub(super) fn identity(m: &mut [f64], d: usize) {
+/// Writes the first terms of the series of e^{hM}.
+pub(super) fn exponential(
+    m: &[f64],
+    h: f64,
+    terms: u32,
+    e: &mut [f64],
+    [term, product]: [&mut [f64]; 2],
+    d: usize,
+) {
+    identity(e, d);
+    identity(term, d);
+    for k in 1..=terms {
+        multiply(m, term, product, d);
+        let scale = h / f64::from(k);
+        for ((t, p), e) in term.iter_mut().zip(&*product).zip(e.iter_mut()) {
+            *t = scale * p;
+            *e += *t;
+        }
+    }
+}
+
+fn identity(m: &mut [f64], d: usize) {
     m.fill(0.0);
     (0..d).for_each(|i| m[i * d + i] = 1.0);
 }

@@ -112,6 +112,15 @@ fn matrices_have_the_exponentials_of_the_books() {
 }
 
 #[test]
+fn times_that_are_not_finite_give_no_numbers() {
+    let p = build("[[2, 1], [1, 2]]", "1", 5.0, 2).unwrap();
+    for t in [f64::INFINITY, f64::NAN] {
+        let (a, c) = law(&*p, t);
+        assert!(a.iter().chain(&c).all(|v| v.is_nan()), "{t}: {a:?} {c:?}");
+    }
+}
+
+#[test]
 fn a_full_matrix_that_is_diagonal_is_the_diagonal_process() {
     let full = build("[[0.5, 0], [0, 2]]", "[[1.5, 0], [0, 0.4]]", 3.0, 2).unwrap();
     let each = build("[0.5, 2]", "[1.5, 0.4]", 3.0, 2).unwrap();
