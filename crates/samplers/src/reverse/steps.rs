@@ -8,7 +8,7 @@ use ndarray::{Array1, Array2, ArrayView1, ArrayViewMut1, ArrayViewMut2, s};
 use retrograde_core::grid::{Grid, TimeGrid};
 use retrograde_core::registry::Parts;
 use retrograde_core::{
-    Algorithm, Cx, Draws, Error, Field, Flag, Flow, ForwardProcess, Result, ReverseRun, Score,
+    Algorithm, Cx, Draws, Error, Field, Flag, Flow, Form, ForwardProcess, Result, ReverseRun, Score,
     Severity, Signature, Sink, Target, Threading, Times, Traits,
 };
 use serde::{Deserialize, Serialize};
@@ -490,6 +490,7 @@ impl<S: Solver> Algorithm for Reverse<S> {
                 self.solver.flags(),
             ];
             flags.into_iter().flatten().for_each(|flag| sink.flag(flag));
+            self.note_start(sink);
         }
         let all = (self.grid.steps() / self.refine) as u64;
         if state.done.is_multiple_of(self.every()) {
@@ -525,6 +526,31 @@ const RECORDS: u64 = 60;
 const RECORDED: usize = 4096;
 
 impl<S: Solver> Reverse<S> {
+    /// Tells of a grid that starts below T, where the reference law does not hold.
+    fn note_start(&self, sink: &mut dyn Sink) {
+        let (t, end) = (self.grid.times()[0], self.process.t_end());
+        let level = |t: f64| match self.process.linear().filter(|l| l.form() == Form::Scalar) {
+            Some(linear) => {
+                let (alpha, sigma) = linear.scalar(t);
+                sigma / alpha
+            }
+            None => t,
+        };
+        let (first, last) = (level(t), level(end));
+        if self.start == Start::Exact || last <= 1.05 * first {
+            return;
+        }
+        sink.flag(Flag::new(
+            Severity::Warning,
+            "start_time",
+            format!(
+                "The grid starts at t = {t} (noise level {first:.3}), but the reference law is that of T = {end} \
+                 (noise level {last:.3}): the draws start too wide"
+            ),
+            "leave `grid.t_max` and `grid.sigma_max` out, and set the end of the process instead",
+        ));
+    }
+
     /// Steps of the unrefined grid between two records.
     fn every(&self) -> u64 {
         ((self.grid.steps() / self.refine) as u64).div_ceil(RECORDS)

@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 const M2: [(f64, f64, f64); 2] = [(0.3, -0.5, 0.09), (0.7, 0.4, 0.16)];
 /// Rows of a run.
-const DRAWS: usize = 400;
+const DRAWS: usize = 64;
 /// Steps before they are halved.
-const STEPS: usize = 48;
+const STEPS: usize = 24;
 /// Orders are to be met within this.
 const SLACK: f64 = 0.25;
 
