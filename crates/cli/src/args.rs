@@ -192,10 +192,20 @@ pub(crate) struct CompareSchedulesArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) picture: Option<PathBuf>,
     /// Spacings of the grid.
-    #[arg(long, value_name = "NAME,…", value_delimiter = ',', default_value = "edm,geometric")]
+    #[arg(
+        long,
+        value_name = "NAME,…",
+        value_delimiter = ',',
+        default_value = "edm,geometric"
+    )]
     pub(crate) spacings: Vec<String>,
     /// Numbers of steps.
-    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "10,20,40")]
+    #[arg(
+        long,
+        value_name = "N,…",
+        value_delimiter = ',',
+        default_value = "10,20,40"
+    )]
     pub(crate) steps: Vec<usize>,
     /// Forward paths, rounded up to a multiple of 1024.
     #[arg(long, value_name = "N", default_value_t = 16384)]

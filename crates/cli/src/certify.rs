@@ -6,12 +6,12 @@ use crate::run::{folder, read};
 use crate::show::{align, number};
 use retrograde::core::Registry;
 use retrograde::job::JobError;
+use retrograde::job::Plan;
 use retrograde::job::certify::{
     Certificate, Effort, Grids, Part, Schedules, certify as certify_plan,
     compare_schedules as compare, write_picture, write_schedules_picture,
 };
 use retrograde::job::config::Document;
-use retrograde::job::Plan;
 use retrograde::metrics::certificate::{Estimate, Method, Origin};
 use serde_json::json;
 use std::fmt::Write;
@@ -95,8 +95,16 @@ fn method(part: &Part) -> &'static str {
 
 fn text(c: &Certificate) -> String {
     let mut out = String::new();
-    let parts: Vec<String> = c.components.iter().map(|(k, n)| format!("{k} {n}")).collect();
-    let kind = if c.deterministic { "deterministic" } else { "with noise" };
+    let parts: Vec<String> = c
+        .components
+        .iter()
+        .map(|(k, n)| format!("{k} {n}"))
+        .collect();
+    let kind = if c.deterministic {
+        "deterministic"
+    } else {
+        "with noise"
+    };
     let _ = writeln!(
         out,
         "{}\ndimension {}, {} steps from t = {} to {}, {kind}",
@@ -168,12 +176,22 @@ fn text(c: &Certificate) -> String {
             number(o.distances[1]),
             order(o.order),
             order(o.variance_order),
-            if o.remark.is_empty() { String::new() } else { format!(" ({})", o.remark) }
+            if o.remark.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", o.remark)
+            }
         );
     }
     if let Some(g) = &c.girsanov {
         out.push('\n');
-        let head = ["t", "noise level", "noise error²", "score", "discretisation"];
+        let head = [
+            "t",
+            "noise level",
+            "noise error²",
+            "score",
+            "discretisation",
+        ];
         let mut table = vec![head.map(str::to_owned).to_vec()];
         let every = g.levels.len().div_ceil(MOST);
         for row in g.levels.iter().step_by(every) {
@@ -187,12 +205,19 @@ fn text(c: &Certificate) -> String {
         }
         align(&mut out, &table);
         if every > 1 {
-            let _ = writeln!(out, "(every {every}th of {} steps; --json has all)", g.levels.len());
+            let _ = writeln!(
+                out,
+                "(every {every}th of {} steps; --json has all)",
+                g.levels.len()
+            );
         }
     }
     match &c.dominant {
         None => {
-            let _ = writeln!(out, "\nWhich error dominates cannot be told from these numbers.");
+            let _ = writeln!(
+                out,
+                "\nWhich error dominates cannot be told from these numbers."
+            );
         }
         Some(d) => {
             let origin = match d.origin {
@@ -200,7 +225,11 @@ fn text(c: &Certificate) -> String {
                 Origin::Discretisation => "discretisation",
                 Origin::Score => "the score",
             };
-            let doubt = if d.certain { "" } else { " (the next is within two standard errors)" };
+            let doubt = if d.certain {
+                ""
+            } else {
+                " (the next is within two standard errors)"
+            };
             let _ = writeln!(
                 out,
                 "\nThe largest error is that of {origin}: {:.0} % of the three together{doubt}.\n→ {}",
@@ -215,7 +244,15 @@ fn text(c: &Certificate) -> String {
 fn schedules(s: &Schedules) -> String {
     let mut out = String::new();
     let head = [
-        "spacing", "steps", "E_D [nats]", "E_S [nats]", "KL bound", "steps move", "score moves", "W₂", "TV",
+        "spacing",
+        "steps",
+        "E_D [nats]",
+        "E_S [nats]",
+        "KL bound",
+        "steps move",
+        "score moves",
+        "W₂",
+        "TV",
     ];
     let mut table = vec![head.map(str::to_owned).to_vec()];
     for r in &s.rows {

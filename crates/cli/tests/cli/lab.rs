@@ -108,6 +108,51 @@ kind = \"annealed-langevin\"
 steps = 3000
 ",
     ),
+    (
+        "dpm-solver with tangents kept",
+        "[target]
+kind = \"gaussian\"
+mean = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+sd = 0.5
+[process]
+kind = \"vp\"
+[score]
+kind = \"exact\"
+[sampler]
+kind = \"dpm-solver\"
+weights = \"jacobian\"
+grid = { steps = 400 }
+",
+    ),
+    (
+        "reverse-sde with path weights",
+        "[target]
+kind = \"standard-normal\"
+dim = 100
+[process]
+kind = \"ou\"
+[score]
+kind = \"exact\"
+[sampler]
+kind = \"reverse-sde\"
+weights = \"path\"
+grid = { spacing = \"uniform\", steps = 700, t_min = 0.1, to_zero = false, refine = 2 }
+",
+    ),
+    (
+        "predictor-corrector",
+        "[target]
+kind = \"standard-normal\"
+dim = 100
+[process]
+kind = \"edm\"
+[score]
+kind = \"exact\"
+[sampler]
+kind = \"predictor-corrector\"
+grid = { steps = 600 }
+",
+    ),
 ];
 
 /// A folder with a job file `job.toml`.

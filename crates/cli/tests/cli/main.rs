@@ -3,6 +3,7 @@
 
 mod broken_data;
 mod broken_jobs;
+mod certify;
 mod compare;
 mod expressions;
 mod failures;

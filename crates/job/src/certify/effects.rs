@@ -32,16 +32,19 @@ pub struct Order {
 
 pub(super) fn effects(setting: &Setting<'_>, draws: usize) -> Result<Effect> {
     let seed = setting.plan.run.seed;
-    let run = |start: Option<&Array2<f64>>, score: &Arc<dyn Score>, refine: i64| -> Result<Array2<f64>> {
-        let sampler = setting.sampler(start, score, refine)?;
-        let mut runtime = Runtime::new(seed, setting.plan.run.threads)?;
-        Ok(setting.sample(&mut runtime, sampler.as_ref(), draws)?.x)
-    };
+    let run =
+        |start: Option<&Array2<f64>>, score: &Arc<dyn Score>, refine: i64| -> Result<Array2<f64>> {
+            let sampler = setting.sampler(start, score, refine)?;
+            let mut runtime = Runtime::new(seed, setting.plan.run.threads)?;
+            Ok(setting.sample(&mut runtime, sampler.as_ref(), draws)?.x)
+        };
     let plain = run(None, &setting.score, 1)?;
     let (half, quarter) = (run(None, &setting.score, 2)?, run(None, &setting.score, 4)?);
     let order = order(&plain, &half, &quarter)?;
     // What all further halvings together do, by a geometric series where there is an order.
-    let tail = order.order.map_or(1.0, |p| 2f64.powf(p) / (2f64.powf(p) - 1.0));
+    let tail = order
+        .order
+        .map_or(1.0, |p| 2f64.powf(p) / (2f64.powf(p) - 1.0));
     let first = distance(&plain, &half);
     let discretisation = Some(Estimate {
         value: tail * first.value,
@@ -55,7 +58,10 @@ pub(super) fn effects(setting: &Setting<'_>, draws: usize) -> Result<Effect> {
     }
     let initialisation = start(setting, draws)?
         .map(|(from, to)| {
-            let (a, b) = (run(Some(&from), &setting.score, 1)?, run(Some(&to), &setting.score, 1)?);
+            let (a, b) = (
+                run(Some(&from), &setting.score, 1)?,
+                run(Some(&to), &setting.score, 1)?,
+            );
             Ok::<_, retrograde_core::Error>(distance(&a, &b))
         })
         .transpose()?;
@@ -72,7 +78,8 @@ pub(super) fn effects(setting: &Setting<'_>, draws: usize) -> Result<Effect> {
 fn start(setting: &Setting<'_>, draws: usize) -> Result<Option<(Array2<f64>, Array2<f64>)>> {
     let process = setting.process.as_ref();
     let t = setting.run.grid.times()[0];
-    let (Some(map), Some(_), None) = (process.forward_map(), process.linear(), process.warp()) else {
+    let (Some(map), Some(_), None) = (process.forward_map(), process.linear(), process.warp())
+    else {
         return Ok(None);
     };
     let n = draws.min(setting.data.nrows());

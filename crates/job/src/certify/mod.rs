@@ -158,7 +158,11 @@ pub fn certify(plan: &Plan, registry: &Registry, effort: Effort) -> Result<Certi
         standard_error: 0.0,
     };
     let score = if exact {
-        part(Some(zero), Some(zero), "the score of the job is the true one")
+        part(
+            Some(zero),
+            Some(zero),
+            "the score of the job is the true one",
+        )
     } else if setting.truth.is_none() {
         part(None, None, "no exact score is known to hold it against")
     } else {

@@ -28,7 +28,8 @@ pub(super) fn bound(setting: &Setting<'_>, runtime: &mut Runtime) -> Result<Foun
     let form = match setting.run.kernel {
         Kernel::Deterministic => {
             return Ok(Err(
-                "the sampler is deterministic: a bound by Girsanov's theorem would say nothing".into(),
+                "the sampler is deterministic: a bound by Girsanov's theorem would say nothing"
+                    .into(),
             ));
         }
         Kernel::Other => {
@@ -40,15 +41,20 @@ pub(super) fn bound(setting: &Setting<'_>, runtime: &mut Runtime) -> Result<Foun
     };
     if setting.truth.is_none() {
         return Ok(Err(
-            "no exact score of this target under this process is known to hold the score against".into(),
+            "no exact score of this target under this process is known to hold the score against"
+                .into(),
         ));
     }
     if setting.process.integral_g2().is_none() {
-        return Ok(Err("the noise of the process is no g(t) dW with a number g".into()));
+        return Ok(Err(
+            "the noise of the process is no g(t) dW with a number g".into(),
+        ));
     }
     let times = setting.run.grid.times().to_vec();
     let mut girsanov = runtime.enter("certify steps", 0, |cx| {
-        let steps = times.windows(2).map(|w| step(setting, cx, form, w[0], w[1]));
+        let steps = times
+            .windows(2)
+            .map(|w| step(setting, cx, form, w[0], w[1]));
         Girsanov::new(steps.collect::<Result<Vec<_>>>()?)
     })?;
     let (n, weights) = (setting.data.nrows(), normalised(setting));
@@ -56,7 +62,9 @@ pub(super) fn bound(setting: &Setting<'_>, runtime: &mut Runtime) -> Result<Foun
         let rows = start..start + ROWS;
         let data = setting.data.slice(s![rows.clone(), ..]).to_owned();
         let [score, discretisation, total] =
-            runtime.enter("certify paths", block as u64, |cx| gaps(setting, cx, form, &data))?;
+            runtime.enter("certify paths", block as u64, |cx| {
+                gaps(setting, cx, form, &data)
+            })?;
         let weights = weights.as_ref().map(|w| w.slice(s![rows]));
         girsanov.add(score.view(), discretisation.view(), total.view(), weights)?;
     }
@@ -79,7 +87,13 @@ fn g2(setting: &Setting<'_>, cx: &mut Cx<'_>, t: f64) -> Result<f64> {
     Ok(out[(0, 0)])
 }
 
-fn step(setting: &Setting<'_>, cx: &mut Cx<'_>, form: Kernel, start: f64, end: f64) -> Result<Step> {
+fn step(
+    setting: &Setting<'_>,
+    cx: &mut Cx<'_>,
+    form: Kernel,
+    start: f64,
+    end: f64,
+) -> Result<Step> {
     let process = setting.process.as_ref();
     let (mut noise, mut sigma2) = (start, 1.0);
     if let Some(linear) = process.linear().filter(|l| l.form() == Form::Scalar) {
@@ -93,7 +107,11 @@ fn step(setting: &Setting<'_>, cx: &mut Cx<'_>, form: Kernel, start: f64, end: f
         // g(t_k)⁴ ∫ dt/g², by Gauss–Legendre with three points.
         let (middle, half) = (0.5 * (start + end), 0.5 * (start - end));
         let mut sum = 0.0;
-        for (node, weight) in [(-0.6f64.sqrt(), 5.0 / 9.0), (0.0, 8.0 / 9.0), (0.6f64.sqrt(), 5.0 / 9.0)] {
+        for (node, weight) in [
+            (-0.6f64.sqrt(), 5.0 / 9.0),
+            (0.0, 8.0 / 9.0),
+            (0.6f64.sqrt(), 5.0 / 9.0),
+        ] {
             sum += weight / g2(setting, cx, middle + half * node)?;
         }
         g2(setting, cx, start)?.powi(2) * half * sum
@@ -148,7 +166,12 @@ fn gaps(
                 }
             }
             let g2 = g2(setting, cx, t)?;
-            let factor = spread * if form == Kernel::FrozenScore { g2 } else { g2.recip() };
+            let factor = spread
+                * if form == Kernel::FrozenScore {
+                    g2
+                } else {
+                    g2.recip()
+                };
             let pairs = [(&theta, &at_start), (&at_start, &within), (&theta, &within)];
             for (out, (a, b)) in out.iter_mut().zip(pairs) {
                 let gap = a - b;

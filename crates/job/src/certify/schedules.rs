@@ -93,7 +93,11 @@ pub fn compare_schedules(
 ) -> std::result::Result<Schedules, JobError> {
     let mut rows = Vec::new();
     let own = [String::new()];
-    let variants = if grids.variants.is_empty() { &own } else { grids.variants.as_slice() };
+    let variants = if grids.variants.is_empty() {
+        &own
+    } else {
+        grids.variants.as_slice()
+    };
     for variant in variants {
         for spacing in &grids.spacings {
             for &steps in &grids.steps {
@@ -122,12 +126,7 @@ pub fn compare_schedules(
     })
 }
 
-fn row(
-    spacing: &str,
-    steps: usize,
-    c: &Certificate,
-    distances: Option<(f64, f64)>,
-) -> ScheduleRow {
+fn row(spacing: &str, steps: usize, c: &Certificate, distances: Option<(f64, f64)>) -> ScheduleRow {
     ScheduleRow {
         variant: String::new(),
         spacing: spacing.to_owned(),
@@ -183,7 +182,10 @@ fn distances(plan: &Plan, draws: usize) -> Result<Option<(f64, f64)>> {
         x
     };
     let (x, y) = (sorted(kept.x.column(0)), sorted(truth.column(0)));
-    let squares = y.iter().enumerate().map(|(i, y)| (x[i * draws / many] - y).powi(2));
+    let squares = y
+        .iter()
+        .enumerate()
+        .map(|(i, y)| (x[i * draws / many] - y).powi(2));
     let w2 = (squares.sum::<f64>() / many as f64).sqrt();
     let mut counts = vec![0usize; BINS];
     for v in &x {

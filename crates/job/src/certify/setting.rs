@@ -47,7 +47,10 @@ impl<'a> Setting<'a> {
         };
         let process = plan.process.clone();
         let process = process.ok_or_else(|| missing("a forward process", "[process]"))?;
-        let score = plan.score.clone().ok_or_else(|| missing("a score", "[score]"))?;
+        let score = plan
+            .score
+            .clone()
+            .ok_or_else(|| missing("a score", "[score]"))?;
         let Some(run) = plan.sampler.reverse() else {
             return Err(Error::Missing {
                 component: "certify".into(),

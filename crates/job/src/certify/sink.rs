@@ -25,7 +25,8 @@ impl Sink for Kept {
     }
 
     fn emit(&mut self, draws: &Draws<'_>) -> Result {
-        let fits = |e: ndarray::ShapeError| Error::shape("certify", "draws", "rows alike", e.to_string());
+        let fits =
+            |e: ndarray::ShapeError| Error::shape("certify", "draws", "rows alike", e.to_string());
         self.x.append(Axis(0), draws.x).map_err(fits)?;
         if let Some(w) = draws.log_weights {
             let all = self.log_weights.get_or_insert_with(|| Array1::zeros(0));

@@ -1,7 +1,7 @@
 //! What starting from the reference law costs, and what stopping above t = 0 does.
 
-use super::setting::Setting;
 use super::Part;
+use super::setting::Setting;
 use ndarray::{Array1, Array2, Axis};
 use retrograde_core::{Form, Result, Runtime, Times};
 use retrograde_metrics::certificate::{Estimate, Method, moment_bound};
@@ -12,13 +12,18 @@ const POINTS: usize = 20_001;
 /// KL(p_T ‖ reference).
 pub(super) fn kl(setting: &Setting<'_>, runtime: &mut Runtime) -> Result<Part> {
     let t = setting.run.grid.times()[0];
-    let marginal = setting.truth.as_ref().and_then(|(score, _)| score.log_marginal());
+    let marginal = setting
+        .truth
+        .as_ref()
+        .and_then(|(score, _)| score.log_marginal());
     let Some(marginal) = marginal else {
         return by_moments(setting, t);
     };
     let (n, d) = setting.data.dim();
     let mut x = Array2::zeros((n, d));
-    runtime.enter("certify end", 0, |cx| setting.forward(cx, (0.0, t), &setting.data, &mut x))?;
+    runtime.enter("certify end", 0, |cx| {
+        setting.forward(cx, (0.0, t), &setting.data, &mut x)
+    })?;
     let process = setting.process.as_ref();
     let mut log_ratio = |x: &Array2<f64>| -> Result<(Array1<f64>, Array1<f64>)> {
         let (mut p, mut q) = (Array1::zeros(x.nrows()), Array1::zeros(x.nrows()));
@@ -33,7 +38,10 @@ pub(super) fn kl(setting: &Setting<'_>, runtime: &mut Runtime) -> Result<Part> {
         let mean = x.mean().unwrap_or(0.0);
         let sd = x.std(0.0).max(1e-300);
         let (low, high) = process.support();
-        let (low, high) = ((mean - 14.0 * sd).max(low.next_up()), (mean + 14.0 * sd).min(high.next_down()));
+        let (low, high) = (
+            (mean - 14.0 * sd).max(low.next_up()),
+            (mean + 14.0 * sd).min(high.next_down()),
+        );
         let h = (high - low) / (POINTS - 1) as f64;
         let grid = Array2::from_shape_fn((POINTS, 1), |(i, _)| low + h * i as f64);
         let (p, q) = log_ratio(&grid)?;
@@ -53,7 +61,10 @@ pub(super) fn kl(setting: &Setting<'_>, runtime: &mut Runtime) -> Result<Part> {
 
 fn part(value: f64, standard_error: f64, method: Method, remark: &str) -> Part {
     Part {
-        kl: Some(Estimate { value, standard_error }),
+        kl: Some(Estimate {
+            value,
+            standard_error,
+        }),
         method: Some(method),
         effect: None,
         remark: remark.into(),
@@ -62,7 +73,10 @@ fn part(value: f64, standard_error: f64, method: Method, remark: &str) -> Part {
 
 /// A bound from E|x₀|², where the process is linear and its reference law that of its noise.
 fn by_moments(setting: &Setting<'_>, t: f64) -> Result<Part> {
-    let linear = setting.process.linear().filter(|l| l.form() == Form::Scalar);
+    let linear = setting
+        .process
+        .linear()
+        .filter(|l| l.form() == Form::Scalar);
     let (Some(linear), None) = (linear, setting.process.warp()) else {
         return Ok(Part {
             kl: None,
@@ -72,7 +86,11 @@ fn by_moments(setting: &Setting<'_>, t: f64) -> Result<Part> {
         });
     };
     let (alpha, sigma) = linear.scalar(t);
-    let second = setting.data.map_axis(Axis(1), |x| x.dot(&x)).mean().unwrap_or(0.0);
+    let second = setting
+        .data
+        .map_axis(Axis(1), |x| x.dot(&x))
+        .mean()
+        .unwrap_or(0.0);
     let prior = reference_variance(setting)?;
     let value = moment_bound(alpha, sigma * sigma, prior, second, setting.data.ncols())?;
     let remark = "an upper bound from the second moment of the data";
@@ -98,12 +116,18 @@ pub(super) fn early_stopping(setting: &Setting<'_>, runtime: &mut Runtime) -> Re
     let times = setting.run.grid.times();
     let end = times[times.len() - 1];
     let mut moved = Array2::zeros(setting.data.dim());
-    runtime.enter("certify stop", 0, |cx| setting.forward(cx, (0.0, end), &setting.data, &mut moved))?;
+    runtime.enter("certify stop", 0, |cx| {
+        setting.forward(cx, (0.0, end), &setting.data, &mut moved)
+    })?;
     let gaps = (&moved - &setting.data).map_axis(Axis(1), |row| row.dot(&row));
     Ok(Part {
         kl: None,
         method: None,
         effect: Some(super::effects::root_mean_square(&gaps)),
-        remark: if end == 0.0 { "the grid ends at 0".into() } else { String::new() },
+        remark: if end == 0.0 {
+            "the grid ends at 0".into()
+        } else {
+            String::new()
+        },
     })
 }

@@ -25,7 +25,10 @@ pub(super) fn draw(view: &View<'_>) -> Option<Picture> {
     let share = |name: &String| Some(name.strip_prefix('q')?.parse::<f64>().ok()? / 100.0);
     let p: Option<Vec<f64>> = columns.iter().map(|k| share(&table.columns[*k])).collect();
     let times: Option<Vec<f64>> = table.rows.iter().map(|row| row[t]).collect();
-    let quantiles = times.as_ref().zip(p).and_then(|(t, p)| view.known.forward(t, &p));
+    let quantiles = times
+        .as_ref()
+        .zip(p)
+        .and_then(|(t, p)| view.known.forward(t, &p));
     let forward: Vec<Vec<(f64, f64)>> = match (&times, quantiles) {
         (Some(times), Some(q)) => (0..columns.len())
             .map(|k| times.iter().zip(&q).map(|(t, q)| (*t, q[k])).collect())
@@ -59,7 +62,7 @@ pub(super) fn draw(view: &View<'_>) -> Option<Picture> {
         name: NAME.into(),
         title: "From noise to data".into(),
         caption: format!(
-            "Quantiles (2.5, 16, 50, 84, 97.5 %) of the first coordinate over process time; the run goes \
+            "Quantiles (2.5, 16, 33, 67, 84, 97.5 %) of the first coordinate over process time; the run goes \
              from right to left.{truth}"
         ),
         svg: svg(NAME, 1, (560.0, 320.0), vec![Some((plots, layout))]),

@@ -2,7 +2,7 @@
 
 use super::style::{CHAINS, panel, svg};
 use crate::certify::{Certificate, Schedules};
-use kuva::prelude::{LinePlot, Plot};
+use kuva::prelude::{Layout, LegendEntry, LegendPosition, LegendShape, LinePlot, Plot};
 
 /// The picture, where there is a bound; blue the steps, yellow the score.
 pub(crate) fn levels(c: &Certificate) -> Option<String> {
@@ -20,29 +20,53 @@ pub(crate) fn levels(c: &Certificate) -> Option<String> {
         series[1].push((x, row.score.value / width));
     }
     let all = || series.iter().flatten();
-    let fold = |start: f64, f: fn(f64, f64) -> f64, v: fn(&(f64, f64)) -> f64| {
-        all().map(v).fold(start, f)
-    };
-    let x = (fold(f64::INFINITY, f64::min, |p| p.0), fold(f64::NEG_INFINITY, f64::max, |p| p.0));
+    let fold =
+        |start: f64, f: fn(f64, f64) -> f64, v: fn(&(f64, f64)) -> f64| all().map(v).fold(start, f);
+    let x = (
+        fold(f64::INFINITY, f64::min, |p| p.0),
+        fold(f64::NEG_INFINITY, f64::max, |p| p.0),
+    );
     let top = fold(0.0, f64::max, |p| p.1);
     if all().count() < 4 || top <= 0.0 {
         return None;
     }
     let plots: Vec<Plot> = series
         .iter()
-        .zip(["discretisation", "score"])
         .enumerate()
-        .map(|(k, (points, name))| {
+        .map(|(k, points)| {
             LinePlot::new()
                 .with_data(points.iter().copied())
                 .with_color(CHAINS[k])
                 .with_stroke_width(1.6)
-                .with_legend(name)
                 .into()
         })
         .collect();
-    let layout = panel(x, (0.0, 1.06 * top), "log₁₀ noise level", "nats per e-fold of the noise level");
-    Some(svg("certificate", 1, (560.0, 320.0), vec![Some((plots, layout))]))
+    let layout = panel(
+        x,
+        (0.0, 1.06 * top),
+        "log₁₀ noise level",
+        "nats per e-fold of the noise level",
+    );
+    let layout = legend(layout, ["discretisation", "score"].into_iter());
+    Some(svg(
+        "certificate",
+        1,
+        (560.0, 320.0),
+        vec![Some((plots, layout))],
+    ))
+}
+
+/// A legend of lines in the colours of their order.
+fn legend<'a>(layout: Layout, names: impl Iterator<Item = &'a str>) -> Layout {
+    let entry = |(k, name): (usize, &str)| LegendEntry {
+        label: name.to_owned(),
+        color: CHAINS[k % CHAINS.len()].to_owned(),
+        shape: LegendShape::Line,
+        dasharray: None,
+    };
+    layout
+        .with_legend_entries(names.enumerate().map(entry).collect())
+        .with_legend_position(LegendPosition::InsideTopRight)
 }
 
 /// log₁₀ of the error against log₁₀ of the steps, a line for each variant and spacing.
@@ -50,7 +74,11 @@ pub(crate) fn by_steps(schedules: &Schedules) -> Option<String> {
     let mut lines: Vec<(String, Vec<(f64, f64)>)> = Vec::new();
     let known = schedules.rows.iter().all(|r| r.w2.is_some());
     for row in &schedules.rows {
-        let error = if known { row.w2 } else { row.moved_by_steps.map(|e| e.value) };
+        let error = if known {
+            row.w2
+        } else {
+            row.moved_by_steps.map(|e| e.value)
+        };
         let Some(error) = error.filter(|e| *e > 0.0) else {
             continue;
         };
@@ -78,16 +106,25 @@ pub(crate) fn by_steps(schedules: &Schedules) -> Option<String> {
     let plots: Vec<Plot> = lines
         .iter()
         .enumerate()
-        .map(|(k, (name, points))| {
+        .map(|(k, (_, points))| {
             LinePlot::new()
                 .with_data(points.iter().copied())
                 .with_color(CHAINS[k % CHAINS.len()])
                 .with_stroke_width(1.6)
-                .with_legend(name.as_str())
                 .into()
         })
         .collect();
-    let label = if known { "log₁₀ W₂ to the target" } else { "log₁₀ rms move by halving steps" };
-    let layout = panel((left, right), (low - margin, high + margin), "log₁₀ steps", label);
-    Some(svg("steps", 1, (640.0, 360.0), vec![Some((plots, layout))]))
+    let label = if known {
+        "log₁₀ W₂ to the target"
+    } else {
+        "log₁₀ rms move by halving steps"
+    };
+    let layout = panel(
+        (left, right),
+        (low - margin, high + margin),
+        "log₁₀ steps",
+        label,
+    );
+    let layout = legend(layout, lines.iter().map(|(name, _)| name.as_str()));
+    Some(svg("steps", 1, (720.0, 360.0), vec![Some((plots, layout))]))
 }

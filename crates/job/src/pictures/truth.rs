@@ -103,7 +103,14 @@ impl<'a> Known<'a> {
             for (k, t) in times.iter().rev().enumerate() {
                 let process = forward.process.as_ref();
                 runtime.enter("pictures forward", k as u64, |cx| {
-                    retrograde_core::forward::simulate(cx, process, now, *t, x.view(), next.view_mut())
+                    retrograde_core::forward::simulate(
+                        cx,
+                        process,
+                        now,
+                        *t,
+                        x.view(),
+                        next.view_mut(),
+                    )
                 })?;
                 std::mem::swap(&mut x, &mut next);
                 now = *t;

@@ -8,8 +8,8 @@ use ndarray::{Array1, Array2, ArrayView1, ArrayViewMut1, ArrayViewMut2, s};
 use retrograde_core::grid::{Grid, TimeGrid};
 use retrograde_core::registry::Parts;
 use retrograde_core::{
-    Algorithm, Cx, Draws, Error, Field, Flag, Flow, Form, ForwardProcess, Result, ReverseRun, Score,
-    Severity, Signature, Sink, Target, Threading, Times, Traits,
+    Algorithm, Cx, Draws, Error, Field, Flag, Flow, Form, ForwardProcess, Result, ReverseRun,
+    Score, Severity, Signature, Sink, Target, Threading, Times, Traits,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -350,7 +350,9 @@ impl<S: Solver> Reverse<S> {
                 for (r, row) in x.chunks_exact(width).enumerate() {
                     let (log, s) = log_det(row, d, &mut lu);
                     // Of a step alone the determinant must be positive; of the map so far its sign must stay.
-                    let before = sign.as_mut().map_or(1.0, |sign| std::mem::replace(&mut sign[r], s));
+                    let before = sign
+                        .as_mut()
+                        .map_or(1.0, |sign| std::mem::replace(&mut sign[r], s));
                     let folded = s != before;
                     folds.fetch_add(u64::from(folded), Ordering::Relaxed);
                     if !carried || leg.is_last() {
@@ -513,10 +515,11 @@ impl<S: Solver> Algorithm for Reverse<S> {
 }
 
 /// Quantiles of a marginal that are recorded.
-const QUANTILES: [(&str, f64); 5] = [
+const QUANTILES: [(&str, f64); 6] = [
     ("q2.5", 0.025),
     ("q16", 0.16),
-    ("q50", 0.5),
+    ("q33", 0.33),
+    ("q67", 0.67),
     ("q84", 0.84),
     ("q97.5", 0.975),
 ];
@@ -563,7 +566,7 @@ impl<S: Solver> Reverse<S> {
         let column = state.x.slice(s![..n, 0]);
         x.iter_mut().zip(column).for_each(|(x, from)| *x = *from);
         x.sort_unstable_by(f64::total_cmp);
-        let mut row = [("t", self.grid.times()[index]); 6];
+        let mut row = [("t", self.grid.times()[index]); 7];
         for (slot, (name, p)) in row[1..].iter_mut().zip(QUANTILES) {
             *slot = (name, x[((n as f64 * p) as usize).min(n - 1)]);
         }

@@ -417,3 +417,55 @@ fn nothing_moves_that_is_stationary() {
         }
     }
 }
+
+#[test]
+fn drift_noise_and_a_reference_law_suffice_with_particles() {
+    // Γ(20, 1/20) data: mean 1, variance 1/20. The process has no transition, no map, no marginal.
+    let job = |lag: f64| {
+        Job::new(
+            ("gamma-mixture", json!({ "shape": 20.0, "scales": [0.05] })),
+            ("stochastic-logistic", json!({ "t_end": 4.0 })),
+            ("particle", json!({ "particles": 5000, "lag": lag })),
+        )
+    };
+    let process = job(0.03).process;
+    assert!(process.transition().is_none() && process.forward_map().is_none());
+    assert!(process.linear().is_none() && process.closed_marginal().is_none());
+    let grid = json!({ "spacing": "geometric-t", "steps": 60, "t_min": 0.01, "to_zero": false });
+    let n = 4000;
+    let moments = |job: &Job, kind: &str, extra: Value| {
+        let mut settings = extra;
+        settings["grid"] = grid.clone();
+        let (sink, _) = job.run(kind, settings, n, 1);
+        assert!(
+            sink.flags.contains_key("score-particle"),
+            "{kind} tells nothing of its score"
+        );
+        let x: Vec<f64> = sink.rows().iter().copied().collect();
+        let mean = x.iter().sum::<f64>() / n as f64;
+        (
+            mean,
+            x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n as f64,
+        )
+    };
+    for (kind, extra) in [
+        ("rd-f", json!({})),
+        ("probability-flow", json!({ "method": "euler" })),
+        ("probability-flow", json!({ "method": "heun" })),
+        ("reverse-sde", json!({})),
+    ] {
+        let (mean, variance) = moments(&job(0.03), kind, extra.clone());
+        // 5 % for particles and lag, on top of the Monte-Carlo error of 0.0035.
+        assert!(
+            (mean - 1.0).abs() < 0.05 + 4.0 * 0.0035,
+            "{kind} {extra}: mean {mean}"
+        );
+        assert!(
+            (variance / 0.05 - 1.0).abs() < 0.25,
+            "{kind} {extra}: variance {variance}"
+        );
+    }
+    // Kernels over half the time are no kernels.
+    let (_, variance) = moments(&job(0.5), "probability-flow", json!({}));
+    assert!((variance / 0.05 - 1.0).abs() > 0.25, "{variance}");
+}

@@ -23,33 +23,73 @@ fn processes() -> Vec<(&'static str, Job)> {
     let exact = || ("exact", json!({}));
     let grid = |low: f64, high: f64| ("fokker-planck", json!({ "lower": low, "upper": high }));
     let within = |mean: f64, sd: f64| {
-        ("gaussian-mixture", mixture_settings(&[(1.0, mean, sd * sd)]))
+        (
+            "gaussian-mixture",
+            mixture_settings(&[(1.0, mean, sd * sd)]),
+        )
     };
-    let mut all: Vec<(&'static str, Job)> = ["vp", "sub-vp", "ve", "edm", "cosine", "flow-matching", "ou"]
-        .into_iter()
-        .map(|name| (name, Job::new(normal(), (name, json!({})), exact())))
-        .collect();
+    let mut all: Vec<(&'static str, Job)> =
+        ["vp", "sub-vp", "ve", "edm", "cosine", "flow-matching", "ou"]
+            .into_iter()
+            .map(|name| (name, Job::new(normal(), (name, json!({})), exact())))
+            .collect();
     let tilted = json!({ "base": mixture_settings(&M2), "directions": [[1.0], [-1.0]] });
     let warp = json!([{ "map": "asinh" }]);
     let warped = json!({ "base": mixture_settings(&M2), "warp": warp });
     let gamma = json!({ "shape": 3.125, "scales": [0.05, 0.2] });
-    all.push(("benes", Job::new(("tilted-mixture", tilted), ("benes", json!({ "t_end": 2.0 })), exact())));
-    all.push(("warped-ou", Job::new(("warped-mixture", warped), ("warped-ou", json!({})), exact())));
+    all.push((
+        "benes",
+        Job::new(
+            ("tilted-mixture", tilted),
+            ("benes", json!({ "t_end": 2.0 })),
+            exact(),
+        ),
+    ));
+    all.push((
+        "warped-ou",
+        Job::new(
+            ("warped-mixture", warped),
+            ("warped-ou", json!({})),
+            exact(),
+        ),
+    ));
     let cir = json!({ "kappa": 1.0, "theta": 1.0, "sigma": 0.8, "t_end": 2.0 });
-    all.push(("cir", Job::new(("gamma-mixture", gamma), ("cir", cir), exact())));
+    all.push((
+        "cir",
+        Job::new(("gamma-mixture", gamma), ("cir", cir), exact()),
+    ));
     let jacobi = json!({ "a": 2.0, "b": 3.0 });
-    all.push(("jacobi", Job::new(within(0.5, 0.08), ("jacobi", jacobi), grid(1e-4, 1.0 - 1e-4))));
+    all.push((
+        "jacobi",
+        Job::new(
+            within(0.5, 0.08),
+            ("jacobi", jacobi),
+            grid(1e-4, 1.0 - 1e-4),
+        ),
+    ));
     all.push((
         "stochastic-logistic",
-        Job::new(within(1.0, 0.15), ("stochastic-logistic", json!({})), grid(1e-3, 12.0)),
+        Job::new(
+            within(1.0, 0.15),
+            ("stochastic-logistic", json!({})),
+            grid(1e-3, 12.0),
+        ),
     ));
     all.push((
         "langevin",
-        Job::new(normal(), ("langevin", json!({ "t_end": 1.0 })), grid(-5.0, 5.0)),
+        Job::new(
+            normal(),
+            ("langevin", json!({ "t_end": 1.0 })),
+            grid(-5.0, 5.0),
+        ),
     ));
     all.push((
         "polynomial-decay",
-        Job::new(normal(), ("polynomial-decay", json!({ "t_end": 1.0 })), grid(-5.0, 5.0)),
+        Job::new(
+            normal(),
+            ("polynomial-decay", json!({ "t_end": 1.0 })),
+            grid(-5.0, 5.0),
+        ),
     ));
     all
 }
@@ -62,17 +102,47 @@ fn samplers() -> Vec<(&'static str, &'static str, Value, bool)> {
         ("rd-q", "rd-q", json!({}), true),
         ("ddim", "ddim", json!({}), true),
         ("ddim, η = 1", "ddim", json!({ "eta": 1.0 }), true),
-        ("Euler", "probability-flow", json!({ "method": "euler" }), true),
-        ("Heun", "probability-flow", json!({ "method": "heun" }), true),
+        (
+            "Euler",
+            "probability-flow",
+            json!({ "method": "euler" }),
+            true,
+        ),
+        (
+            "Heun",
+            "probability-flow",
+            json!({ "method": "heun" }),
+            true,
+        ),
         ("RK4", "probability-flow", json!({ "method": "rk4" }), true),
-        ("dopri5", "probability-flow", json!({ "method": "dopri5" }), false),
+        (
+            "dopri5",
+            "probability-flow",
+            json!({ "method": "dopri5" }),
+            false,
+        ),
         ("edm", "edm", json!({}), true),
         ("edm, churn", "edm", json!({ "churn": 10.0 }), false),
         ("dpm-solver", "dpm-solver", json!({}), true),
-        ("exp. integrator 1", "exponential-integrator", json!({ "order": 1 }), true),
-        ("exp. integrator 2", "exponential-integrator", json!({ "order": 2 }), true),
+        (
+            "exp. integrator 1",
+            "exponential-integrator",
+            json!({ "order": 1 }),
+            true,
+        ),
+        (
+            "exp. integrator 2",
+            "exponential-integrator",
+            json!({ "order": 2 }),
+            true,
+        ),
         ("reverse-sde", "reverse-sde", json!({}), true),
-        ("frozen score", "reverse-sde", json!({ "scheme": "frozen-score" }), true),
+        (
+            "frozen score",
+            "reverse-sde",
+            json!({ "scheme": "frozen-score" }),
+            true,
+        ),
         ("ancestral", "ancestral", json!({}), true),
         ("pred.-corrector", "predictor-corrector", json!({}), false),
     ]
@@ -99,7 +169,8 @@ fn build(job: &Job, kind: &str, mut settings: Value, refine: usize) -> Option<Ar
 fn draws(job: &Job, sampler: &Arc<dyn Sampler>) -> Result<Array2<f64>, String> {
     let mut runtime = retrograde::core::Runtime::new(3, 0).unwrap();
     let mut sink = retrograde::core::Collected::new(job.target.dim());
-    let done = retrograde::core::drive::drive(sampler.as_ref(), &mut runtime, DRAWS, None, &mut sink);
+    let done =
+        retrograde::core::drive::drive(sampler.as_ref(), &mut runtime, DRAWS, None, &mut sink);
     done.map_err(|e| e.to_string())?;
     Ok(sink.rows().to_owned())
 }
@@ -118,7 +189,8 @@ fn entry(job: &Job, kind: &str, settings: &Value, ordered: bool) -> String {
         return "runs".into();
     }
     let (a, b, c) = (run(2), run(4), run(8));
-    let distance = |a: &Array2<f64>, b: &Array2<f64>| (a - b).mapv(|v| v * v).mean().unwrap().sqrt();
+    let distance =
+        |a: &Array2<f64>, b: &Array2<f64>| (a - b).mapv(|v| v * v).mean().unwrap().sqrt();
     let order = (distance(&a, &b) / distance(&b, &c)).log2();
     format!("{order:.1}")
 }
@@ -130,7 +202,9 @@ const MARKS: [&str; 2] = ["<!-- table: measured -->\n", "<!-- end of table -->\n
 fn the_table_of_samplers_and_processes_is_as_measured() {
     let (processes, samplers) = (processes(), samplers());
     let mut text = String::from("|  |");
-    processes.iter().for_each(|(name, _)| write!(text, " {name} |").unwrap());
+    processes
+        .iter()
+        .for_each(|(name, _)| write!(text, " {name} |").unwrap());
     text.push_str("\n| --- |");
     processes.iter().for_each(|_| text.push_str(" --- |"));
     text.push('\n');
@@ -142,7 +216,9 @@ fn the_table_of_samplers_and_processes_is_as_measured() {
         text.push('\n');
     }
     let document = std::fs::read_to_string(TABLE).unwrap();
-    let (before, rest) = document.split_once(MARKS[0]).expect("a mark before the table");
+    let (before, rest) = document
+        .split_once(MARKS[0])
+        .expect("a mark before the table");
     let (table, after) = rest.split_once(MARKS[1]).expect("a mark after the table");
     if std::env::var_os("RETROGRADE_BLESS").is_some() {
         let new = format!("{before}{}{text}{}{after}", MARKS[0], MARKS[1]);
