@@ -1,7 +1,7 @@
 //! Whether a score belongs to a process: with its drift and its diffusion coefficient.
 
-use crate::forward::forward;
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
+use retrograde_core::forward::forward;
 use retrograde_core::{
     Cx, Error, ExactSampler, Field, ForwardProcess, LogMarginal, Result, Score, Times,
 };

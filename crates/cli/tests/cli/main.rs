@@ -5,6 +5,7 @@ mod broken_data;
 mod broken_jobs;
 mod certify;
 mod compare;
+mod diffusions;
 mod expressions;
 mod failures;
 mod lab;

@@ -353,11 +353,7 @@ fn log_z_is_unbiased_through_every_sampler_that_weighs() {
         ),
     ];
     for (kind, settings) in cases {
-        let n = if settings["weights"] == "path" {
-            100_000
-        } else {
-            20_000
-        };
+        let n = 100_000;
         let (sink, _) = job(LOG_Z).run(kind, settings.clone(), n, 5);
         let (z, se) = (sink.scalars["log_z"], sink.scalars["log_z_se"]);
         assert!(
