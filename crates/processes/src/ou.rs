@@ -37,7 +37,7 @@ pub struct Ou {
     /// Noise B, in units of x/√time: a number > 0, a list of d of them, or d lists of d (a matrix by
     /// rows). The process adds √2 B dW. Default 1.
     pub noise: Coefficient,
-    /// Time T, > 0: e^{−RT} of the data is left, 0.0067 with the defaults. Default 5.
+    /// Time T, > 0: e^{−RT} of the data is left, 0.0067 at rate 1. Default 5.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub t_end: f64,
 }

@@ -50,7 +50,7 @@ pub struct Ve {
     /// Noise level σ_max at the end, > 0, in units of x. Default 50.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub sigma_max: f64,
-    /// Parameter σ_min of "geometric", > 0, below `sigma_max`, in units of x. Default 0.01.
+    /// Parameter σ_min of "geometric", > 0, below `sigma_max`, in units of x; 0.01 where it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub sigma_min: Option<f64>,

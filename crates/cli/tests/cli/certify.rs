@@ -185,7 +185,6 @@ grid = { to_zero = false }
     let said = lab.run(&[
         "compare-schedules",
         "job.toml",
-        "--json",
         "--spacings",
         "geometric,edm",
         "--steps",

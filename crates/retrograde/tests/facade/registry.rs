@@ -13,6 +13,14 @@ pub(crate) fn fewest(kind: &str) -> Value {
         "gaussian-mixture" => json!({ "means": [[0.0], [1.0]], "sd": 1.0 }),
         "logistic-regression" => json!({ "file": "sonar.csv" }),
         "log-gaussian-cox" => json!({ "file": "points.csv", "grid": 8 }),
+        "data" => json!({ "file": "points.csv" }),
+        "gamma-mixture" => json!({ "shape": 2.0, "scales": [1.0] }),
+        "tilted-mixture" => {
+            json!({ "base": { "means": [[0.0]], "sd": 1.0 }, "directions": [[1.0], [-1.0]] })
+        }
+        "warped-mixture" => {
+            json!({ "base": { "means": [[0.0]], "sd": 1.0 }, "warp": [{ "map": "asinh" }] })
+        }
         _ => json!({}),
     }
 }
@@ -29,15 +37,24 @@ fn every_target_is_built_by_name() {
 #[test]
 fn every_component_has_words_a_source_and_documented_keys() {
     let registry = retrograde::registry().unwrap();
-    assert!(registry.of(Kind::Sampler).map(|c| c.name.as_ref()).eq([
-        "annealed-langevin",
-        "baoab",
-        "dilation",
-        "hmc",
-        "mala",
-        "smc",
-        "ula"
-    ]));
+    let named = |kind, names: &str| {
+        let found: Vec<&str> = registry.of(kind).map(|c| c.name.as_ref()).collect();
+        assert_eq!(found.join(" "), names);
+    };
+    named(
+        Kind::Sampler,
+        "ancestral annealed-langevin baoab ddim dilation dpm-solver edm exponential-integrator hmc mala \
+         predictor-corrector probability-flow rd-f rd-q rd-s reverse-sde smc ula",
+    );
+    named(
+        Kind::Process,
+        "benes cir cosine edm flow-matching jacobi langevin ou polynomial-decay stochastic-logistic sub-vp ve \
+         vp warped-ou",
+    );
+    named(
+        Kind::Score,
+        "empirical exact fokker-planck monte-carlo particle perturbed reference",
+    );
     for c in registry.iter() {
         assert!(
             !c.summary.is_empty() && !c.source.is_empty(),
@@ -66,7 +83,7 @@ fn each_file_that_registers_is_counted() {
     // One entry a `kind "name" =>` line in a `register!` of the component crates' sources.
     let crates = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let mut registered = 0;
-    for dir in ["targets/src", "samplers/src"] {
+    for dir in ["targets/src", "processes/src", "scores/src", "samplers/src"] {
         for file in std::fs::read_dir(format!("{crates}/{dir}")).unwrap() {
             let path = file.unwrap().path();
             if path.extension().is_some_and(|e| e == "rs") {
@@ -75,7 +92,9 @@ fn each_file_that_registers_is_counted() {
                     .lines()
                     .filter(|l| {
                         let l = l.trim_start();
-                        (l.starts_with("target \"") || l.starts_with("sampler \""))
+                        Kind::ALL
+                            .iter()
+                            .any(|kind| l.starts_with(&format!("{} \"", kind.word())))
                             && l.contains("\" =>")
                     })
                     .count();

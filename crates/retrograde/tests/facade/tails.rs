@@ -13,6 +13,9 @@ fn every_target_can_be_normalised() {
     let registry = retrograde::registry().unwrap();
     for component in registry.of(Kind::Target) {
         let target = target(&component.name, fewest(&component.name));
+        if !target.has_density() {
+            continue;
+        }
         let mut x = Array2::zeros((200, target.dim()));
         let mut runtime = Runtime::new(1, 1).unwrap();
         let found = runtime.enter("tails", 0, |cx| {

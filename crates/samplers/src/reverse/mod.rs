@@ -6,6 +6,7 @@
 
 mod density;
 mod leg;
+mod outcome;
 mod steps;
 
 pub(crate) use leg::{Leg, add};

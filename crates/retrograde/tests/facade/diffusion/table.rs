@@ -166,13 +166,14 @@ fn build(job: &Job, kind: &str, mut settings: Value, refine: usize) -> Option<Ar
     registry.sampler(kind, settings, &parts).ok()
 }
 
-fn draws(job: &Job, sampler: &Arc<dyn Sampler>) -> Result<Array2<f64>, String> {
+/// Draws, and whether rows left the support of the process.
+fn draws(job: &Job, sampler: &Arc<dyn Sampler>) -> Option<(Array2<f64>, bool)> {
     let mut runtime = retrograde::core::Runtime::new(3, 0).unwrap();
     let mut sink = retrograde::core::Collected::new(job.target.dim());
     let done =
         retrograde::core::drive::drive(sampler.as_ref(), &mut runtime, DRAWS, None, &mut sink);
-    done.map_err(|e| e.to_string())?;
-    Ok(sink.rows().to_owned())
+    done.ok()?;
+    Some((sink.rows().to_owned(), sink.scalars["dead"] > 0.0))
 }
 
 /// What the table says of a pair: `–` where it does not run, `runs`, or the order.
@@ -180,15 +181,19 @@ fn entry(job: &Job, kind: &str, settings: &Value, ordered: bool) -> String {
     let Some(sampler) = build(job, kind, settings.clone(), 1) else {
         return "–".into();
     };
-    let run = |refine: usize| {
-        let sampler = build(job, kind, settings.clone(), refine).unwrap();
-        draws(job, &sampler).unwrap_or_else(|e| panic!("{kind}: {e}"))
-    };
     if !ordered {
-        assert!(draws(job, &sampler).is_ok_and(|x| x.iter().all(|v| v.is_finite())));
+        return match draws(job, &sampler) {
+            Some((x, _)) if x.iter().all(|v| v.is_finite()) => "runs".into(),
+            _ => "×".into(),
+        };
+    }
+    let run = |refine: usize| draws(job, &build(job, kind, settings.clone(), refine)?);
+    let (Some((a, lost)), Some((b, _)), Some((c, _))) = (run(2), run(4), run(8)) else {
+        return "×".into();
+    };
+    if lost {
         return "runs".into();
     }
-    let (a, b, c) = (run(2), run(4), run(8));
     let distance =
         |a: &Array2<f64>, b: &Array2<f64>| (a - b).mapv(|v| v * v).mean().unwrap().sqrt();
     let order = (distance(&a, &b) / distance(&b, &c)).log2();
