@@ -3,7 +3,7 @@
 //! dx = ½(a(1 − x) − b x) dt + √(x(1 − x)) dW,   D = x(1 − x),   ∇·D = 1 − 2x
 //!
 //! The stationary law is Beta(a, b), from which the probability flow stands still. Means relax as
-//! E[x_t] = m + (x_0 − m) e^{−(a+b)t/2}, m = a/(a + b); the generator has the eigenvalues
+//! E x_t = m + (x_0 − m) e^{−(a+b)t/2}, m = a/(a + b); the generator has the eigenvalues
 //! −½n(n + a + b − 1), so that T is long where (a + b)T/2 is.
 //!
 //! The kernel is left out. Its series in Jacobi polynomials alternates: its rounding error is that of
