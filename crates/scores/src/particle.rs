@@ -8,9 +8,9 @@
 //! the variance of order 1/(N δ^{d/2}): a longer lag smooths more. Before the first time of the grid, and
 //! with it at t → 0, the kernels sit on the draws of the target themselves.
 
-use retrograde_core::forward::forward;
 use crate::noised::each_time;
 use ndarray::{Array1, Array2, Array3, ArrayView2, ArrayViewMut1, ArrayViewMut2, s};
+use retrograde_core::forward::forward;
 use retrograde_core::registry::Parts;
 use retrograde_core::{
     Build, Cx, Error, Flag, ForwardProcess, GaussianMixture, LogMarginal, Result, Runtime, Score,

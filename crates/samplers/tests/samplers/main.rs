@@ -591,16 +591,9 @@ fn all_are_registered_with_documented_keys() {
     let registry = Registry::builtin().unwrap();
     let names: Vec<&str> = registry.of(Kind::Sampler).map(|c| &*c.name).collect();
     assert_eq!(
-        names,
-        [
-            "annealed-langevin",
-            "baoab",
-            "dilation",
-            "hmc",
-            "mala",
-            "smc",
-            "ula"
-        ]
+        names.join(" "),
+        "ancestral annealed-langevin baoab ddim dilation dpm-solver edm exponential-integrator hmc mala \
+         predictor-corrector probability-flow rd-f rd-q rd-s reverse-sde smc ula"
     );
     for component in registry.of(Kind::Sampler) {
         assert_eq!(component.needs.gradient, Need::Required);
