@@ -76,7 +76,7 @@ impl Build<dyn Sampler> for Edm {
             let allowed = "above 0 and at most 1";
             return Err(Error::setting(NAME, "alpha", self.alpha, allowed));
         }
-        if !(self.churn_min <= self.churn_max) {
+        if self.churn_min > self.churn_max || self.churn_min.is_nan() || self.churn_max.is_nan() {
             let allowed = format!("at most `churn_max`, {}", self.churn_max);
             return Err(Error::setting(NAME, "churn_min", self.churn_min, allowed));
         }

@@ -241,7 +241,7 @@ grid = { to_zero = false }
 #[test]
 fn what_cannot_be_certified_is_refused() {
     let lab = Lab::new("");
-    lab.write("job.toml", &format!("draws = 10\n{NORMAL}{ULA}"));
+    lab.write("job.toml", format!("draws = 10\n{NORMAL}{ULA}"));
     let said = lab.run(&["certify", "job.toml"]).ended(1);
     assert!(
         said.err.contains("a forward process") && said.err.contains("[process]"),

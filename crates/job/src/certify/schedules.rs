@@ -210,7 +210,7 @@ fn crossovers(rows: &[ScheduleRow]) -> Vec<Crossover> {
             };
             let alpha2 = (db.value - da.value) / (sa.value - sb.value);
             let pair = a.steps == b.steps && a.variant == b.variant;
-            if !pair || !(alpha2 > 0.0 && alpha2.is_finite()) {
+            if !(pair && alpha2 > 0.0 && alpha2.is_finite()) {
                 continue;
             }
             let (below, above) = if da.value < db.value { (a, b) } else { (b, a) };
