@@ -81,10 +81,6 @@ impl Solver for Frozen {
         }
     }
 
-    fn integrates(&self) -> bool {
-        false
-    }
-
     fn flags(&self) -> Vec<Flag> {
         self.back.flags()
     }
