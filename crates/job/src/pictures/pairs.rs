@@ -195,9 +195,13 @@ fn correlated(view: &View<'_>, columns: &[usize]) -> (Vec<usize>, f64) {
         .iter()
         .map(|c| {
             let x: Vec<f64> = rows.iter().map(|r| view.at(*r, *c)).collect();
-            let mean = x.iter().sum::<f64>() / x.len() as f64;
-            let norm = x.iter().map(|v| (v - mean).powi(2)).sum::<f64>().sqrt();
-            x.iter().map(|v| (v - mean) / norm).collect()
+            let n = x.len() as f64;
+            let mean = x.iter().map(|v| v / n).sum::<f64>();
+            let largest = x.iter().fold(0.0, |m: f64, v| m.max((v - mean).abs()));
+            // Squares of what is tiny or huge are no numbers.
+            let off: Vec<f64> = x.iter().map(|v| (v - mean) / largest).collect();
+            let norm = off.iter().map(|v| v * v).sum::<f64>().sqrt();
+            off.iter().map(|v| v / norm).collect()
         })
         .collect();
     let correlation = |a: usize, b: usize| {

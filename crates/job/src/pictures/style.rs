@@ -1,6 +1,7 @@
 //! What all pictures share: colours, sizes, and the last touches on their SVG.
 
 use super::ticks::{Ticks, shortened};
+use kuva::plot::annotations::Orientation;
 use kuva::prelude::{Layout, Plot, SvgBackend};
 use kuva::render::figure::Figure;
 use kuva::render::theme::Theme;
@@ -46,18 +47,10 @@ pub(super) fn panel(x: (f64, f64), y: (f64, f64), x_label: &str, y_label: &str) 
         .with_tick_length(3.0)
 }
 
-/// Spans up to 2.2e-16 are points to kuva, and all their ticks in one place.
-const LEAST_SPAN: f64 = 1e-15;
-
 /// A range that is not a point.
 fn widened((low, high): (f64, f64)) -> (f64, f64) {
     if low < high && (high - low) > 1e-12 * low.abs().max(high.abs()) {
-        let by = if high - low < LEAST_SPAN {
-            0.5 * LEAST_SPAN
-        } else {
-            0.0
-        };
-        (low - by, high + by)
+        (low, high)
     } else {
         let by = 0.5 * low.abs().max(1e-3);
         (low - by, low + by)
@@ -71,8 +64,77 @@ const BELOW: f64 = 45.0;
 const TICK_CHARACTER: f64 = 6.0;
 const LABEL_CHARACTER: f64 = 7.0;
 
+/// Sizes that kuva draws: spans up to 2.2e-16 are points to it, also those of pixels in units of the data.
+const DRAWN: std::ops::Range<f64> = 1e-4..1e8;
+
+/// The power of two that brings a range to about 1 where it is outside of what kuva draws; else 1.
+fn unit((low, high): (f64, f64)) -> f64 {
+    let largest = low.abs().max(high.abs());
+    if DRAWN.contains(&largest) || largest == 0.0 || !largest.is_finite() {
+        return 1.0;
+    }
+    2f64.powi((-largest.log2().round()).clamp(-1000.0, 1000.0) as i32)
+}
+
+/// A panel in units in which kuva draws it; ticks and labels are those of the data, and fit into a cell
+/// of that size.
+fn fitted((mut content, mut layout): (Vec<Plot>, Layout), size: (f64, f64)) -> (Vec<Plot>, Layout) {
+    let scale = (unit(layout.x_range), unit(layout.y_range));
+    layout = labelled(layout, size, scale);
+    if scale == (1.0, 1.0) {
+        return (content, layout);
+    }
+    content.iter_mut().for_each(|plot| rescale(plot, scale));
+    for line in &mut layout.reference_lines {
+        line.value *= match line.orientation {
+            Orientation::Vertical => scale.0,
+            Orientation::Horizontal => scale.1,
+        };
+    }
+    let times = |r: (f64, f64), by: f64| (r.0 * by, r.1 * by);
+    let (x, y) = (
+        times(layout.x_range, scale.0),
+        times(layout.y_range, scale.1),
+    );
+    (layout.x_range, layout.y_range) = (x, y);
+    let layout = layout
+        .with_x_axis_min(x.0)
+        .with_x_axis_max(x.1)
+        .with_y_axis_min(y.0)
+        .with_y_axis_max(y.1);
+    (content, layout)
+}
+
+/// What is drawn here, in other units.
+fn rescale(plot: &mut Plot, (x, y): (f64, f64)) {
+    match plot {
+        Plot::Line(line) => {
+            for p in &mut line.data {
+                (p.x, p.y) = (p.x * x, p.y * y);
+            }
+        }
+        Plot::Scatter(scatter) => {
+            for p in &mut scatter.data {
+                (p.x, p.y) = (p.x * x, p.y * y);
+            }
+        }
+        Plot::Histogram(histogram) => {
+            if let Some((edges, heights)) = &mut histogram.precomputed {
+                edges.iter_mut().for_each(|e| *e *= x);
+                heights.iter_mut().for_each(|h| *h *= y);
+            }
+            histogram.range = histogram.range.map(|(a, b)| (a * x, b * x));
+        }
+        Plot::Contour(contour) => {
+            contour.x_coords.iter_mut().for_each(|v| *v *= x);
+            contour.y_coords.iter_mut().for_each(|v| *v *= y);
+        }
+        _ => {}
+    }
+}
+
 /// Ticks and labels that have room in a cell of that size.
-fn fitted(mut layout: Layout, size: (f64, f64)) -> Layout {
+fn labelled(mut layout: Layout, size: (f64, f64), scale: (f64, f64)) -> Layout {
     let height = size.1 - BELOW;
     let y = Ticks::new(layout.y_range, layout.ticks);
     let width = size.0 - BESIDE - TICK_CHARACTER * y.longest() as f64;
@@ -82,12 +144,13 @@ fn fitted(mut layout: Layout, size: (f64, f64)) -> Layout {
     };
     layout.x_label = cut(layout.x_label, width);
     layout.y_label = cut(layout.y_label, height);
-    let format = |ticks: Ticks| TickFormat::Custom(Arc::new(move |v| ticks.text(v)));
+    let format =
+        |ticks: Ticks, scale: f64| TickFormat::Custom(Arc::new(move |v| ticks.text(v / scale)));
     layout
-        .with_x_tick_step(x.step)
-        .with_y_tick_step(y.step)
-        .with_x_tick_format(format(x))
-        .with_y_tick_format(format(y))
+        .with_x_tick_step(x.step * scale.0)
+        .with_y_tick_step(y.step * scale.1)
+        .with_x_tick_format(format(x, scale.0))
+        .with_y_tick_format(format(y, scale.1))
         .with_x_label_overlap(AxisLabelOverlap::Thin)
 }
 
@@ -106,10 +169,11 @@ pub(super) fn svg(
     let rows = panels.len().div_ceil(columns);
     let (mut structure, mut plots, mut layouts) = (Vec::new(), Vec::new(), Vec::new());
     for (cell, panel) in panels.into_iter().enumerate() {
-        if let Some((content, layout)) = panel {
+        if let Some(panel) = panel {
+            let (content, layout) = fitted(panel, size);
             structure.push(vec![cell]);
             plots.push(content);
-            layouts.push(fitted(layout, size));
+            layouts.push(layout);
         }
     }
     let figure = Figure::new(rows, columns)
@@ -191,12 +255,73 @@ fn renumbered(name: &str, svg: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kuva::plot::annotations::ReferenceLine;
+    use kuva::prelude::{ContourPlot, Histogram, LinePlot, ScatterPlot};
 
     #[test]
     fn ranges_are_no_points() {
         assert_eq!(widened((-2.0, 3.0)), (-2.0, 3.0));
         assert_eq!(widened((4.0, 4.0)), (2.0, 6.0));
-        assert_eq!(widened((-1e-150, 1e-150)), (-5e-16, 5e-16));
+        assert_eq!(widened((-1e-150, 1e-150)), (-1e-150, 1e-150));
+    }
+
+    /// Everything that is drawn in a panel, at sizes near 1 and at others.
+    fn drawn(x: f64, y: f64) -> String {
+        let edges = (0..=4).map(|k| f64::from(k) * x).collect();
+        let heights = [0.5, 2.0, 3.0, 1.0].map(|h| h * y).to_vec();
+        let points: Vec<(f64, f64)> = vec![(0.0, 0.0), (x, 2.0 * y), (4.0 * x, 3.0 * y)];
+        let rows: Vec<Vec<f64>> = (0..5)
+            .map(|i| (0..5).map(|j| f64::from(i * j)).collect())
+            .collect();
+        let at = |by: f64| (0..5).map(|k| f64::from(k) * by).collect();
+        let content: Vec<Plot> = vec![
+            Histogram::from_bins(edges, heights).into(),
+            LinePlot::new().with_data(points.clone()).into(),
+            ScatterPlot::new().with_data(points).into(),
+            ContourPlot::new()
+                .with_grid(rows, at(x), at(0.75 * y))
+                .with_levels(&[3.0, 8.0])
+                .into(),
+        ];
+        let layout = panel((0.0, 4.0 * x), (0.0, 3.2 * y), "x", "y")
+            .with_reference_line(ReferenceLine::vertical(1.5 * x))
+            .with_reference_line(ReferenceLine::horizontal(0.4 * y));
+        let picture = svg("all", 1, (400.0, 300.0), vec![Some((content, layout))]);
+        // Labels, which differ, and where they begin.
+        let mut out = String::new();
+        for part in picture.split("<text").enumerate() {
+            let rest = part
+                .1
+                .split_once("</text>")
+                .map_or(part.1, |(_, rest)| rest);
+            out.push_str(rest);
+        }
+        out
+    }
+
+    #[test]
+    fn pictures_do_not_depend_on_the_units() {
+        let one = drawn(1.0, 1.0);
+        assert!(one.contains("<path") && one.contains("<circle"), "{one}");
+        for (x, y) in [
+            (2f64.powi(-500), 2f64.powi(500)),
+            (2f64.powi(60), 2f64.powi(-60)),
+            (2f64.powi(900), 2f64.powi(-900)),
+        ] {
+            let other = drawn(x, y);
+            let count = |text: &str| {
+                ["<path", "<circle", "<rect", "<line"].map(|t| text.matches(t).count())
+            };
+            assert_eq!(count(&other)[1..3], count(&one)[1..3], "{x} {y}");
+            let circles = |text: &str| -> Vec<String> {
+                let parts = text.split("<circle").skip(1);
+                parts
+                    .map(|p| p.split('>').next().unwrap_or("").to_owned())
+                    .collect()
+            };
+            let apart: std::collections::BTreeSet<String> = circles(&other).into_iter().collect();
+            assert_eq!(apart.len(), 3, "{x} {y}: {apart:?}");
+        }
     }
 
     #[test]
