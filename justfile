@@ -22,7 +22,7 @@ test:
 
 # Documentation
 doc:
-    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace
+    RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps --workspace
 
 # Benchmarks; ratios are kept in benches/README.md
 bench *ARGS:
