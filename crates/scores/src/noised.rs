@@ -97,13 +97,20 @@ impl Noised {
             alpha: vec![0.0; form.len(d)],
             covariance: vec![0.0; form.len(d)],
         };
+        let start = start.clone().with_log_scale(0.0)?;
+        let empty = || Slot {
+            bits: f64::NAN.to_bits(),
+            law: Arc::new(start.clone()),
+            used: 0,
+        };
+        let slots = (0..KEPT).map(|_| empty()).collect();
         Ok(Some(Self {
             component,
             process,
-            start: start.clone().with_log_scale(0.0)?,
+            start,
             form,
             shelf: Mutex::new(Shelf {
-                slots: Vec::with_capacity(KEPT),
+                slots,
                 clock: 0,
                 numbers,
             }),
@@ -172,7 +179,7 @@ impl Noised {
         // The memory of the one unused for longest that nobody holds.
         let free = |s: &Slot| Arc::strong_count(&s.law) == 1;
         let oldest = (0..slots.len())
-            .filter(|i| slots.len() >= KEPT && free(&slots[*i]))
+            .filter(|i| free(&slots[*i]))
             .min_by_key(|i| slots[*i].used);
         let mut slot = match oldest {
             Some(i) => slots.swap_remove(i),

@@ -1,5 +1,6 @@
 //! Components together: targets of one crate under samplers of another, found by name.
 
+mod allocations;
 mod diffusion;
 mod dilation;
 mod evidence;

@@ -247,3 +247,25 @@ fn the_table_of_samplers_and_processes_is_as_measured() {
         }
     }
 }
+
+#[test]
+fn no_step_but_the_first_allocates() {
+    let mut tried = 0;
+    let few = ["vp", "edm", "ou", "benes", "warped-ou", "cir", "langevin"];
+    for (process, job) in processes().iter().filter(|(name, _)| few.contains(name)) {
+        for (name, kind, settings, _) in samplers() {
+            let Some(sampler) = build(job, kind, settings, 1) else {
+                continue;
+            };
+            let steps = crate::allocations::per_step(sampler.as_ref(), 300);
+            assert!(steps[0].is_none_or(|a| a > 0), "the counter counts");
+            let later = &steps[1..];
+            assert!(
+                later.iter().flatten().all(|a| *a == 0),
+                "{name} on {process}: allocations a step {later:?}"
+            );
+            tried += later.iter().flatten().count();
+        }
+    }
+    assert!(tried > 1000, "{tried} steps were counted");
+}
