@@ -5,9 +5,10 @@
 //! | `potential` | U |
 //! | --- | --- |
 //! | `double-well` | Σⱼ k(xⱼ² − 1)²/4: independent coordinates, each with wells at ±1 |
-//! | `target` | −(g²/2) log π of the job's target, for which π is stationary; with the target `expression` any formula |
+//! | `expression` | a formula in the coordinates of the job's target |
+//! | `target` | −(g²/2) log π of the job's target, for which π is stationary |
 //!
-//! The reference law is the stationary one: for the double well, and for targets on the line, with its
+//! The reference law is the stationary one: for the double well, and for what is on the line, with its
 //! mass by quadrature and draws by the inverse of its distribution function; for targets with exact
 //! draws and log Z, the target itself; for others N(0, spread² I), with a warning.
 //!
@@ -45,6 +46,8 @@ pub enum Potential {
     /// Σⱼ k(xⱼ² − 1)²/4.
     #[default]
     DoubleWell,
+    /// The `formula`.
+    Expression,
     /// −(g²/2) log π of the job's target.
     Target,
 }
@@ -55,13 +58,17 @@ pub enum Potential {
 pub struct Langevin {
     /// The potential U.
     pub potential: Potential,
+    /// For `expression`: U as a formula in the coordinates of the target, by their names if these are
+    /// plain words, else x0, x1, …; its grammar is that of `log_density` of the target `expression`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub formula: String,
     /// For `double-well`: stiffness k, > 0; the barrier is k/4 high.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub k: f64,
     /// Noise g, > 0.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub g: f64,
-    /// For `target`, where its law is not known: standard deviation, > 0, of the reference law.
+    /// For `expression` and `target`, where the stationary law is not known: standard deviation, > 0, of the reference law.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub spread: f64,
     /// Time T, > 0, at which the reference law holds.
@@ -73,6 +80,7 @@ impl Default for Langevin {
     fn default() -> Self {
         Self {
             potential: Potential::DoubleWell,
+            formula: String::new(),
             k: 1.0,
             g: 1.0,
             spread: 1.0,
@@ -89,15 +97,58 @@ impl Build<dyn ForwardProcess> for Langevin {
             positive(NAME, "g", self.g)?,
         );
         let spread = positive(NAME, "spread", self.spread)?;
+        if self.formula.is_empty() == (self.potential == Potential::Expression) {
+            return Err(Error::setting(
+                NAME,
+                "formula",
+                if self.formula.is_empty() { "missing" } else { "given" },
+                "given where, and only where, `potential = \"expression\"`",
+            ));
+        }
         match self.potential {
             Potential::DoubleWell => {
                 let law = Wells::new(positive(NAME, "k", self.k)?, g)?;
                 let dim = target.dim();
                 Ok(Arc::new(Independent { law, dim, t_end }))
             }
-            Potential::Target => Ok(Arc::new(Gradient::new(target, g, spread, t_end)?)),
+            Potential::Expression => {
+                let energy = energy(&self.formula, &*target, parts)?;
+                let scale = -2.0 / (g * g);
+                Ok(Arc::new(Gradient::new(energy, scale, g, spread, t_end)?))
+            }
+            Potential::Target => Ok(Arc::new(Gradient::new(target, 1.0, g, spread, t_end)?)),
         }
     }
+}
+
+/// The formula as a function of the coordinates of `target`.
+fn energy(formula: &str, target: &dyn Target, parts: &Parts<'_>) -> Result<Arc<dyn Target>> {
+    let missing = || Error::Missing {
+        component: NAME.into(),
+        needed: "the target `expression`, which reads formulas".into(),
+        holder: "the registry".into(),
+        advice: "build the process by its name from a registry that has all built-ins".into(),
+    };
+    let registry = parts.registry.ok_or_else(missing)?;
+    let mut names: Vec<String> = (0..target.dim()).map(|i| target.coordinate(i)).collect();
+    let plain = |n: &String| n.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if !names.iter().all(plain) {
+        names = (0..target.dim()).map(|i| format!("x{i}")).collect();
+    }
+    let settings = serde_json::json!({ "coordinates": names, "log_density": formula });
+    registry
+        .target("expression", settings, &Parts::new(parts.files))
+        .map_err(|e| match e {
+            Error::Setting { given, allowed, .. } => {
+                Error::setting(NAME, "formula", given, allowed)
+            }
+            Error::Settings { message, .. } => Error::Settings {
+                component: NAME.into(),
+                key: "formula".into(),
+                message,
+            },
+            other => other,
+        })
 }
 
 /// One coordinate of the double well.
@@ -181,16 +232,17 @@ enum Reference {
     Gaussian(f64),
 }
 
-/// Down −(g²/2) log π.
+/// Down −(g²/2) log π, where log π is `scale` times the log density of `target`.
 struct Gradient {
     target: Arc<dyn Target>,
+    scale: f64,
     g2: f64,
     t_end: f64,
     reference: Reference,
 }
 
 impl Gradient {
-    fn new(target: Arc<dyn Target>, g: f64, spread: f64, t_end: f64) -> Result<Self> {
+    fn new(target: Arc<dyn Target>, scale: f64, g: f64, spread: f64, t_end: f64) -> Result<Self> {
         if !target.has_gradient() {
             return Err(Error::Missing {
                 component: NAME.into(),
@@ -208,12 +260,13 @@ impl Gradient {
         let reference = if let Some(log_z) = exact.filter(|_| target.has_density()) {
             Reference::Exact(log_z)
         } else if target.dim() == 1 && target.has_density() {
-            Reference::Line(tabled(&*target)?)
+            Reference::Line(tabled(&*target, scale)?)
         } else {
             Reference::Gaussian(spread)
         };
         Ok(Self {
             target,
+            scale,
             g2: g * g,
             t_end,
             reference,
@@ -221,7 +274,7 @@ impl Gradient {
     }
 }
 
-fn tabled(target: &dyn Target) -> Result<Line> {
+fn tabled(target: &dyn Target, scale: f64) -> Result<Line> {
     Runtime::new(0, 1)?.enter(NAME, 0, |cx| {
         Line::new(NAME, "potential", |x| {
             let mut all = vec![(0.0, 0.0); x.len()];
@@ -232,7 +285,7 @@ fn tabled(target: &dyn Target) -> Result<Line> {
             let x = ArrayView2::from_shape((x.len(), 1), x).expect("a column");
             target.eval(cx, x, Some(l.view_mut()), Some(g.view_mut()))?;
             for ((to, l), g) in all.iter_mut().zip(&l).zip(&g) {
-                *to = (*l, *g);
+                *to = (scale * l, scale * g);
             }
             Ok(all)
         })
@@ -260,7 +313,7 @@ impl ForwardProcess for Gradient {
         mut f: ArrayViewMut2<'_, f64>,
     ) -> Result {
         cx.eval_target(&*self.target, x, None, Some(f.view_mut()))?;
-        f *= 0.5 * self.g2;
+        f *= 0.5 * self.g2 * self.scale;
         Ok(())
     }
 
@@ -333,9 +386,14 @@ impl ForwardProcess for Gradient {
             }
         };
         let l = log_density.as_mut().map(|l| l.view_mut());
-        cx.eval_target(&*self.target, x, l, gradient)?;
-        if let Some(l) = &mut log_density {
-            **l -= log_z;
+        let mut gradient = gradient;
+        let g = gradient.as_mut().map(|g| g.view_mut());
+        cx.eval_target(&*self.target, x, l, g)?;
+        if let Some(mut l) = log_density {
+            l.mapv_inplace(|l| self.scale * l - log_z);
+        }
+        if let Some(mut g) = gradient {
+            g *= self.scale;
         }
         Ok(())
     }
@@ -394,7 +452,7 @@ impl DriftJvp for Gradient {
             });
         };
         hvp.hvp(cx, x, v, out.view_mut())?;
-        out *= 0.5 * self.g2;
+        out *= 0.5 * self.g2 * self.scale;
         Ok(())
     }
 }
@@ -415,6 +473,6 @@ impl DriftVjp for Gradient {
 
 register! {
     process "langevin" => Langevin, needs TARGET,
-        summary "Overdamped Langevin dynamics in a double well or in the potential of the target",
+        summary "Overdamped Langevin dynamics in a double well, a formula, or the potential of the target",
         source "Risken (1996), The Fokker–Planck Equation, ch. 5 and 6";
 }

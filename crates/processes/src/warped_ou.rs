@@ -120,6 +120,7 @@ struct Warped {
     map: Arc<WarpMap>,
     base: Base,
     dim: usize,
+    support: (f64, f64),
     t_end: f64,
     /// Variance of y under the reference law.
     variance: f64,
@@ -140,6 +141,7 @@ impl Warped {
             ));
         }
         Ok(Self {
+            support: map.support(dim),
             map: Arc::new(map),
             base: Base {
                 beta,
@@ -314,7 +316,7 @@ impl ForwardProcess for Warped {
     }
 
     fn support(&self) -> (f64, f64) {
-        self.map.support(self.dim)
+        self.support
     }
 
     fn autonomous(&self) -> bool {

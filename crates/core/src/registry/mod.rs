@@ -215,7 +215,8 @@ macro_rules! makers {
             let Make::$kind(make) = &component.make else {
                 return Err(Error::UnknownKind { kind: Kind::$kind.word(), found: name.into(), nearest: None });
             };
-            SettingsReader::with(&label, settings, |reader| make(reader, parts))
+            let parts = parts.within(self);
+            SettingsReader::with(&label, settings, |reader| make(reader, &parts))
         }
     )*};
 }

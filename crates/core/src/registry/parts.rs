@@ -1,5 +1,6 @@
 //! What a component is built with: the parts before it, the files it may read, and what it needs.
 
+use super::Registry;
 use crate::{Error, ForwardProcess, Result, Score, Target};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -106,6 +107,8 @@ pub struct Parts<'a> {
     pub score: Option<Arc<dyn Score>>,
     /// Reader of files.
     pub files: &'a dyn Files,
+    /// Where it is built from, for components that have others inside.
+    pub registry: Option<&'a Registry>,
 }
 
 impl std::fmt::Debug for Parts<'_> {
@@ -127,6 +130,21 @@ impl<'a> Parts<'a> {
             process: None,
             score: None,
             files,
+            registry: None,
+        }
+    }
+
+    /// The same, for components that are built from `registry`.
+    pub(super) fn within<'b>(&self, registry: &'b Registry) -> Parts<'b>
+    where
+        'a: 'b,
+    {
+        Parts {
+            target: self.target.clone(),
+            process: self.process.clone(),
+            score: self.score.clone(),
+            files: self.files,
+            registry: Some(registry),
         }
     }
 

@@ -3,8 +3,9 @@
 use super::{
     Job, M, assert_row, invert, last_order, mixture, mixture_settings, quantiles, uniform, w2,
 };
-use ndarray::Array2;
-use retrograde::core::{Field, Runtime, Times};
+use ndarray::{Array1, Array2};
+use retrograde::core::registry::Parts;
+use retrograde::core::{Field, ForwardProcess, Runtime, Times};
 use retrograde::ndarray;
 use serde_json::{Value, json};
 
@@ -66,7 +67,7 @@ fn warped_process_table() {
         &STEPS,
         &heun,
         &[0.449, 0.117, 0.0286, 0.00681, 0.00165, 4.1e-4, 1.0e-4],
-        0.05,
+        0.02,
     );
     let warp = errors(
         &STEPS,
@@ -221,7 +222,7 @@ fn square_root_process_table() {
         &STEPS,
         &heun,
         &[0.0129, 0.00250, 5.4e-4, 1.25e-4, 3.0e-5, 7.4e-6, 1.8e-6],
-        0.03,
+        0.02,
     );
     let frozen = errors(&STEPS, all, "rd-f", |n| json!({ "grid": grid(n) }));
     assert_row(
@@ -250,6 +251,52 @@ fn gamma_cdf(a: f64, x: f64) -> f64 {
         sum += term;
     }
     (a * x.ln() - x - libm::lgamma(a)).exp() * sum
+}
+
+#[test]
+fn a_formula_is_a_potential() {
+    let target = || ("gaussian-mixture", mixture_settings(&[(1.0, 0.3, 0.5)]));
+    let build = |settings: Value| {
+        let registry = retrograde::registry().unwrap();
+        let files = crate::data();
+        let parts = Parts::new(&files).with_target(crate::target(target().0, target().1));
+        registry.process("langevin", settings, &parts)
+    };
+    let well = build(json!({ "k": 1.5, "g": 0.7 })).unwrap();
+    let formula = build(json!({
+        "potential": "expression", "formula": "1.5 * (x0^2 - 1)^2 / 4", "g": 0.7,
+    }))
+    .unwrap();
+    let n = 41;
+    let x = Array2::from_shape_fn((n, 1), |(i, _)| 0.1 * i as f64 - 2.0);
+    let all = |process: &dyn ForwardProcess| {
+        let mut runtime = Runtime::new(1, 1).unwrap();
+        runtime.enter("test", 0, |cx| {
+            let [mut f, mut g] = [(); 2].map(|()| Array2::zeros((n, 1)));
+            let mut l = Array1::zeros(n);
+            let at = Times::Shared(0.4);
+            process.drift(cx, at, x.view(), f.view_mut()).unwrap();
+            process
+                .reference_eval(cx, x.view(), Some(l.view_mut()), Some(g.view_mut()))
+                .unwrap();
+            (f, g, l)
+        })
+    };
+    let (a, b) = (all(&*well), all(&*formula));
+    let near = |a: f64, b: f64| (a - b).abs() < 1e-9 * (1.0 + a.abs());
+    assert!(a.0.iter().zip(&b.0).all(|(a, b)| near(*a, *b)), "drift");
+    assert!(a.1.iter().zip(&b.1).all(|(a, b)| near(*a, *b)), "gradient");
+    assert!(a.2.iter().zip(&b.2).all(|(a, b)| near(*a, *b)), "log q");
+
+    let said = |settings| build(settings).err().expect("refused").to_string();
+    let wrong = said(json!({ "potential": "expression", "formula": "x0^2 + y" }));
+    assert!(
+        wrong.contains("process langevin") && wrong.contains("`formula`"),
+        "{wrong}"
+    );
+    assert!(wrong.contains('y'), "{wrong}");
+    let none = said(json!({ "potential": "expression" }));
+    assert!(none.contains("`formula` is missing"), "{none}");
 }
 
 #[test]
