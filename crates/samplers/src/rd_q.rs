@@ -21,7 +21,7 @@ use ndarray::{ArrayView1, ArrayViewMut1};
 use retrograde_core::grid::Grid;
 use retrograde_core::registry::Parts;
 use retrograde_core::{
-    Build, Cx, Error, Flag, ForwardProcess, Kernel, Result, Sampler, Transition, register,
+    Build, Cx, Error, ForwardProcess, Kernel, Result, Sampler, Transition, register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -102,11 +102,6 @@ impl Solver for Matched {
 
     fn moves_tangents(&self) -> bool {
         false
-    }
-
-    fn flags(&self) -> Vec<Flag> {
-        // A multiple of the step is consistent here.
-        Vec::new()
     }
 
     fn step(&self, cx: &mut Cx<'_>, leg: &Leg<'_>, rows: Rows<'_>) -> Result {

@@ -21,7 +21,7 @@ use crate::step_back::{Rule, StepBack};
 use retrograde_core::grid::Grid;
 use retrograde_core::registry::Parts;
 use retrograde_core::{
-    Build, Cx, Error, Flag, ForwardProcess, Kernel, Result, Sampler, Severity, Times, register,
+    Build, Cx, Error, Flag, Kernel, Result, Sampler, Severity, Times, register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -128,11 +128,6 @@ impl Solver for Simulated {
 
     fn kernel(&self) -> Kernel {
         Kernel::Deterministic
-    }
-
-    fn check(&self, process: &dyn ForwardProcess) -> Result {
-        let _ = process;
-        Ok(())
     }
 
     fn moves_tangents(&self) -> bool {

@@ -130,7 +130,10 @@ pub(crate) fn w2(a: &[f64], b: &[f64]) -> f64 {
 pub(crate) fn assert_row(what: &str, steps: &[usize], got: &[f64], want: &[f64], rel: f64) {
     for ((n, got), want) in steps.iter().zip(got).zip(want) {
         // Digits as `{:e}` shows them: what is written 1.0e-4 has two.
-        let digits = format!("{want:e}").split('e').next().map_or(0, |m| m.len().max(3) - 1);
+        let digits = format!("{want:e}")
+            .split('e')
+            .next()
+            .map_or(0, |m| m.len().max(3) - 1);
         let unit = 10f64.powf(want.log10().floor() - digits as f64 + 1.0);
         assert!(
             (got - want).abs() <= rel * want + 0.5 * unit,

@@ -4,7 +4,11 @@ use super::{
     Job, M, alpha_variance, assert_row, last_order, list, mixture, mixture_settings, quantiles,
     uniform, w2,
 };
+use ndarray::array;
+use retrograde::core::{GaussianMixture, Target};
+use retrograde::ndarray;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// Data of the linear cases.
 const M1: [(f64, f64, f64); 2] = [(0.3, -2.0, 0.25), (0.7, 1.5, 0.5)];
@@ -77,6 +81,42 @@ fn rd_all_the_way_back_is_ddim_and_half_way_is_the_formula() {
         );
         // A restoration of another length is no DDIM.
         assert!(worst(&formula, &ddim) > 1e-3, "{name}");
+    }
+}
+
+#[test]
+fn the_restoration_of_a_point_is_the_point() {
+    let point = GaussianMixture::points(array![1.0], array![[0.37]]).unwrap();
+    let point: Arc<dyn Target> = Arc::new(point);
+    let from: Vec<f64> = (0..61).map(|i| 0.1 * f64::from(i) - 3.0).collect();
+    for (name, settings, t) in [
+        ("ve", json!({ "sigma_max": 3.0 }), 1.0),
+        ("vp", json!({}), 1.0),
+        (
+            "benes",
+            json!({ "t_end": 2.0, "directions": [[1.0], [-1.0]] }),
+            2.0,
+        ),
+    ] {
+        let job = Job::on(point.clone(), (name, settings), ("exact", json!({})));
+        let worst = |kind: &str, steps: usize| {
+            let mut settings = json!({ "grid": uniform(t, 0.0, steps) });
+            if kind == "rd-q" {
+                settings["back"] = json!({ "rule": "full" });
+            } else {
+                settings["method"] = json!("euler");
+            }
+            let x = job.transport(&from, kind, settings);
+            x.iter().fold(0.0f64, |m, x| m.max((x - 0.37).abs()))
+        };
+        for steps in [1, 10] {
+            let full = worst("rd-q", steps);
+            assert!(full <= 1e-12, "{name}, {steps} steps: {full:e}");
+        }
+        assert!(
+            worst("probability-flow", 1) > 1e-2,
+            "{name}: Euler is no restoration"
+        );
     }
 }
 
@@ -228,9 +268,8 @@ fn benes_table_on_a_uniform_grid() {
         &|n| json!({ "grid": grid(n), "last_step": "full" }),
         &[0.0428, 0.0105, 0.00245, 5.79e-4, 1.40e-4, 3.42e-5, 8.5e-6],
     );
-    let back = |kind: &'static str, rule: Value, extra: Value| {
+    let back = |rule: Value, extra: Value| {
         move |n: usize| {
-            let _ = kind;
             let mut settings = json!({ "grid": uniform(2.0, 0.0, n), "back": rule.clone() });
             let more = extra.as_object().cloned().unwrap_or_default();
             settings.as_object_mut().unwrap().extend(more);
@@ -244,49 +283,49 @@ fn benes_table_on_a_uniform_grid() {
     row(
         "RD-F l = t",
         "rd-f",
-        &back("rd-f", full.clone(), none.clone()),
+        &back(full.clone(), none.clone()),
         &[0.0986, 0.0710, 0.0487, 0.0312, 0.0190, 0.0111, 0.00635],
     );
     row(
         "RD-Q l = t",
         "rd-q",
-        &back("rd-q", full, none.clone()),
+        &back(full, none.clone()),
         &[0.0983, 0.0712, 0.0488, 0.0313, 0.0190, 0.0111],
     );
     row(
         "RD-F l = √h",
         "rd-f",
-        &back("rd-f", root.clone(), none.clone()),
+        &back(root.clone(), none.clone()),
         &[0.0466, 0.0258, 0.0150, 0.0102, 0.00766, 0.00587, 0.00444],
     );
     row(
         "RD-S l = √h",
         "rd-s",
-        &back("rd-s", root.clone(), em.clone()),
+        &back(root.clone(), em.clone()),
         &[0.0517, 0.0316, 0.0184, 0.0112, 0.00744, 0.00521, 0.00374],
     );
     let capped = json!({ "map": "euler-maruyama", "beyond_zero": false });
     row(
         "RD-S l = min(√h, t)",
         "rd-s",
-        &back("rd-s", root, capped.clone()),
+        &back(root, capped.clone()),
         &[0.103, 0.0765, 0.0531, 0.0346, 0.0216, 0.0133, 0.00811],
     );
     let fixed = json!({ "rule": "fixed", "length": 0.4 });
     row(
         "RD-S l = min(0.4, t)",
         "rd-s",
-        &back("rd-s", fixed.clone(), capped),
+        &back(fixed.clone(), capped),
         &[0.106, 0.0729, 0.0484, 0.0315, 0.0224, 0.0193, 0.0190],
     );
     row(
         "RD-Q l = min(0.4, t)",
         "rd-q",
-        &back("rd-q", fixed.clone(), none.clone()),
+        &back(fixed.clone(), none.clone()),
         &[0.110, 0.0767, 0.0515, 0.0326, 0.0196, 0.0114],
     );
     // A fixed way back, simulated, leaves a floor.
-    let floor = errors(&[10, 640], all, "rd-s", back("rd-s", fixed, em));
+    let floor = errors(&[10, 640], all, "rd-s", back(fixed, em));
     assert!(
         (floor[0] / 0.0425 - 1.0).abs() < 0.02 && (floor[1] / 0.0551 - 1.0).abs() < 0.02,
         "{floor:?}"
@@ -294,7 +333,7 @@ fn benes_table_on_a_uniform_grid() {
     // So does one of m steps, whatever m.
     for (m, want) in [(1.0, 0.240), (2.0, 0.059), (4.0, 0.025), (16.0, 0.005)] {
         let rule = json!({ "rule": "multiple", "multiple": m });
-        let got = errors(&[320, 640], all, "rd-f", back("rd-f", rule, none.clone()));
+        let got = errors(&[320, 640], all, "rd-f", back(rule, none.clone()));
         assert!((got[1] / want - 1.0).abs() < 0.12, "l = {m} h: {got:?}");
         assert!(
             last_order(&got) < 0.4,
