@@ -101,7 +101,11 @@ impl Build<dyn ForwardProcess> for Langevin {
             return Err(Error::setting(
                 NAME,
                 "formula",
-                if self.formula.is_empty() { "missing" } else { "given" },
+                if self.formula.is_empty() {
+                    "missing"
+                } else {
+                    "given"
+                },
                 "given where, and only where, `potential = \"expression\"`",
             ));
         }

@@ -20,9 +20,7 @@ use crate::reverse::{Common, Leg, Reverse, Rows, Solver, Start, Weights, lacks};
 use crate::step_back::{Rule, StepBack};
 use retrograde_core::grid::Grid;
 use retrograde_core::registry::Parts;
-use retrograde_core::{
-    Build, Cx, Error, Flag, Kernel, Result, Sampler, Severity, Times, register,
-};
+use retrograde_core::{Build, Cx, Error, Flag, Kernel, Result, Sampler, Severity, Times, register};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
