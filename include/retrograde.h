@@ -22,6 +22,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include "retrograde_plugin.h"
 
 /**
  * Version of the binary interface this header describes. Programs built for another one do not
@@ -36,26 +37,6 @@
 #define RG_ABI_MINOR 1
 
 /**
- * Kind of component: a density.
- */
-#define RG_KIND_TARGET 1
-
-/**
- * Kind of component: a forward process.
- */
-#define RG_KIND_PROCESS 2
-
-/**
- * Kind of component: a score, the gradient of the log density at a time of the process.
- */
-#define RG_KIND_SCORE 3
-
-/**
- * Kind of component: a sampler.
- */
-#define RG_KIND_SAMPLER 4
-
-/**
  * The components that can be asked for by kind and name. Made by rg_context_new, freed by
  * rg_context_free; contexts know nothing of one another.
  */
@@ -67,117 +48,6 @@ typedef struct rg_context rg_context;
  * no context, may outlive every other object, and may be read on any thread.
  */
 typedef struct rg_error rg_error;
-
-/**
- * What a function returns: RG_OK, or one of the RG_ERR_ codes. The values never change; later
- * versions may add some.
- */
-typedef int32_t rg_status;
-
-/**
- * Success.
- */
-#define RG_OK 0
-
-/**
- * A pointer that must not be NULL is NULL.
- */
-#define RG_ERR_NULL 1
-
-/**
- * An argument is out of its range.
- */
-#define RG_ERR_ARG 2
-
-/**
- * A dimension, length or stride does not fit.
- */
-#define RG_ERR_DIM 3
-
-/**
- * A string is not valid UTF-8.
- */
-#define RG_ERR_UTF8 4
-
-/**
- * A setting or a data file is wrong.
- */
-#define RG_ERR_CONFIG 5
-
-/**
- * No component, key or file of that name.
- */
-#define RG_ERR_NOT_FOUND 6
-
-/**
- * The component lacks the ability that was asked for.
- */
-#define RG_ERR_UNSUPPORTED 7
-
-/**
- * The caller's buffer is too small.
- */
-#define RG_ERR_BUFFER 8
-
-/**
- * Versions of the binary interface do not fit.
- */
-#define RG_ERR_ABI 9
-
-/**
- * A plugin could not be loaded or broke its contract.
- */
-#define RG_ERR_PLUGIN 10
-
-/**
- * A callback or plugin function returned an error of its own.
- */
-#define RG_ERR_CALLBACK 11
-
-/**
- * A number is not finite where it must be, or a method broke down numerically.
- */
-#define RG_ERR_NUMERIC 12
-
-/**
- * The run was cancelled.
- */
-#define RG_ERR_CANCELLED 13
-
-/**
- * A component was called on a thread it may not be called on.
- */
-#define RG_ERR_THREAD 14
-
-/**
- * Reading or writing failed.
- */
-#define RG_ERR_IO 15
-
-/**
- * Memory could not be had.
- */
-#define RG_ERR_MEMORY 16
-
-/**
- * A panic was caught at a boundary.
- */
-#define RG_ERR_PANIC 17
-
-/**
- * The object was left in an unknown state by an earlier panic.
- */
-#define RG_ERR_POISONED 18
-
-/**
- * The result is of a run that did not finish.
- */
-#define RG_ERR_INCOMPLETE 19
-
-/**
- * The object is in use.
- */
-#define RG_ERR_BUSY 20
 
 #ifdef __cplusplus
 extern "C" {

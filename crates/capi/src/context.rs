@@ -2,9 +2,9 @@
 
 use crate::error::rg_error;
 use crate::ffi::{TextOut, borrow, ffi, guard, place, text};
-use crate::status::{RG_KIND_PROCESS, RG_KIND_SAMPLER, RG_KIND_SCORE, RG_KIND_TARGET, rg_status};
 use retrograde::core::Kind;
 use retrograde::{Error, Registry, Result};
+use retrograde_abi::{RG_KIND_PROCESS, RG_KIND_SAMPLER, RG_KIND_SCORE, RG_KIND_TARGET, rg_status};
 use serde_json::json;
 use std::ffi::c_char;
 

@@ -1,7 +1,7 @@
 //! The error object: a code, a message and its causes, owned by the caller.
 
 use crate::ffi::guard;
-use crate::status::{RG_ERR_PANIC, RG_OK, rg_status};
+use retrograde_abi::{RG_ERR_PANIC, RG_OK, rg_status};
 use std::error::Error as _;
 use std::ffi::{CString, c_char};
 use std::fmt::Write;

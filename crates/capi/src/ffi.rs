@@ -4,8 +4,8 @@
 //! written down in the header.
 
 use crate::error::rg_error;
-use crate::status::{RG_ERR_PANIC, RG_OK, rg_status};
 use retrograde::{Error, Result};
+use retrograde_abi::{RG_ERR_PANIC, RG_OK, rg_status};
 use std::any::Any;
 use std::ffi::{CStr, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -142,7 +142,7 @@ impl TextOut {
 mod tests {
     use super::{ffi, guard};
     use crate::error::{rg_error_code, rg_error_free, rg_error_message};
-    use crate::status::{RG_ERR_PANIC, RG_OK};
+    use retrograde_abi::{RG_ERR_PANIC, RG_OK};
     use std::ffi::CStr;
     use std::ptr;
 

@@ -3,7 +3,7 @@
 //!
 //! | file | what it holds |
 //! | --- | --- |
-//! | [`status`] | status codes and kinds of component, as constants |
+//! | [`status`] | names of status codes |
 //! | [`version`] | version of the library and of its binary interface |
 //! | [`error`] | the owned error object |
 //! | [`context`] | the registry: count, names, descriptions |
@@ -32,5 +32,6 @@ pub mod version;
 
 pub use context::*;
 pub use error::*;
+pub use retrograde_abi as abi;
 pub use status::*;
 pub use version::*;

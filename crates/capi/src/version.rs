@@ -1,7 +1,7 @@
 //! Versions: of the library, and of its binary interface, which is what a program depends on.
 
 use crate::ffi::guard;
-use crate::status::{RG_ERR_ABI, RG_ERR_NULL, RG_ERR_PANIC, RG_OK, rg_status};
+use retrograde_abi::{RG_ERR_ABI, RG_ERR_NULL, RG_ERR_PANIC, RG_OK, rg_status};
 use std::ffi::{CStr, c_char};
 
 /// Version of the binary interface this header describes. Programs built for another one do not

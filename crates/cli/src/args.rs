@@ -65,7 +65,7 @@ pub(crate) enum Command {
     CompareSchedules(CompareSchedulesArgs),
     /// Writes a crate for a component of your own, with its tests, ready to fill.
     New(NewArgs),
-    /// Draws the pictures of a run directory as SVG files: marginals, pairs, trace, ladder, weights.
+    /// Draws the pictures of a run directory as SVG files: marginals, pairs, trace, ladder, weights, flow.
     Plot(PlotArgs),
     /// Writes a completion script for a shell.
     Completions {

@@ -1,6 +1,8 @@
-//! Checks that tests of several crates share: statistical assertions with a stated false-alarm
-//! rate, and what every target and every process must satisfy. They panic with the numbers when a check fails.
+//! Checks that tests of several crates share: statistical assertions with a stated false-alarm rate, what
+//! every target and every process must satisfy, and compilers for C and C++. They panic with the numbers
+//! when a check fails.
 
+pub mod compiler;
 mod process;
 
 pub use process::assert_process;

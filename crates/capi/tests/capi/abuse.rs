@@ -2,6 +2,7 @@
 //! turn, kinds, names and places that do not exist, strings that are not UTF-8, small buffers.
 
 use retrograde::core::Kind;
+use retrograde_capi::abi::*;
 use retrograde_capi::*;
 use std::ffi::{CStr, CString, c_char};
 use std::ptr::{null, null_mut};

@@ -2,7 +2,7 @@
 //! library. Registrations vanish without a word when the linker sees no use for the object file
 //! they lie in, from static libraries most of all.
 
-use crate::compiler::{cc, root, run, workshop};
+use retrograde_testkit::compiler::{cc, root, run, workshop};
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ fn installed(built: &str, name: &str) -> PathBuf {
          the crate-types cdylib, staticlib and rlib",
         file.display()
     );
-    let folder = workshop(name);
+    let folder = workshop(env!("CARGO_TARGET_TMPDIR"), name);
     let extension = file.extension().unwrap();
     let copy = folder.join("libretrograde").with_extension(extension);
     fs::copy(file, copy).unwrap();

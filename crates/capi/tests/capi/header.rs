@@ -1,9 +1,9 @@
 //! include/retrograde.h: up to date, valid in every language it promises, complete, and in keeping
 //! with the rules for what crosses the boundary.
 
-use crate::compiler::{cc, cxx, root, run, workshop};
-use retrograde::core::{Kind, Status};
+use retrograde::core::Status;
 use retrograde_capi as capi;
+use retrograde_testkit::compiler::{cc, cxx, root, run, workshop};
 use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::fs;
@@ -141,15 +141,7 @@ fn constants_are_those_of_the_library() {
         .filter_map(|l| l.strip_prefix("#define RG_")?.split_once(' '))
         .map(|(name, value)| (format!("RG_{name}"), value.parse().unwrap()))
         .collect();
-    let mut expected: BTreeSet<(String, i32)> = Status::ALL
-        .iter()
-        .map(|s| (s.name().to_owned(), *s as i32))
-        .collect();
-    expected.extend(
-        (1..)
-            .zip(Kind::ALL)
-            .map(|(i, k)| (format!("RG_KIND_{}", k.word().to_uppercase()), i)),
-    );
+    let mut expected = BTreeSet::new();
     for (name, value) in [
         ("RG_ABI", capi::RG_ABI),
         ("RG_ABI_MINOR", capi::RG_ABI_MINOR),
@@ -176,7 +168,7 @@ fn constants_are_those_of_the_library() {
 #[test]
 fn the_header_compiles_in_c_and_cpp() {
     committed(); // so that it is there
-    let folder = workshop("header");
+    let folder = workshop(env!("CARGO_TARGET_TMPDIR"), "header");
     let program = "#include <retrograde.h>\n#include <retrograde.h>\n\
                    int main(void) { return rg_status_name(RG_OK) == NULL; }\n";
     let (c, cpp) = (folder.join("main.c"), folder.join("main.cpp"));

@@ -6,6 +6,5 @@
 #![allow(unsafe_code, reason = "these tests call a C interface")]
 
 mod abuse;
-mod compiler;
 mod count;
 mod header;

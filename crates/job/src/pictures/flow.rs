@@ -1,7 +1,7 @@
 //! The marginals of a reverse run: bands of quantiles of the first coordinate from noise to data, and
 //! those of the process run forwards from exact draws, where there are any.
 
-use super::style::{DRAWS, TRUTH, panel, svg};
+use super::style::{DRAWS, TRUTH, legend, panel, svg};
 use super::{Picture, View};
 use kuva::prelude::{LinePlot, Plot};
 
@@ -53,10 +53,12 @@ pub(super) fn draw(view: &View<'_>) -> Option<Picture> {
     plots.extend(forward.iter().map(|p| line(p, TRUTH, 1.0)));
     let name = view.names.first().map_or("x0", String::as_str);
     let layout = panel(x, (low - margin, high + margin), "t", name);
+    let known = (!forward.is_empty()).then_some(("exact", TRUTH));
+    let layout = legend(layout, [("the run", DRAWS)].into_iter().chain(known));
     let truth = if forward.is_empty() {
         ""
     } else {
-        " Orange: the process run forwards from exact draws of the target."
+        " Exact: the process run forwards from exact draws of the target."
     };
     Some(Picture {
         name: NAME.into(),
@@ -65,6 +67,6 @@ pub(super) fn draw(view: &View<'_>) -> Option<Picture> {
             "Quantiles (2.5, 16, 33, 67, 84, 97.5 %) of the first coordinate over process time; the run goes \
              from right to left.{truth}"
         ),
-        svg: svg(NAME, 1, (560.0, 320.0), vec![Some((plots, layout))]),
+        svg: svg(NAME, 1, (640.0, 320.0), vec![Some((plots, layout))]),
     })
 }

@@ -1,10 +1,10 @@
 //! Pictures of certificates: the bound step by step, and errors against the number of steps.
 
-use super::style::{CHAINS, panel, svg};
+use super::style::{CHAINS, legend, panel, svg};
 use crate::certify::{Certificate, Schedules};
-use kuva::prelude::{Layout, LegendEntry, LegendPosition, LegendShape, LinePlot, Plot};
+use kuva::prelude::{LinePlot, Plot};
 
-/// The picture, where there is a bound; blue the steps, yellow the score.
+/// The picture, where there is a bound.
 pub(crate) fn levels(c: &Certificate) -> Option<String> {
     let levels = &c.girsanov.as_ref()?.levels;
     // Per unit of ln(noise level), so that areas compare.
@@ -47,26 +47,13 @@ pub(crate) fn levels(c: &Certificate) -> Option<String> {
         "log₁₀ noise level",
         "nats per e-fold of the noise level",
     );
-    let layout = legend(layout, ["discretisation", "score"].into_iter());
+    let layout = legend(layout, ["discretisation", "score"].into_iter().zip(CHAINS));
     Some(svg(
         "certificate",
         1,
         (560.0, 320.0),
         vec![Some((plots, layout))],
     ))
-}
-
-/// A legend of lines in the colours of their order.
-fn legend<'a>(layout: Layout, names: impl Iterator<Item = &'a str>) -> Layout {
-    let entry = |(k, name): (usize, &str)| LegendEntry {
-        label: name.to_owned(),
-        color: CHAINS[k % CHAINS.len()].to_owned(),
-        shape: LegendShape::Line,
-        dasharray: None,
-    };
-    layout
-        .with_legend_entries(names.enumerate().map(entry).collect())
-        .with_legend_position(LegendPosition::InsideTopRight)
 }
 
 /// log₁₀ of the error against log₁₀ of the steps, a line for each variant and spacing.
@@ -125,6 +112,12 @@ pub(crate) fn by_steps(schedules: &Schedules) -> Option<String> {
         "log₁₀ steps",
         label,
     );
-    let layout = legend(layout, lines.iter().map(|(name, _)| name.as_str()));
+    let layout = legend(
+        layout,
+        lines
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .zip(CHAINS.into_iter().cycle()),
+    );
     Some(svg("steps", 1, (720.0, 360.0), vec![Some((plots, layout))]))
 }

@@ -2,7 +2,7 @@
 
 use super::ticks::{Ticks, shortened};
 use kuva::plot::annotations::Orientation;
-use kuva::prelude::{Layout, Plot, SvgBackend};
+use kuva::prelude::{Layout, LegendEntry, LegendPosition, LegendShape, Plot, SvgBackend};
 use kuva::render::figure::Figure;
 use kuva::render::theme::Theme;
 use kuva::{AxisLabelOverlap, TickFormat};
@@ -45,6 +45,22 @@ pub(super) fn panel(x: (f64, f64), y: (f64, f64), x_label: &str, y_label: &str) 
         .with_label_size(12)
         .with_tick_size(10)
         .with_tick_length(3.0)
+}
+
+/// A legend of lines beside the panel, names with their colours.
+pub(super) fn legend<'a>(
+    layout: Layout,
+    lines: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Layout {
+    let entry = |(name, color): (&str, &str)| LegendEntry {
+        label: name.to_owned(),
+        color: color.to_owned(),
+        shape: LegendShape::Line,
+        dasharray: None,
+    };
+    layout
+        .with_legend_entries(lines.map(entry).collect())
+        .with_legend_position(LegendPosition::OutsideRightTop)
 }
 
 /// A range that is not a point.

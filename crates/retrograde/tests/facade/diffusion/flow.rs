@@ -276,6 +276,37 @@ fn an_integrated_divergence_is_another_number_and_comes_near() {
     assert!((left - -1.13419898).abs() > 5e-3);
 }
 
+#[test]
+fn a_probed_divergence_is_right_in_the_mean() {
+    // Two modes with correlations, so that the Jacobian has what a probe sees beside the trace.
+    let target = json!({
+        "weights": [0.4, 0.6],
+        "means": [[-1.0, 0.5, 0.0], [1.0, -0.5, 0.8]],
+        "covariances": [
+            [[0.6, 0.3, 0.0], [0.3, 0.5, -0.2], [0.0, -0.2, 0.4]],
+            [[0.5, -0.2, 0.1], [-0.2, 0.4, 0.0], [0.1, 0.0, 0.7]],
+        ],
+    });
+    let job = Job::new(
+        ("gaussian-mixture", target),
+        ("ou", json!({ "t_end": 3.0 })),
+        ("exact", json!({})),
+    );
+    let log_q = |weights: &str, n: usize| {
+        let x = Array2::from_shape_fn((n, 3), |(_, j)| [0.7, -0.4, 0.2][j]);
+        let settings = settings("rk4", 20, weights);
+        let started = job.started(x, Array1::zeros(n));
+        let (sink, _) = started.run("probability-flow", settings, n, 5);
+        sink.stats["log_q"].clone()
+    };
+    let (exact, probed) = (log_q("divergence", 1)[0], log_q("hutchinson", 20_000));
+    let n = probed.len() as f64;
+    let mean = probed.iter().sum::<f64>() / n;
+    let variance = probed.iter().map(|l| (l - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    assert!(variance.sqrt() > 0.01, "rows have probes of their own");
+    retrograde_testkit::assert_z("log q", mean, exact, (variance / n).sqrt());
+}
+
 /// log q beside RK4 with the divergence taken at the left end of each step.
 fn left_point(steps: usize) -> (f64, f64) {
     let law = mixture(&GMM1);

@@ -5,13 +5,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// The root of the sources.
-pub(crate) fn root() -> PathBuf {
+#[must_use]
+pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// A folder for what a test makes, emptied.
-pub(crate) fn workshop(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+/// The folder `name` in `within` (a test's `CARGO_TARGET_TMPDIR`) for what a test makes, emptied.
+///
+/// # Panics
+/// When it cannot be made.
+#[must_use]
+pub fn workshop(within: &str, name: &str) -> PathBuf {
+    let folder = Path::new(within).join(name);
     if folder.exists() {
         std::fs::remove_dir_all(&folder).unwrap();
     }
@@ -19,13 +24,21 @@ pub(crate) fn workshop(name: &str) -> PathBuf {
     folder
 }
 
-/// The C compiler: `$CC`, else `cc`.
-pub(crate) fn cc() -> Command {
+/// The C compiler, `$CC` or else `cc`, which takes a warning for an error.
+///
+/// # Panics
+/// When it does not start.
+#[must_use]
+pub fn cc() -> Command {
     compiler("CC", "cc", "C")
 }
 
-/// The C++ compiler: `$CXX`, else `c++`.
-pub(crate) fn cxx() -> Command {
+/// The C++ compiler, `$CXX` or else `c++`, in the same way.
+///
+/// # Panics
+/// When it does not start.
+#[must_use]
+pub fn cxx() -> Command {
     compiler("CXX", "c++", "C++")
 }
 
@@ -44,8 +57,11 @@ fn compiler(variable: &str, usual: &str, language: &str) -> Command {
     command
 }
 
-/// Runs a command that must succeed; what it said is shown if it does not.
-pub(crate) fn run(command: &mut Command) -> String {
+/// Runs a command that must succeed, and gives its output; what it said is shown if it does not.
+///
+/// # Panics
+/// When it does not succeed.
+pub fn run(command: &mut Command) -> String {
     let Output {
         status,
         stdout,
