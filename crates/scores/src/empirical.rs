@@ -176,44 +176,19 @@ impl Score for OfLinear {
         x: ArrayView2<'_, f64>,
         out: ArrayViewMut2<'_, f64>,
     ) -> Result {
-        self.noised.eval(cx, t, x, None, Some(out))
+        self.noised.eval(cx, t, x, out)
     }
 
     fn jvp(&self) -> Option<&dyn ScoreJvp> {
-        Some(self)
+        Some(&self.noised)
     }
 
     fn log_marginal(&self) -> Option<&dyn LogMarginal> {
-        Some(self)
+        Some(&self.noised)
     }
 
     fn flags(&self) -> Vec<Flag> {
         collapse(self.noised.start().components())
-    }
-}
-
-impl ScoreJvp for OfLinear {
-    fn jvp(
-        &self,
-        cx: &mut Cx<'_>,
-        t: Times<'_>,
-        x: ArrayView2<'_, f64>,
-        tangents: ArrayView2<'_, f64>,
-        out: ArrayViewMut2<'_, f64>,
-    ) -> Result {
-        self.noised.jvp(cx, t, x, tangents, out)
-    }
-}
-
-impl LogMarginal for OfLinear {
-    fn log_marginal(
-        &self,
-        cx: &mut Cx<'_>,
-        t: Times<'_>,
-        x: ArrayView2<'_, f64>,
-        out: ArrayViewMut1<'_, f64>,
-    ) -> Result {
-        self.noised.eval(cx, t, x, Some(out), None)
     }
 }
 

@@ -15,7 +15,7 @@ use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut1, ArrayViewMut2};
 use retrograde_core::registry::Parts;
 use retrograde_core::{
     Build, Cx, Error, ForwardProcess, GaussianMixture, Law, LogMarginal, Marginal, Result, Runtime,
-    Score, ScoreJvp, Target, Times, Traits, Warp, register,
+    Score, Target, Times, Traits, Warp, register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -72,7 +72,7 @@ pub fn exact(target: &dyn Target, process: Arc<dyn ForwardProcess>) -> Result<Ar
     match (law, process.warp().is_some()) {
         (Law::Mixture(mixture), false) => {
             if let Some(noised) = Noised::new(NAME, process.clone(), mixture)? {
-                return Ok(Arc::new(Linearly { noised }));
+                return Ok(Arc::new(noised));
             }
         }
         (Law::Warped { base, .. }, true) => {
@@ -153,65 +153,6 @@ fn same_warp(target: &dyn Target, process: &dyn ForwardProcess, base: &GaussianM
     })
 }
 
-// ---- a mixture under a linear process --------------------------------------------------------
-
-struct Linearly {
-    noised: Noised,
-}
-
-impl Score for Linearly {
-    fn dim(&self) -> usize {
-        self.noised.start().dim()
-    }
-
-    fn traits(&self) -> Traits {
-        Traits::PURE
-    }
-
-    fn eval(
-        &self,
-        cx: &mut Cx<'_>,
-        t: Times<'_>,
-        x: ArrayView2<'_, f64>,
-        out: ArrayViewMut2<'_, f64>,
-    ) -> Result {
-        self.noised.eval(cx, t, x, None, Some(out))
-    }
-
-    fn jvp(&self) -> Option<&dyn ScoreJvp> {
-        Some(self)
-    }
-
-    fn log_marginal(&self) -> Option<&dyn LogMarginal> {
-        Some(self)
-    }
-}
-
-impl ScoreJvp for Linearly {
-    fn jvp(
-        &self,
-        cx: &mut Cx<'_>,
-        t: Times<'_>,
-        x: ArrayView2<'_, f64>,
-        tangents: ArrayView2<'_, f64>,
-        out: ArrayViewMut2<'_, f64>,
-    ) -> Result {
-        self.noised.jvp(cx, t, x, tangents, out)
-    }
-}
-
-impl LogMarginal for Linearly {
-    fn log_marginal(
-        &self,
-        cx: &mut Cx<'_>,
-        t: Times<'_>,
-        x: ArrayView2<'_, f64>,
-        out: ArrayViewMut1<'_, f64>,
-    ) -> Result {
-        self.noised.eval(cx, t, x, Some(out), None)
-    }
-}
-
 // ---- a warped mixture under a warped linear process ------------------------------------------
 
 struct Warped {
@@ -250,10 +191,7 @@ impl Score for Warped {
         let (mut y, mut score) = (matrix(&mut a, n, d), matrix(&mut b, n, d));
         let outcome = warp
             .warp(cx, x, y.view_mut(), None)
-            .and_then(|()| {
-                self.noised
-                    .eval(cx, t, y.view(), None, Some(score.view_mut()))
-            })
+            .and_then(|()| self.noised.eval(cx, t, y.view(), score.view_mut()))
             .and_then(|()| warp.warp_score(cx, x, score.view(), out));
         cx.give(a);
         cx.give(b);
@@ -279,8 +217,7 @@ impl LogMarginal for Warped {
         let outcome = warp
             .warp(cx, x, y.view_mut(), Some(log_det.view_mut()))
             .and_then(|()| {
-                self.noised
-                    .eval(cx, t, y.view(), Some(out.view_mut()), None)
+                LogMarginal::log_marginal(&self.noised, cx, t, y.view(), out.view_mut())
             });
         out += &log_det;
         cx.give(a);

@@ -3,7 +3,8 @@
 
 use ndarray::{ArrayView2, ArrayViewMut1, ArrayViewMut2, s};
 use retrograde_core::{
-    Covariances, Cx, Error, Form, ForwardProcess, GaussianMixture, Result, Target, Times,
+    Covariances, Cx, Error, Form, ForwardProcess, GaussianMixture, LogMarginal, Result, Score,
+    ScoreJvp, Target, Times, Traits,
 };
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -225,7 +226,7 @@ impl Noised {
     }
 
     /// log q_t (n) and its gradient (n × d) at the rows of `x`, each if it is asked for.
-    pub(crate) fn eval(
+    fn both(
         &self,
         cx: &mut Cx<'_>,
         t: Times<'_>,
@@ -243,9 +244,38 @@ impl Noised {
             )
         })
     }
+}
 
-    /// Derivatives of the score; see [`ScoreJvp`](retrograde_core::ScoreJvp).
-    pub(crate) fn jvp(
+impl Score for Noised {
+    fn dim(&self) -> usize {
+        self.start.dim()
+    }
+
+    fn traits(&self) -> Traits {
+        Traits::PURE
+    }
+
+    fn eval(
+        &self,
+        cx: &mut Cx<'_>,
+        t: Times<'_>,
+        x: ArrayView2<'_, f64>,
+        out: ArrayViewMut2<'_, f64>,
+    ) -> Result {
+        self.both(cx, t, x, None, Some(out))
+    }
+
+    fn jvp(&self) -> Option<&dyn ScoreJvp> {
+        Some(self)
+    }
+
+    fn log_marginal(&self) -> Option<&dyn LogMarginal> {
+        Some(self)
+    }
+}
+
+impl ScoreJvp for Noised {
+    fn jvp(
         &self,
         cx: &mut Cx<'_>,
         t: Times<'_>,
@@ -258,5 +288,17 @@ impl Noised {
             let (x, tangents) = (x.slice(some), tangents.slice(some));
             law.score_jvp(cx, x, tangents, out.slice_mut(some))
         })
+    }
+}
+
+impl LogMarginal for Noised {
+    fn log_marginal(
+        &self,
+        cx: &mut Cx<'_>,
+        t: Times<'_>,
+        x: ArrayView2<'_, f64>,
+        out: ArrayViewMut1<'_, f64>,
+    ) -> Result {
+        self.both(cx, t, x, Some(out), None)
     }
 }

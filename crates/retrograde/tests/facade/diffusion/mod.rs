@@ -126,6 +126,17 @@ pub(crate) fn w2(a: &[f64], b: &[f64]) -> f64 {
     (sum / a.len() as f64).sqrt()
 }
 
+/// W₂ between `to` and where `kind` takes `from`, at each number of steps.
+pub(crate) fn errors(
+    steps: &[usize],
+    (job, from, to): (&Job, &[f64], &[f64]),
+    kind: &str,
+    settings: impl Fn(usize) -> Value,
+) -> Vec<f64> {
+    let error = |n: &usize| w2(&job.transport(from, kind, settings(*n)), to);
+    steps.iter().map(error).collect()
+}
+
 /// Every entry of a row of a table of W₂, to `rel` and half a unit of the last digit that is printed.
 pub(crate) fn assert_row(what: &str, steps: &[usize], got: &[f64], want: &[f64], rel: f64) {
     for ((n, got), want) in steps.iter().zip(got).zip(want) {

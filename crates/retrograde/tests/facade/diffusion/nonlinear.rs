@@ -1,7 +1,8 @@
 //! Processes with noise that depends on the state, and with drifts from a potential.
 
 use super::{
-    Job, M, assert_row, invert, last_order, mixture, mixture_settings, quantiles, uniform, w2,
+    Job, M, assert_row, errors, invert, last_order, mixture, mixture_settings, quantiles, uniform,
+    w2,
 };
 use ndarray::{Array1, Array2};
 use retrograde::core::registry::Parts;
@@ -10,16 +11,6 @@ use retrograde::ndarray;
 use serde_json::{Value, json};
 
 const STEPS: [usize; 7] = [10, 20, 40, 80, 160, 320, 640];
-
-fn errors(
-    steps: &[usize],
-    (job, from, to): (&Job, &[f64], &[f64]),
-    kind: &str,
-    settings: impl Fn(usize) -> Value,
-) -> Vec<f64> {
-    let error = |n: &usize| w2(&job.transport(from, kind, settings(*n)), to);
-    steps.iter().map(error).collect()
-}
 
 /// y from this mixture, x = sinh y.
 const WARPED: [(f64, f64, f64); 2] = [(0.4, -1.0, 0.04), (0.6, 0.8, 0.09)];

@@ -1,8 +1,8 @@
 //! Restoration-degradation samplers and their rivals, by step count.
 
 use super::{
-    Job, M, alpha_variance, assert_row, last_order, list, mixture, mixture_settings, quantiles,
-    uniform, w2,
+    Job, M, alpha_variance, assert_row, errors, last_order, list, mixture, mixture_settings,
+    quantiles, uniform,
 };
 use ndarray::array;
 use retrograde::core::{GaussianMixture, Target};
@@ -27,17 +27,6 @@ fn linear_job(process: &str, settings: Value) -> Job {
 fn linear_quantiles(job: &Job, t: f64) -> Vec<f64> {
     let (a, v) = alpha_variance(job.process.as_ref(), t);
     quantiles(&mixture(&M1).noised(a, v).unwrap(), M)
-}
-
-/// W₂ at each number of steps.
-fn errors(
-    steps: &[usize],
-    (job, from, to): (&Job, &[f64], &[f64]),
-    kind: &str,
-    settings: impl Fn(usize) -> Value,
-) -> Vec<f64> {
-    let error = |n: &usize| w2(&job.transport(from, kind, settings(*n)), to);
-    steps.iter().map(error).collect()
 }
 
 #[test]
