@@ -156,6 +156,11 @@
 #define RG_CAP_AUTONOMOUS (1ull << 8)
 
 /**
+ * Capability of a target: it has no log density to ask for, as a set of data.
+ */
+#define RG_CAP_NO_DENSITY (1ull << 9)
+
+/**
  * Of `needs` in rg_component: it cannot do without a target. Shifted left by 8: it uses one if it
  * is there. Likewise for the others.
  */
@@ -170,6 +175,16 @@
  * Of `needs` in rg_component: it cannot do without a score.
  */
 #define RG_NEEDS_SCORE 4
+
+/**
+ * Of `needs` in rg_component: it cannot do without a log density of the target.
+ */
+#define RG_NEEDS_DENSITY 8
+
+/**
+ * Of `needs` in rg_component: it cannot do without a gradient of the target.
+ */
+#define RG_NEEDS_GRADIENT 16
 
 /**
  * One call on one thread, with its random stream, its memory and its place for an error. It ends when
@@ -236,6 +251,63 @@ typedef int32_t rg_status;
 typedef rg_status (*rg_rows_fn)(void *user, struct rg_call *child, size_t row0, size_t rows);
 
 /**
+ * Work on one of several jobs. `child` is the call to use for it.
+ */
+typedef rg_status (*rg_job_fn)(void *user, struct rg_call *child, size_t job);
+
+/**
+ * Where a call stands in the streams of random numbers of the run. For a plugin that derives them as the
+ * host does, from the same key, and so gets the same bits; others need not look at it.
+ */
+typedef struct rg_frame {
+  /**
+   * Size of this table in the plugin, in bytes; set it before `tell`.
+   */
+  size_t struct_size;
+  /**
+   * The key, 32 bytes, as four numbers in little-endian order.
+   */
+  uint64_t key0;
+  /**
+   * Its second part.
+   */
+  uint64_t key1;
+  /**
+   * Its third part.
+   */
+  uint64_t key2;
+  /**
+   * Its fourth part.
+   */
+  uint64_t key3;
+  /**
+   * Fills and streams that were taken from this key.
+   */
+  uint64_t fills;
+  /**
+   * The row of the whole batch that the first row of this call is.
+   */
+  uint64_t row0;
+  /**
+   * The step of the run, or UINT64_MAX outside of one.
+   */
+  uint64_t step;
+  /**
+   * Threads that work can be spread over from here; 1 inside for_rows and for_jobs.
+   */
+  uint32_t threads;
+  /**
+   * Not 0 inside for_rows and for_jobs.
+   */
+  uint32_t inside;
+  /**
+   * Name of the vector instructions that kernels use, for example "avx2"; it lives as long as the
+   * program. Only told.
+   */
+  const char *simd;
+} rg_frame;
+
+/**
  * Services of the host. It lives as long as the program; slots beyond `struct_size` do not exist, so
  * test a slot that was added later with RG_HOST_HAS.
  */
@@ -297,7 +369,19 @@ typedef struct rg_host {
    */
   rg_status (*for_rows)(struct rg_call *call, size_t n, rg_rows_fn f, void *user);
   /**
-   * Reads a number. In `create` only, as the four that follow.
+   * Calls `f` once for each number below `jobs`, on the threads of the host, as for_rows.
+   */
+  rg_status (*for_jobs)(struct rg_call *call, size_t jobs, rg_job_fn f, void *user);
+  /**
+   * Tells where the call stands.
+   */
+  rg_status (*tell)(struct rg_call *call, struct rg_frame *frame);
+  /**
+   * Makes the call stand elsewhere, until it returns, for what is drawn and called through it.
+   */
+  rg_status (*seek)(struct rg_call *call, const struct rg_frame *frame);
+  /**
+   * Reads a number. In `create` only, as the six that follow.
    */
   rg_status (*cfg_f64)(struct rg_call *call, const struct rg_cfg *cfg, const char *key, double *out);
   /**
@@ -327,8 +411,17 @@ typedef struct rg_host {
                         const double **out,
                         size_t *n);
   /**
+   * All parameters at once, as TOML; the text lives until `create` returns.
+   */
+  rg_status (*cfg_toml)(struct rg_call *call, const struct rg_cfg *cfg, const char **out);
+  /**
+   * Reads a file that a parameter names, relative to the job; the run keeps its checksum. The `n`
+   * bytes live until `create` returns.
+   */
+  rg_status (*read_file)(struct rg_call *call, const char *path, const uint8_t **out, size_t *n);
+  /**
    * How much of the run is done, 0 to 1; the host shows it as often as it sees fit. In `step` of a
-   * sampler only, as the five that follow.
+   * sampler only, as those that follow.
    */
   rg_status (*progress)(struct rg_call *call, double fraction);
   /**
@@ -340,6 +433,17 @@ typedef struct rg_host {
    * Hands n draws over, n x d numbers, with n unnormalised log weights or NULL for equal ones.
    */
   rg_status (*emit)(struct rg_call *call, size_t n, size_t d, const double *x, const double *log_w);
+  /**
+   * As emit, with `k` statistics of each draw: their names, and n numbers for each of them.
+   */
+  rg_status (*emit_stats)(struct rg_call *call,
+                          size_t n,
+                          size_t d,
+                          const double *x,
+                          const double *log_w,
+                          size_t k,
+                          const char *const *names,
+                          const double *const *stats);
   /**
    * A number that sums up the run, such as "log_z" and "log_z_se"; the last value given holds.
    */
@@ -440,17 +544,24 @@ typedef struct rg_component {
    */
   size_t n_params;
   /**
+   * The JSON Schema of its parameters, for those that the types above cannot say; NULL for the one
+   * that `params` make. `create` then reads them by cfg_toml.
+   */
+  const char *schema;
+  /**
    * The table of functions of its kind.
    */
   const void *vtable;
   /**
-   * Makes one, and puts into `object` what the functions of `vtable` get as their first argument.
+   * Makes one: puts into made->object what the functions get as their first argument. made->vtable is
+   * `vtable`; one that can do other things with these parameters may put another table there, which
+   * lives as long as the object. On failure nothing is kept.
    */
   rg_status (*create)(const struct rg_host *host,
                       struct rg_call *call,
                       const struct rg_cfg *cfg,
                       const struct rg_deps *deps,
-                      void **object);
+                      struct rg_ref *made);
 } rg_component;
 
 /**

@@ -26,6 +26,40 @@ pub type rg_rows_fn = Option<
     ) -> rg_status,
 >;
 
+/// Work on one of several jobs. `child` is the call to use for it.
+pub type rg_job_fn =
+    Option<unsafe extern "C" fn(user: *mut c_void, child: *mut rg_call, job: usize) -> rg_status>;
+
+/// Where a call stands in the streams of random numbers of the run. For a plugin that derives them as the
+/// host does, from the same key, and so gets the same bits; others need not look at it.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct rg_frame {
+    /// Size of this table in the plugin, in bytes; set it before `tell`.
+    pub struct_size: usize,
+    /// The key, 32 bytes, as four numbers in little-endian order.
+    pub key0: u64,
+    /// Its second part.
+    pub key1: u64,
+    /// Its third part.
+    pub key2: u64,
+    /// Its fourth part.
+    pub key3: u64,
+    /// Fills and streams that were taken from this key.
+    pub fills: u64,
+    /// The row of the whole batch that the first row of this call is.
+    pub row0: u64,
+    /// The step of the run, or UINT64_MAX outside of one.
+    pub step: u64,
+    /// Threads that work can be spread over from here; 1 inside for_rows and for_jobs.
+    pub threads: u32,
+    /// Not 0 inside for_rows and for_jobs.
+    pub inside: u32,
+    /// Name of the vector instructions that kernels use, for example "avx2"; it lives as long as the
+    /// program. Only told.
+    pub simd: *const c_char,
+}
+
 /// Services of the host. It lives as long as the program; slots beyond `struct_size` do not exist, so
 /// test a slot that was added later with RG_HOST_HAS.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +107,20 @@ pub struct rg_host {
             user: *mut c_void,
         ) -> rg_status,
     >,
-    /// Reads a number. In `create` only, as the four that follow.
+    /// Calls `f` once for each number below `jobs`, on the threads of the host, as for_rows.
+    pub for_jobs: Option<
+        unsafe extern "C" fn(
+            call: *mut rg_call,
+            jobs: usize,
+            f: rg_job_fn,
+            user: *mut c_void,
+        ) -> rg_status,
+    >,
+    /// Tells where the call stands.
+    pub tell: Option<unsafe extern "C" fn(call: *mut rg_call, frame: *mut rg_frame) -> rg_status>,
+    /// Makes the call stand elsewhere, until it returns, for what is drawn and called through it.
+    pub seek: Option<unsafe extern "C" fn(call: *mut rg_call, frame: *const rg_frame) -> rg_status>,
+    /// Reads a number. In `create` only, as the six that follow.
     pub cfg_f64: Option<
         unsafe extern "C" fn(
             call: *mut rg_call,
@@ -119,8 +166,26 @@ pub struct rg_host {
             n: *mut usize,
         ) -> rg_status,
     >,
+    /// All parameters at once, as TOML; the text lives until `create` returns.
+    pub cfg_toml: Option<
+        unsafe extern "C" fn(
+            call: *mut rg_call,
+            cfg: *const rg_cfg,
+            out: *mut *const c_char,
+        ) -> rg_status,
+    >,
+    /// Reads a file that a parameter names, relative to the job; the run keeps its checksum. The `n`
+    /// bytes live until `create` returns.
+    pub read_file: Option<
+        unsafe extern "C" fn(
+            call: *mut rg_call,
+            path: *const c_char,
+            out: *mut *const u8,
+            n: *mut usize,
+        ) -> rg_status,
+    >,
     /// How much of the run is done, 0 to 1; the host shows it as often as it sees fit. In `step` of a
-    /// sampler only, as the five that follow.
+    /// sampler only, as those that follow.
     pub progress: Option<unsafe extern "C" fn(call: *mut rg_call, fraction: f64) -> rg_status>,
     /// Before the first draw: row i of every batch that is handed over is of chain i mod `chains`.
     /// Without it there is one.
@@ -133,6 +198,19 @@ pub struct rg_host {
             d: usize,
             x: *const f64,
             log_w: *const f64,
+        ) -> rg_status,
+    >,
+    /// As emit, with `k` statistics of each draw: their names, and n numbers for each of them.
+    pub emit_stats: Option<
+        unsafe extern "C" fn(
+            call: *mut rg_call,
+            n: usize,
+            d: usize,
+            x: *const f64,
+            log_w: *const f64,
+            k: usize,
+            names: *const *const c_char,
+            stats: *const *const f64,
         ) -> rg_status,
     >,
     /// A number that sums up the run, such as "log_z" and "log_z_se"; the last value given holds.

@@ -43,7 +43,20 @@ macro_rules! layout {
 }
 
 layout! {
-    rg_host 184 {
+    rg_frame 80 {
+        struct_size 0 8,
+        key0 8 8,
+        key1 16 8,
+        key2 24 8,
+        key3 32 8,
+        fills 40 8,
+        row0 48 8,
+        step 56 8,
+        threads 64 4,
+        inside 68 4,
+        simd 72 8,
+    }
+    rg_host 232 {
         struct_size 0 8,
         abi 8 4,
         minor 12 4,
@@ -57,17 +70,23 @@ layout! {
         rng_uniform 72 8,
         rng_normal 80 8,
         for_rows 88 8,
-        cfg_f64 96 8,
-        cfg_i64 104 8,
-        cfg_bool 112 8,
-        cfg_str 120 8,
-        cfg_f64s 128 8,
-        progress 136 8,
-        set_chains 144 8,
-        emit 152 8,
-        emit_scalar 160 8,
-        record 168 8,
-        flag 176 8,
+        for_jobs 96 8,
+        tell 104 8,
+        seek 112 8,
+        cfg_f64 120 8,
+        cfg_i64 128 8,
+        cfg_bool 136 8,
+        cfg_str 144 8,
+        cfg_f64s 152 8,
+        cfg_toml 160 8,
+        read_file 168 8,
+        progress 176 8,
+        set_chains 184 8,
+        emit 192 8,
+        emit_stats 200 8,
+        emit_scalar 208 8,
+        record 216 8,
+        flag 224 8,
     }
     rg_target_vtable 88 {
         struct_size 0 8,
@@ -161,7 +180,7 @@ layout! {
         max 48 8,
         choices 56 8,
     }
-    rg_component 72 {
+    rg_component 80 {
         struct_size 0 8,
         kind 8 4,
         needs 12 4,
@@ -170,8 +189,9 @@ layout! {
         doc 32 8,
         params 40 8,
         n_params 48 8,
-        vtable 56 8,
-        create 64 8,
+        schema 56 8,
+        vtable 64 8,
+        create 72 8,
     }
     rg_plugin 56 {
         struct_size 0 8,

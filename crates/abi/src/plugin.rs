@@ -74,16 +74,21 @@ pub struct rg_component {
     pub params: *const *const rg_param,
     /// Number of parameters, at most 4096.
     pub n_params: usize,
+    /// The JSON Schema of its parameters, for those that the types above cannot say; NULL for the one
+    /// that `params` make. `create` then reads them by cfg_toml.
+    pub schema: *const c_char,
     /// The table of functions of its kind.
     pub vtable: *const c_void,
-    /// Makes one, and puts into `object` what the functions of `vtable` get as their first argument.
+    /// Makes one: puts into made->object what the functions get as their first argument. made->vtable is
+    /// `vtable`; one that can do other things with these parameters may put another table there, which
+    /// lives as long as the object. On failure nothing is kept.
     pub create: Option<
         unsafe extern "C" fn(
             host: *const rg_host,
             call: *mut rg_call,
             cfg: *const rg_cfg,
             deps: *const rg_deps,
-            object: *mut *mut c_void,
+            made: *mut rg_ref,
         ) -> rg_status,
     >,
 }

@@ -106,6 +106,8 @@ pub const RG_CAP_LINEAR_DENSE: u64 = 1u64 << 6;
 pub const RG_CAP_WARPED: u64 = 1u64 << 7;
 /// Capability of a process: drift and noise do not depend on t, so that they make sense before t = 0.
 pub const RG_CAP_AUTONOMOUS: u64 = 1u64 << 8;
+/// Capability of a target: it has no log density to ask for, as a set of data.
+pub const RG_CAP_NO_DENSITY: u64 = 1u64 << 9;
 
 /// Of `needs` in rg_component: it cannot do without a target. Shifted left by 8: it uses one if it
 /// is there. Likewise for the others.
@@ -114,3 +116,7 @@ pub const RG_NEEDS_TARGET: u32 = 1;
 pub const RG_NEEDS_PROCESS: u32 = 2;
 /// Of `needs` in rg_component: it cannot do without a score.
 pub const RG_NEEDS_SCORE: u32 = 4;
+/// Of `needs` in rg_component: it cannot do without a log density of the target.
+pub const RG_NEEDS_DENSITY: u32 = 8;
+/// Of `needs` in rg_component: it cannot do without a gradient of the target.
+pub const RG_NEEDS_GRADIENT: u32 = 16;

@@ -252,7 +252,11 @@ impl Error {
             Self::Buffer { .. } => Status::Buffer,
             Self::Version { .. } => Status::Abi,
             Self::Plugin { .. } => Status::Plugin,
-            Self::Callback { .. } => Status::Callback,
+            // What a component says across a boundary keeps its meaning.
+            Self::Callback { code, .. } => match Status::from_code(*code) {
+                Some(status) if status != Status::Ok => status,
+                _ => Status::Callback,
+            },
             Self::NonFinite { .. } | Self::Breakdown { .. } => Status::Numeric,
             Self::Cancelled => Status::Cancelled,
             Self::WrongThread { .. } => Status::Thread,
@@ -355,7 +359,7 @@ mod tests {
             },
             Error::Callback {
                 component: t(),
-                code: 9,
+                code: 99,
                 text: t(),
             },
             Error::NonFinite {

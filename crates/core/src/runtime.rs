@@ -65,7 +65,8 @@ impl Services for HostServices {
         self.simd
     }
 
-    fn fan_out(&self, jobs: usize, job: &(dyn Fn(usize) + Sync)) {
+    fn fan_out(&self, jobs: usize, job: &(dyn Fn(usize, &dyn Services) + Sync)) {
+        let job = |i| job(i, self);
         match &self.pool {
             Some(pool) => pool.install(|| (0..jobs).into_par_iter().with_max_len(1).for_each(job)),
             None => (0..jobs).for_each(job),

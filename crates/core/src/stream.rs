@@ -48,6 +48,12 @@ impl Key {
         Self(bytes)
     }
 
+    /// Its 32 bytes.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 32] {
+        self.0
+    }
+
     /// The child key for (`name`, `index`).
     #[must_use]
     pub fn fold(&self, name: &str, index: u64) -> Self {

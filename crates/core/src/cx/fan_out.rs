@@ -1,6 +1,6 @@
 //! Work on the rows of a batch, spread over threads.
 
-use super::{Cx, Local};
+use super::{Cx, Local, Shared, lock};
 use crate::counts::Counts;
 use crate::rows::{BLOCK, RowSplit};
 use crate::{Result, Threading, Traits};
@@ -23,8 +23,16 @@ impl Cx<'_> {
         P: RowSplit + Send,
         F: Fn(&mut Cx<'_>, std::ops::Range<usize>, P) -> Result + Sync,
     {
+        self.blocks(n, BLOCK, parts, work)
+    }
+
+    pub(super) fn blocks<P, F>(&mut self, n: usize, unit: usize, parts: P, work: F) -> Result
+    where
+        P: RowSplit + Send,
+        F: Fn(&mut Cx<'_>, std::ops::Range<usize>, P) -> Result + Sync,
+    {
         let failed = self.local.counts.failed;
-        self.spread(n, BLOCK, usize::MAX, parts, work)?;
+        self.spread(n, unit, usize::MAX, parts, work)?;
         if self.local.counts.failed == failed {
             return Ok(());
         }
@@ -82,7 +90,11 @@ impl Cx<'_> {
         }
         let (shared, key, fills, row0, step) =
             (self.shared, self.key, self.fills, self.row0, self.step);
-        shared.services.fan_out(slots.len(), &|i| {
+        shared.services.fan_out(slots.len(), &|i, services| {
+            let shared = &Shared {
+                services,
+                ..*shared
+            };
             let mut slot = lock(&slots[i]);
             let job = &mut *slot;
             if let Some(part) = job.part.take() {
@@ -191,10 +203,4 @@ struct Job<P> {
     local: Local,
     fills: u64,
     outcome: Result,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -10,6 +10,8 @@ use crate::counts::Counts;
 use crate::pace::Pace;
 use crate::stream::Key;
 use crate::{Error, Result, SimdLevel};
+use std::ffi::c_void;
+use std::ptr::NonNull;
 use std::sync::Mutex;
 
 /// Weight of a log line.
@@ -33,9 +35,75 @@ pub trait Services: Sync {
     fn threads(&self) -> usize;
     /// Vector instructions that kernels use.
     fn simd(&self) -> SimdLevel;
-    /// Calls `job(i)` once for every i below `jobs`, in any order, on any threads, and returns
-    /// when all are done.
-    fn fan_out(&self, jobs: usize, job: &(dyn Fn(usize) + Sync));
+    /// Calls `job(i, services)` once for every i below `jobs`, in any order, on any threads, and returns
+    /// when all are done. The services are those to use for that job.
+    fn fan_out(&self, jobs: usize, job: &(dyn Fn(usize, &dyn Services) + Sync));
+    /// The host's call that a plugin's context stands on; none in the host itself.
+    fn call(&self) -> Option<NonNull<c_void>> {
+        None
+    }
+}
+
+/// Where a context stands in the random streams of a run, for contexts that are taken up on the other
+/// side of a boundary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// The key.
+    pub key: Key,
+    /// Fills and streams that were taken from it.
+    pub fills: u64,
+    /// The row of the whole batch that is the context's first.
+    pub row0: usize,
+    /// The step, inside one.
+    pub step: Option<u64>,
+    /// Whether it is the context of a block, perhaps beside others.
+    pub inside: bool,
+}
+
+/// What contexts keep from one call to the next: buffers that are used again, and how calls were best
+/// spread.
+#[derive(Debug, Default)]
+pub struct Store {
+    spare: Mutex<Vec<Local>>,
+    pace: Pace,
+}
+
+impl Store {
+    /// Calls `f` with a context on `services`, at `position`; gives what `f` gave, and the fills taken.
+    pub fn enter<R>(
+        &self,
+        services: &dyn Services,
+        position: Position,
+        f: impl FnOnce(&mut Cx<'_>) -> R,
+    ) -> (R, u64) {
+        let spare = || lock(&self.spare);
+        let mut local = spare().pop().unwrap_or_default();
+        local.counts = Counts::default();
+        let shared = Shared {
+            services,
+            spare: &self.spare,
+            pace: &self.pace,
+        };
+        let mut cx = Cx {
+            shared: &shared,
+            local: &mut local,
+            key: position.key,
+            fills: position.fills,
+            row0: position.row0,
+            step: position.step,
+            inside: position.inside,
+        };
+        let result = f(&mut cx);
+        let fills = cx.fills;
+        spare().push(local);
+        (result, fills)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// What a thread needs while it works on rows: counters and buffers that are used again.
@@ -123,6 +191,32 @@ impl<'a> Cx<'a> {
         cx
     }
 
+    /// Where it stands.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        Position {
+            key: self.key,
+            fills: self.fills,
+            row0: self.row0,
+            step: self.step,
+            inside: self.inside,
+        }
+    }
+
+    /// Makes it stand elsewhere. Whether it is inside a block stays as it is.
+    pub fn set_position(&mut self, position: Position) {
+        self.key = position.key;
+        self.fills = position.fills;
+        self.row0 = position.row0;
+        self.step = position.step;
+    }
+
+    /// The host's call that this context stands on; none in the host itself.
+    #[must_use]
+    pub fn call(&self) -> Option<NonNull<c_void>> {
+        self.shared.services.call()
+    }
+
     // ---- scratch --------------------------------------------------------------------------
 
     /// A buffer of `len` numbers, of unspecified content, that was used before if one is free.
@@ -180,6 +274,18 @@ impl<'a> Cx<'a> {
     #[must_use]
     pub fn threads(&self) -> usize {
         self.shared.services.threads()
+    }
+
+    /// Calls `job(cx, i)` once for every i below `jobs`, over the threads; each has the context of row i,
+    /// as if of a batch.
+    ///
+    /// # Errors
+    /// The error of the first job that had one.
+    pub fn jobs<F>(&mut self, jobs: usize, job: F) -> Result
+    where
+        F: Fn(&mut Cx<'_>, usize) -> Result + Sync,
+    {
+        self.blocks(jobs, 1, (), |cx, range, ()| job(cx, range.start))
     }
 
     /// Vector instructions that kernels use, so that a run's results do not depend on the machine.

@@ -10,6 +10,7 @@ use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The four kinds of component.
@@ -146,6 +147,21 @@ impl Make {
     }
 }
 
+/// A plugin whose components are in the registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plugin {
+    /// Its name; its components are called name/component.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its licence, if it says so.
+    pub license: Option<String>,
+    /// The shared library.
+    pub file: PathBuf,
+    /// SHA-256 of the file, in hexadecimal digits.
+    pub sha256: String,
+}
+
 /// An entry of the registry.
 #[derive(Debug, Clone)]
 pub struct Component {
@@ -153,8 +169,10 @@ pub struct Component {
     pub name: Cow<'static, str>,
     /// One sentence.
     pub summary: Cow<'static, str>,
-    /// Where it comes from: paper and equation, or the plugin's file.
+    /// Where it comes from: paper and equation, or the plugin.
     pub source: Cow<'static, str>,
+    /// The plugin that it is of; none for a built-in.
+    pub plugin: Option<Arc<Plugin>>,
     /// JSON Schema of its settings.
     pub schema: Schema,
     /// What it needs.
@@ -189,6 +207,7 @@ impl From<&'static Builtin> for Component {
             name: b.name.into(),
             summary: b.summary.into(),
             source: b.source.into(),
+            plugin: None,
             schema: (b.schema)(),
             needs: b.needs,
             make,

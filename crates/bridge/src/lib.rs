@@ -1,0 +1,1 @@
+//! The two adapters between the traits and the C tables.

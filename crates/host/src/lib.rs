@@ -1,0 +1,1 @@
+//! Finds, examines and loads plugins.
