@@ -6,7 +6,7 @@
 //! installed. Each fault has a sentence of its own.
 //!
 //! This finds *wrong* files. *Damaged* ones are found by the digest that installation writes
-//! ([`digest`](crate::digest)); against a *hostile* one nothing helps but not loading it.
+//! ([`digest`]); against a *hostile* one nothing helps but not loading it.
 
 mod elf;
 mod entry;

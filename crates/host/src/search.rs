@@ -71,10 +71,14 @@ impl Surroundings<'_> {
             if path.is_absolute() {
                 return Some(path);
             }
-            problems.push(Problem::of(
+            let problem = Problem::of(
                 path,
                 format!("{name} is not an absolute path, and is ignored"),
-            ));
+            );
+            // More than one folder may lie in the home.
+            if !problems.contains(&problem) {
+                problems.push(problem);
+            }
             None
         };
         absolute(variable, problems).or_else(|| Some(absolute(HOME, problems)?.join(usual)))
@@ -171,8 +175,6 @@ impl Folders {
             if let Some(folder) = around.user("XDG_DATA_HOME", ".local/share", &mut problems) {
                 folders.usual(folder.join("retrograde/plugins"));
             }
-            // Both ask for the home, and would both complain of it.
-            problems.dedup();
             folders.problems.append(&mut problems);
         }
         let prefix = around.program.as_deref().and_then(Path::parent);

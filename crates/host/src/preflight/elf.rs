@@ -20,7 +20,7 @@ pub(super) fn examine(bytes: &[u8]) -> Result<u32, String> {
     let segments = segments(bytes, header)?;
     let image = Image::of(bytes, segments)?;
     let dynamic = image.dynamic(segments)?;
-    if dynamic.flags_1 & u64::from(elf::DF_1_PIE.0) != 0 {
+    if dynamic.flags_1 & elf::DF_1_PIE.0 != 0 {
         return Err("is an executable (position-independent), not a shared library".into());
     }
     section_headers(bytes, header)?;

@@ -35,6 +35,7 @@ pub(super) fn examine(bytes: &[u8]) -> Result<u32, String> {
     if !file.characteristics.get(LE).contains(pe::IMAGE_FILE_DLL) {
         return Err("is an executable, not a shared library".into());
     }
+    let end = end.max(start + 24 + u64::from(file.size_of_optional_header.get(LE)));
     if end > bytes.len() as u64 {
         return Err(truncated(bytes, "its header", end));
     }
