@@ -49,7 +49,7 @@ typedef struct {
   uint64_t done;
   double log_h;
   double accepted;  /* sum of acceptance probabilities after the warm-up */
-  double unlikely;  /* moves to where the density could not be evaluated */
+  double refused;  /* moves to where the density could not be evaluated */
   double *x, *logp, *grad;
 } chain_run;
 
@@ -164,7 +164,7 @@ static rg_status sweep(const barker *b, rg_call *call, chain_run *run, double *m
       near = near && fabs(y[k]) < FAR;
     }
     if (isnan(ratio) || logp[i] == INFINITY || !near) {
-      run->unlikely += 1.0;
+      run->refused += 1.0;
       continue;
     }
     sum += ratio >= 0.0 ? 1.0 : exp(ratio);
@@ -191,10 +191,10 @@ static rg_status sum_up(const barker *b, rg_call *call, const chain_run *run) {
                         acceptance < 0.5 ? "a longer `warmup`, or a smaller `scale`"
                                          : "a longer `warmup`, or a larger `scale`");
   }
-  if (status == RG_OK && run->unlikely > 0.0) {
+  if (status == RG_OK && run->refused > 0.0) {
     char text[160];
     snprintf(text, sizeof text,
-             "%.0f proposals were refused since the density there is no number, or they went too far", run->unlikely);
+             "%.0f proposals were refused since the density there is no number, or they went too far", run->refused);
     status = host->flag(call, RG_SEVERITY_NOTE, "refused", text, "look at the target where it is not finite");
   }
   return status;
@@ -245,7 +245,7 @@ static rg_status rows(void *object, rg_call *call, size_t n_draws, size_t *rows)
  * the other byte order. */
 typedef struct {
   uint64_t mark, dim, chains, warmup, thin, n_draws, done;
-  double scale, target, start_mean, start_sd, log_h, accepted, unlikely;
+  double scale, target, start_mean, start_sd, log_h, accepted, refused;
 } saved;
 
 static const uint64_t MARK = UINT64_C(0x5247424b52303031); /* RGBKR001 */
@@ -279,7 +279,7 @@ static rg_status save(void *object, rg_call *call, const void *state, void *buf,
   s.done = run->done;
   s.log_h = run->log_h;
   s.accepted = run->accepted;
-  s.unlikely = run->unlikely;
+  s.refused = run->refused;
   memcpy(buf, &s, sizeof s);
   memcpy((char *)buf + sizeof s, run->x, *need - sizeof s); /* the arrays lie one after the other */
   return RG_OK;
@@ -297,7 +297,7 @@ static rg_status load(void *object, rg_call *call, const void *buf, size_t len, 
     expected.done = s.done;
     expected.log_h = s.log_h;
     expected.accepted = s.accepted;
-    expected.unlikely = s.unlikely;
+    expected.refused = s.refused;
     if (s.mark != MARK)
       wrong = "it does not begin as one";
     else if (memcmp(&s, &expected, sizeof s) != 0)
@@ -318,7 +318,7 @@ static rg_status load(void *object, rg_call *call, const void *buf, size_t len, 
   run->done = s.done;
   run->log_h = s.log_h;
   run->accepted = s.accepted;
-  run->unlikely = s.unlikely;
+  run->refused = s.refused;
   memcpy(run->x, (const char *)buf + sizeof s, len - sizeof s);
   *made = run;
   return RG_OK;
@@ -360,8 +360,7 @@ static rg_status create(const rg_host *h, rg_call *call, const rg_cfg *cfg, cons
     return h->fail(call, RG_ERR_CONFIG, "it needs a target, and the job has none");
   b->target = deps->target->object;
   b->eval = deps->target->vtable;
-  status = b->eval->dim(b->target, call, &b->dim);
-  if (status != RG_OK) return status;
+  b->dim = deps->dim;
   if (b->dim == 0 || b->chains > SIZE_MAX / 64 / b->dim) {
     snprintf(why, sizeof why, "`chains` is %zu: that many points of dimension %zu cannot be held", b->chains, b->dim);
     return h->fail(call, RG_ERR_CONFIG, why);
