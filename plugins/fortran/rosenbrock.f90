@@ -1,4 +1,4 @@
-! A target in Fortran 2008: a curved valley in any dimension, Rosenbrock's function with a known integral.
+! A target in Fortran 2008 (with TS 29113, by which a NULL is an optional argument that is not there): a curved valley in any dimension, Rosenbrock's function with a known integral.
 !
 !   log p(x) = -a (x_1 - mu)^2 - b sum_{i=2}^{d} (x_i - x_{i-1}^2)^2
 !
@@ -9,11 +9,11 @@
 ! Source: Rosenbrock (1960), The Computer Journal 3, 175; Pagani, Wiegand & Nadarajah (2022), Scandinavian Journal
 ! of Statistics 49, 657, with one block.
 !
-!   gfortran -std=f2008 -O2 -fPIC -shared -J . -Wl,--version-script=../exports.map \
+!   gfortran -std=f2008ts -O2 -fPIC -shared -J . -Wl,--version-script=../exports.map \
 !     retrograde_plugin.f90 rosenbrock.f90 -o rosenbrock.so
 !
 ! It shows: tables that are filled in the entry function, since Fortran has no constants that hold the addresses
-! of procedures; outputs that may not be wanted, as pointers to look at; text that ends in NUL; and one exported
+! of procedures; outputs that may not be wanted, as optional arguments; text that ends in NUL; and one exported
 ! symbol, by the linker's script.
 module rosenbrock
   use, intrinsic :: iso_c_binding
@@ -68,32 +68,29 @@ contains
 
   ! Where the log density is no finite number, but below all, the gradient is 0.
   function eval(object, call, n, d, x, logp, grad) bind(c, name="") result(status)
-    type(c_ptr), value :: object, call, logp, grad
+    type(c_ptr), value :: object, call
     integer(c_size_t), value :: n, d
     real(c_double), intent(in) :: x(d, n)
+    real(c_double), intent(inout), optional :: logp(n), grad(d, n)
     integer(c_int32_t) :: status
     type(valley), pointer :: v
-    real(c_double), pointer :: l(:), g(:, :)
     real(c_double) :: first, u, total
     integer(c_size_t) :: i, j
     call c_f_pointer(object, v)
-    nullify (l, g)
-    if (c_associated(logp)) call c_f_pointer(logp, l, [n])
-    if (c_associated(grad)) call c_f_pointer(grad, g, [d, n])
     do i = 1, n
       first = x(1, i) - v%mu
       total = -v%a * first * first
-      if (associated(g)) g(1, i) = -2.0_c_double * v%a * first
+      if (present(grad)) grad(1, i) = -2.0_c_double * v%a * first
       do j = 2, d
         u = x(j, i) - x(j - 1, i) * x(j - 1, i)
         total = total - v%b * u * u
-        if (associated(g)) then
-          g(j, i) = -2.0_c_double * v%b * u
-          g(j - 1, i) = g(j - 1, i) + 4.0_c_double * v%b * u * x(j - 1, i)
+        if (present(grad)) then
+          grad(j, i) = -2.0_c_double * v%b * u
+          grad(j - 1, i) = grad(j - 1, i) + 4.0_c_double * v%b * u * x(j - 1, i)
         end if
       end do
-      if (associated(l)) l(i) = total
-      if (associated(g) .and. .not. ieee_is_finite(total) .and. .not. ieee_is_nan(total)) g(:, i) = 0.0_c_double
+      if (present(logp)) logp(i) = total
+      if (present(grad) .and. .not. ieee_is_finite(total) .and. .not. ieee_is_nan(total)) grad(:, i) = 0.0_c_double
     end do
     status = rg_ok
   end function eval
