@@ -1,4 +1,5 @@
-! A target in Fortran 2008 (with TS 29113, by which a NULL is an optional argument that is not there): a curved valley in any dimension, Rosenbrock's function with a known integral.
+! A target in Fortran 2008 (with TS 29113, by which a NULL is an optional argument that is not there): a curved
+! valley in any dimension, Rosenbrock's function with a known integral.
 !
 !   log p(x) = -a (x_1 - mu)^2 - b sum_{i=2}^{d} (x_i - x_{i-1}^2)^2
 !
