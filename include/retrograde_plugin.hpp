@@ -39,7 +39,10 @@
  *         square += x(i, j) * x(i, j);
  *         if (grad) grad(i, j) = -precision_ * x(i, j);
  *       }
- *       if (logp) logp[i] = -0.5 * precision_ * square;
+ *       const double value = -0.5 * precision_ * square;
+ *       if (logp) logp[i] = value;
+ *       if (grad && std::isinf(value)) // no mass: the gradient is 0
+ *         for (double &g : grad.row(i)) g = 0.0;
  *     }
  *   }
  *
@@ -1546,11 +1549,11 @@ template <class C> struct Component {
 template <class... C>
 const rg_plugin *entry(const rg_host *given, const char *name, const char *version, const char *license) noexcept {
   if (given == nullptr) return nullptr;
-  host = given;
   if (given->abi != RG_PLUGIN_ABI || given->struct_size < sizeof(rg_host)) {
     given->fail(nullptr, RG_ERR_ABI, "the plugin was compiled for a later version of retrograde");
     return nullptr;
   }
+  host = given;
   static const rg_component *components[sizeof...(C) + 1] = {};
   static rg_plugin table{};
   const rg_status status = guard(nullptr, [&](Call &) {

@@ -130,10 +130,17 @@ int main(int argc, char **argv) {
   integral(d, strtod(argv[3], NULL));
   table->destroy(object);
   fake_done(&call);
-  /* A value that the declared range lets pass. */
-  const char *const wrong[] = {"b=0.0", NULL};
-  rg_ref none;
-  if (fake_try(component, wrong, NULL, &call, &none) != RG_ERR_CONFIG || strstr(call.text, "`b` is 0") == NULL)
-    bad("b = 0 gives: %s", call.text);
+  /* Values that the declared range lets pass, and that are wrong all the same. */
+  for (size_t k = 0; k < component->n_params; k++) {
+    const char *const key = component->params[k]->name;
+    if (strcmp(key, "b") != 0 && strcmp(key, "sd") != 0) continue;
+    char given[16], said[16];
+    snprintf(given, sizeof given, "%s=0.0", key);
+    snprintf(said, sizeof said, "`%s` is 0", key);
+    const char *const wrong[] = {given, NULL};
+    rg_ref none;
+    if (fake_try(component, wrong, NULL, &call, &none) != RG_ERR_CONFIG || strstr(call.text, said) == NULL)
+      bad("%s gives: %s", given, call.text);
+  }
   return fake_report();
 }
