@@ -4,12 +4,14 @@
 
 mod descriptor;
 pub mod digest;
+pub mod install;
 mod load;
 mod params;
 pub mod preflight;
 pub mod search;
 
 pub use digest::Sidecar;
+pub use install::{How, Installed, There, install};
 pub use load::{Loaded, Scanned, load, load_into, scan};
 pub use preflight::{Preflight, preflight};
 pub use search::{Candidates, Folders, Problem, Surroundings, candidates, user_folder};

@@ -1,9 +1,15 @@
 //! Finding and examining plugins.
 
+#[cfg(target_os = "linux")]
+mod descriptors;
 mod digest;
 mod formats;
 #[cfg(target_os = "linux")]
+mod installing;
+#[cfg(target_os = "linux")]
 mod libraries;
+#[cfg(target_os = "linux")]
+mod loading;
 #[cfg(target_os = "linux")]
 mod mutations;
 #[cfg(target_os = "linux")]
