@@ -155,9 +155,7 @@ fn entered(found: &Preflight) -> std::result::Result<TablePtr, String> {
     match entered.get_or_insert_default().entry((file, found.abi)) {
         Entry::Occupied(known) => known.get().clone(),
         // What cannot be mapped is not kept: it may be mended, and come back under the same number.
-        Entry::Vacant(new) => new
-            .insert(enter(open(&found.file)?, found.abi))
-            .clone(),
+        Entry::Vacant(new) => new.insert(enter(open(&found.file)?, found.abi)).clone(),
     }
 }
 

@@ -29,7 +29,10 @@ pub(crate) fn plugin(folder: &Path, name: &str, macros: &[&str]) -> PathBuf {
 #[track_caller]
 pub(crate) fn refusal(folder: &Path, file: &Path) -> String {
     match load(file) {
-        Err(Error::Plugin { file: told, message }) => {
+        Err(Error::Plugin {
+            file: told,
+            message,
+        }) => {
             assert_eq!(told, file);
             message.replace(&folder.display().to_string(), "DIR")
         }
@@ -39,14 +42,16 @@ pub(crate) fn refusal(folder: &Path, file: &Path) -> String {
 
 /// Each set of macros is refused in these words.
 #[track_caller]
-fn refused(workshop_name: &str, cases: &[(&[&str], &str)]) {
+pub(crate) fn refused(workshop_name: &str, cases: &[(&[&str], &str)]) {
     let folder = workshop(workshop_name);
     let mut wrong = String::new();
     for (i, (macros, words)) in cases.iter().enumerate() {
         let file = plugin(&folder, &format!("bad{i}.so"), macros);
         let said = refusal(&folder, &file);
         if said != *words {
-            wrong.push_str(&format!("{macros:?}\n  said:   {said}\n  wanted: {words}\n"));
+            wrong.push_str(&format!(
+                "{macros:?}\n  said:   {said}\n  wanted: {words}\n"
+            ));
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
@@ -79,11 +84,19 @@ fn an_entry_function_may_refuse() {
         &[
             (&["ENTRY=return NULL;"], bare),
             (
-                &["ENTRY=host->fail(NULL, RG_ERR_UNSUPPORTED, \"needs a licence key\"); return NULL;"],
+                &[
+                    "ENTRY=host->fail(NULL, RG_ERR_UNSUPPORTED, \"needs a licence key\"); return NULL;",
+                ],
                 "refuses to be loaded: needs a licence key",
             ),
-            (&["ENTRY=host->fail(NULL, RG_ERR_UNSUPPORTED, \"\"); return NULL;"], bare),
-            (&["ENTRY=host->fail(NULL, RG_ERR_UNSUPPORTED, NULL); return NULL;"], bare),
+            (
+                &["ENTRY=host->fail(NULL, RG_ERR_UNSUPPORTED, \"\"); return NULL;"],
+                bare,
+            ),
+            (
+                &["ENTRY=host->fail(NULL, RG_ERR_UNSUPPORTED, NULL); return NULL;"],
+                bare,
+            ),
         ],
     );
 }
@@ -96,8 +109,20 @@ fn sizes_of_tables() {
     let folder = workshop("sizes");
     let tables = [
         ("PLUGIN_SIZE", 1, "rg_plugin", size_of::<rg_plugin>(), ""),
-        ("COMPONENT_SIZE", 1, "rg_component", size_of::<rg_component>(), "component 0: "),
-        ("PARAM_SIZE", 1, "rg_param", size_of::<rg_param>(), "component 0: target well: parameter 0: "),
+        (
+            "COMPONENT_SIZE",
+            1,
+            "rg_component",
+            size_of::<rg_component>(),
+            "component 0: ",
+        ),
+        (
+            "PARAM_SIZE",
+            1,
+            "rg_param",
+            size_of::<rg_param>(),
+            "component 0: target well: parameter 0: ",
+        ),
         (
             "TABLE_SIZE(type)",
             1,
@@ -132,7 +157,11 @@ fn sizes_of_tables() {
             let macros = [format!("{name}={size}"), format!("OF={of}")];
             let macros: Vec<&str> = macros.iter().map(String::as_str).collect();
             let file = plugin(&folder, &format!("size{t}-{s}.so"), &macros);
-            let shown = if s == 4 { usize::MAX - 7 } else { size.parse().unwrap() };
+            let shown = if s == 4 {
+                usize::MAX - 7
+            } else {
+                size.parse().unwrap()
+            };
             assert_eq!(
                 refusal(&folder, &file),
                 format!(
@@ -168,8 +197,14 @@ fn the_plugin_itself() {
                  abi to RG_PLUGIN_ABI (1)",
             ),
             (&["NAME=NULL"], "the name of the plugin is NULL"),
-            (&["NAME=\"d\\xffmo\""], "the name of the plugin is not UTF-8 (first bad byte at 1)"),
-            (&["NAME=long_text"], "the name of the plugin is longer than 1048576 bytes"),
+            (
+                &["NAME=\"d\\xffmo\""],
+                "the name of the plugin is not UTF-8 (first bad byte at 1)",
+            ),
+            (
+                &["NAME=long_text"],
+                "the name of the plugin is longer than 1048576 bytes",
+            ),
             (&["NAME=\"\""], &name("")),
             (&["NAME=\"Demo\""], &name("Demo")),
             (&["NAME=\"2nd\""], &name("2nd")),
@@ -180,19 +215,43 @@ fn the_plugin_itself() {
             (&[too_long.as_str()], &name(&long)),
             (&["VERSION=NULL"], "the version of the plugin is NULL"),
             (&["VERSION=\"\""], "the version of the plugin is empty"),
-            (&["VERSION=\"1\\xc3\""], "the version of the plugin is not UTF-8 (first bad byte at 1)"),
-            (&["VERSION=long_text"], "the version of the plugin is longer than 1048576 bytes"),
-            (&["LICENSE=\"\\x80\""], "the license of the plugin is not UTF-8 (first bad byte at 0)"),
-            (&["N_COMPONENTS=0"], "n_components of plugin demo is 0, but must be from 1 to 4096"),
-            (&["N_COMPONENTS=5000"], "n_components of plugin demo is 5000, but must be from 1 to 4096"),
-            (&["COMPONENTS=NULL"], "`components` is NULL, though there are 1"),
+            (
+                &["VERSION=\"1\\xc3\""],
+                "the version of the plugin is not UTF-8 (first bad byte at 1)",
+            ),
+            (
+                &["VERSION=long_text"],
+                "the version of the plugin is longer than 1048576 bytes",
+            ),
+            (
+                &["LICENSE=\"\\x80\""],
+                "the license of the plugin is not UTF-8 (first bad byte at 0)",
+            ),
+            (
+                &["N_COMPONENTS=0"],
+                "n_components of plugin demo is 0, but must be from 1 to 4096",
+            ),
+            (
+                &["N_COMPONENTS=5000"],
+                "n_components of plugin demo is 5000, but must be from 1 to 4096",
+            ),
+            (
+                &["COMPONENTS=NULL"],
+                "`components` is NULL, though there are 1",
+            ),
             (
                 &["COMPONENTS=(const rg_component *const *)((const char *)components + 4)"],
                 "`components` is not aligned to 8 bytes",
             ),
             (&["FIRST=NULL"], "number 0 of `components` is NULL"),
-            (&["N_COMPONENTS=2", "SECOND=NULL"], "number 1 of `components` is NULL"),
-            (&["N_COMPONENTS=2"], "two of its components are called target well"),
+            (
+                &["N_COMPONENTS=2", "SECOND=NULL"],
+                "number 1 of `components` is NULL",
+            ),
+            (
+                &["N_COMPONENTS=2"],
+                "two of its components are called target well",
+            ),
         ],
     );
 }
@@ -217,8 +276,14 @@ fn components() {
         "component",
         &[
             (&["COMPONENT=NULL"], "component 0: its name is NULL"),
-            (&["COMPONENT=\"we\\xffll\""], "component 0: its name is not UTF-8 (first bad byte at 2)"),
-            (&["COMPONENT=long_text"], "component 0: its name is longer than 1048576 bytes"),
+            (
+                &["COMPONENT=\"we\\xffll\""],
+                "component 0: its name is not UTF-8 (first bad byte at 2)",
+            ),
+            (
+                &["COMPONENT=long_text"],
+                "component 0: its name is longer than 1048576 bytes",
+            ),
             (
                 &["COMPONENT=\"demo/well\""],
                 "component 0: its name is \"demo/well\", but must be at most 64 small letters, digits and `-`, \
@@ -229,21 +294,42 @@ fn components() {
             (&["KIND=-1"], &kind(-1)),
             (&["KIND=-2147483647-1"], &kind(-2_147_483_648)),
             (&["DOC=NULL"], "component 0: target well: its doc is NULL"),
-            (&["DOC=\"\\xff\""], "component 0: target well: its doc is not UTF-8 (first bad byte at 0)"),
-            (&["DOC=long_text"], "component 0: target well: its doc is longer than 1048576 bytes"),
+            (
+                &["DOC=\"\\xff\""],
+                "component 0: target well: its doc is not UTF-8 (first bad byte at 0)",
+            ),
+            (
+                &["DOC=long_text"],
+                "component 0: target well: its doc is longer than 1048576 bytes",
+            ),
             (
                 &["COMPONENT_VERSION=\"\\xff\""],
                 "component 0: target well: its version is not UTF-8 (first bad byte at 0)",
             ),
-            (&["CREATE=NULL"], "component 0: target well: `create` is NULL"),
+            (
+                &["CREATE=NULL"],
+                "component 0: target well: `create` is NULL",
+            ),
             (
                 &["TABLE=(const char *)&table + 4"],
                 "component 0: target well: the rg_target_vtable is not aligned to 8 bytes",
             ),
-            (&["N_PARAMS=5000"], "component 0: target well: n_params is 5000, but must be at most 4096"),
-            (&["PARAMS=NULL"], "component 0: target well: `params` is NULL, though there are 1"),
-            (&["PARAMS=no_params"], "component 0: target well: number 0 of `params` is NULL"),
-            (&["N_PARAMS=2"], "component 0: target well: two of its parameters are called `depth`"),
+            (
+                &["N_PARAMS=5000"],
+                "component 0: target well: n_params is 5000, but must be at most 4096",
+            ),
+            (
+                &["PARAMS=NULL"],
+                "component 0: target well: `params` is NULL, though there are 1",
+            ),
+            (
+                &["PARAMS=no_params"],
+                "component 0: target well: number 0 of `params` is NULL",
+            ),
+            (
+                &["N_PARAMS=2"],
+                "component 0: target well: two of its parameters are called `depth`",
+            ),
             (
                 &["SCHEMA=\"{\\\"type\\\": \\\"object\\\"}\""],
                 "component 0: target well: it has both `params` and a `schema`",
@@ -274,7 +360,18 @@ fn required_slots() {
     let folder = workshop("slots");
     let kinds: [(u8, &str, &[&str]); 4] = [
         (1, "target", &["dim", "eval"]),
-        (2, "process", &["info", "drift", "apply_g", "apply_ggt", "ref_sample", "ref_eval"]),
+        (
+            2,
+            "process",
+            &[
+                "info",
+                "drift",
+                "apply_g",
+                "apply_ggt",
+                "ref_sample",
+                "ref_eval",
+            ],
+        ),
         (3, "score", &["dim", "eval"]),
         (4, "sampler", &["start", "step", "end"]),
     ];
@@ -297,20 +394,30 @@ fn required_slots() {
 fn slots_that_belong_together() {
     let at = |words: &str| format!("component 0: {words}");
     let target = |have: &str, lack: &str| {
-        at(&format!("target well: its rg_target_vtable has `{have}` without `{lack}`"))
+        at(&format!(
+            "target well: its rg_target_vtable has `{have}` without `{lack}`"
+        ))
     };
     let process = |have: &str, lack: &str| {
-        at(&format!("process well: its rg_process_vtable has `{have}` without `{lack}`"))
+        at(&format!(
+            "process well: its rg_process_vtable has `{have}` without `{lack}`"
+        ))
     };
     refused(
         "pairs",
         &[
-            (&["SLOTS=.n_outputs = n_outputs"], &target("n_outputs", "output_name")),
+            (
+                &["SLOTS=.n_outputs = n_outputs"],
+                &target("n_outputs", "output_name"),
+            ),
             (
                 &["SLOTS=.n_outputs = n_outputs, .output_name = output_name"],
                 &target("n_outputs", "outputs"),
             ),
-            (&["SLOTS=.outputs = outputs"], &target("outputs", "n_outputs")),
+            (
+                &["SLOTS=.outputs = outputs"],
+                &target("outputs", "n_outputs"),
+            ),
             (
                 &["OF=2", "SLOTS=.transition_sample = move"],
                 &process("transition_sample", "transition_score"),
@@ -319,12 +426,24 @@ fn slots_that_belong_together() {
                 &["OF=2", "SLOTS=.transition_score = move3"],
                 &process("transition_score", "transition_sample"),
             ),
-            (&["OF=2", "SLOTS=.forward_map = move2"], &process("forward_map", "solve_noise")),
-            (&["OF=2", "SLOTS=.solve_noise = move2"], &process("solve_noise", "forward_map")),
+            (
+                &["OF=2", "SLOTS=.forward_map = move2"],
+                &process("forward_map", "solve_noise"),
+            ),
+            (
+                &["OF=2", "SLOTS=.solve_noise = move2"],
+                &process("solve_noise", "forward_map"),
+            ),
             (&["OF=2", "SLOTS=.warp = warp"], &process("warp", "unwarp")),
-            (&["OF=2", "SLOTS=.warp = warp, .unwarp = unwarp"], &process("warp", "warp_score")),
+            (
+                &["OF=2", "SLOTS=.warp = warp, .unwarp = unwarp"],
+                &process("warp", "warp_score"),
+            ),
             (&["OF=2", "SLOTS=.cdf = one"], &process("cdf", "quantile")),
-            (&["OF=2", "SLOTS=.quantile = one"], &process("quantile", "cdf")),
+            (
+                &["OF=2", "SLOTS=.quantile = one"],
+                &process("quantile", "cdf"),
+            ),
             (
                 &["OF=4", "SLOTS=.save = save"],
                 &at("sampler well: its rg_sampler_vtable has `save` without `load`"),
@@ -364,7 +483,10 @@ fn capabilities_threads_and_reserved_fields() {
             (&["OF=2", "CAPS=RG_CAP_G_CONST_X | RG_CAP_LINEAR"], &linear),
             (&["OF=2", "SLOTS=.linear = linear"], &linear),
             (
-                &["OF=2", "CAPS=RG_CAP_G_CONST_X | RG_CAP_LINEAR | RG_CAP_LINEAR_DIAG"],
+                &[
+                    "OF=2",
+                    "CAPS=RG_CAP_G_CONST_X | RG_CAP_LINEAR | RG_CAP_LINEAR_DIAG",
+                ],
                 &process(
                     "it has more than one of RG_CAP_LINEAR, RG_CAP_LINEAR_DIAG and RG_CAP_LINEAR_DENSE",
                 ),
@@ -396,109 +518,13 @@ fn capabilities_threads_and_reserved_fields() {
                      RG_THREAD_CONCURRENT (2)",
                 ),
             ),
-            (&["RESERVED=7"], &target("`reserved` of its rg_target_vtable is 7, but must be 0")),
+            (
+                &["RESERVED=7"],
+                &target("`reserved` of its rg_target_vtable is 7, but must be 0"),
+            ),
             (
                 &["OF=4", "RESERVED=7"],
                 "component 0: sampler well: `reserved` of its rg_sampler_vtable is 7, but must be 0",
-            ),
-        ],
-    );
-}
-
-#[test]
-fn parameters() {
-    let at = |words: &str| format!("component 0: target well: parameter 0: {words}");
-    let depth = |words: &str| at(&format!("`depth`: {words}"));
-    let name = |given: &str| {
-        at(&format!(
-            "its name is {given:?}, but must be at most 64 small letters, digits and `_`, a letter first"
-        ))
-    };
-    let range = |from: &str, to: &str| {
-        depth(&format!(
-            "its range is from {from} to {to}; -INFINITY and INFINITY stand for none"
-        ))
-    };
-    let type_ = |given: i32| {
-        depth(&format!(
-            "its type is {given}, but must be one of RG_TYPE_F64 (1) to RG_TYPE_F64S (5)"
-        ))
-    };
-    let single = |given: &str| depth(&format!("its default {given:?} is no single value of TOML"));
-    let no_toml = |given: &str| depth(&format!("its default {given:?} is no value of TOML"));
-    let must = |given: &str, allowed: &str| depth(&format!("its default {given:?} must be {allowed}"));
-    let text = "TYPE=RG_TYPE_STR";
-    refused(
-        "params",
-        &[
-            (&["PARAM=NULL"], &at("its name is NULL")),
-            (&["PARAM=\"\\xff\""], &at("its name is not UTF-8 (first bad byte at 0)")),
-            (&["PARAM=\"Depth\""], &name("Depth")),
-            (&["PARAM=\"the-depth\""], &name("the-depth")),
-            (&["PARAM=\"a.b\""], &name("a.b")),
-            (&["PARAM=\"kind\""], &at("`kind`: a job has this key already; choose another")),
-            (&["PARAM=\"bounds\""], &at("`bounds`: a job has this key already; choose another")),
-            (&["PARAM_DOC=NULL"], &depth("its doc is NULL")),
-            (&["PARAM_DOC=\"a\\xff\""], &depth("its doc is not UTF-8 (first bad byte at 1)")),
-            (&["PARAM_DOC=long_text"], &depth("its doc is longer than 1048576 bytes")),
-            (&["TYPE=0"], &type_(0)),
-            (&["TYPE=6"], &type_(6)),
-            (&["TYPE=-1"], &type_(-1)),
-            (&["MIN=NAN"], &range("NaN", "10")),
-            (&["MAX=NAN"], &range("0", "NaN")),
-            (&["MIN=10.5"], &range("10.5", "10")),
-            (&["CHOICES=choices"], &depth("it has choices, but is no text")),
-            (
-                &[text, "DEFAULT=\"'round'\"", "CHOICES=no_choices"],
-                &depth("it has no choice at all; `choices` is NULL where any text is allowed"),
-            ),
-            (
-                &[text, "DEFAULT=\"'round'\"", "CHOICES=bad_choices"],
-                &depth("one of its choices is not UTF-8 (first bad byte at 5)"),
-            ),
-            (
-                &[text, "DEFAULT=\"'oval'\"", "CHOICES=choices"],
-                &must("'oval'", "one of [\"round\", \"square\"]"),
-            ),
-            (
-                &["REQUIRED=1"],
-                &depth("it is required and has a default, of which one must go"),
-            ),
-            (
-                &["DEFAULT=NULL"],
-                &depth("it is not required and has no default; default_toml is NULL"),
-            ),
-            (&["DEFAULT=\"\\xff\""], &depth("its default is not UTF-8 (first bad byte at 0)")),
-            (&["DEFAULT=\"\""], &no_toml("")),
-            (&["DEFAULT=\"round\""], &no_toml("round")),
-            (&["DEFAULT=\"1\\ny = 2\""], &single("1\ny = 2")),
-            (&["DEFAULT=\"1\\n[y]\""], &single("1\n[y]")),
-            (&["DEFAULT=\"-0.5\""], &must("-0.5", "a number from 0 to 10")),
-            (&["DEFAULT=\"11\""], &must("11", "a number from 0 to 10")),
-            (&["DEFAULT=\"nan\""], &must("nan", "a number from 0 to 10")),
-            (&["DEFAULT=\"'1.5'\""], &must("'1.5'", "a number from 0 to 10")),
-            (&["DEFAULT=\"true\""], &must("true", "a number from 0 to 10")),
-            (
-                &["DEFAULT=\"inf\"", "MAX=INFINITY"],
-                &must("inf", "finite"),
-            ),
-            (
-                &["TYPE=RG_TYPE_I64", "DEFAULT=\"1.5\""],
-                &must("1.5", "a whole number from 0 to 10"),
-            ),
-            (&["TYPE=RG_TYPE_BOOL", "DEFAULT=\"1\""], &must("1", "true or false")),
-            (&[text, "DEFAULT=\"1\""], &must("1", "text")),
-            (
-                &["TYPE=RG_TYPE_F64S", "DEFAULT=\"1\""],
-                &must("1", "a list of numbers from 0 to 10"),
-            ),
-            (
-                &["TYPE=RG_TYPE_F64S", "DEFAULT=\"[1, -1]\""],
-                &must("[1, -1]", "a list of numbers from 0 to 10"),
-            ),
-            (
-                &["TYPE=RG_TYPE_F64S", "DEFAULT=\"[1, 'a']\"", "MIN=-INFINITY"],
-                &must("[1, 'a']", "a list of numbers, 10 or less"),
             ),
         ],
     );

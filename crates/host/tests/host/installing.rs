@@ -59,7 +59,9 @@ fn refused(shop: &Path, file: &Path, folder: &Path) -> String {
         .map(|name| (fs::read(folder.join(&name)).unwrap(), name))
         .collect();
     assert!(before == after, "{error}");
-    error.to_string().replace(&shop.display().to_string(), "DIR")
+    error
+        .to_string()
+        .replace(&shop.display().to_string(), "DIR")
 }
 
 #[test]
@@ -120,7 +122,9 @@ fn names_that_are_taken() {
     put(&plugin(&shop, "libdemo.so", &[]), &folder, false);
     // The same plugin under another file name.
     let moved = plugin(&shop, "demo-new.so", &["VERSION=\"2.0.0\""]);
-    assert!(refused(&shop, &moved, &folder).contains("another file of that name is installed already"));
+    assert!(
+        refused(&shop, &moved, &folder).contains("another file of that name is installed already")
+    );
     let done = put(&moved, &folder, true);
     assert_eq!(done.how, How::Replaced(folder.join("libdemo.so")));
     assert_eq!(names(&folder), ["demo-new.so", "demo-new.so.toml"]);
@@ -183,10 +187,18 @@ fn what_cannot_be_installed_says_so() {
     // It was changed after it had been checked.
     fs::remove_file(&file).unwrap();
     plugin(&shop, "libdemo.so", &["VERSION=\"0.1.1\""]);
-    let error = install(&checked, &folder, &[], true).unwrap_err().to_string();
-    assert!(error.ends_with("libdemo.so: was changed while it was being installed"), "{error}");
+    let error = install(&checked, &folder, &[], true)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.ends_with("libdemo.so: was changed while it was being installed"),
+        "{error}"
+    );
     assert_eq!(names(&folder), [""; 0]);
     // A folder where none can be.
     let error = install(&of(&file), &file.join("x"), &[], false).unwrap_err();
-    assert!(error.to_string().contains("cannot make the folder"), "{error}");
+    assert!(
+        error.to_string().contains("cannot make the folder"),
+        "{error}"
+    );
 }

@@ -45,9 +45,21 @@ fn what_the_loader_cannot_resolve_is_an_error_at_once() {
     let folder = workshop("unresolved");
     let include = format!("-I{}", root().join("include").display());
     // A library that is there when it is linked, and not when it is loaded.
-    let gone = compile(&folder, "libgone.so", "int gone; int gone = 3;", &["-shared", "-Wl,-soname,libgone.so"]);
+    let gone = compile(
+        &folder,
+        "libgone.so",
+        "int gone; int gone = 3;",
+        &["-shared", "-Wl,-soname,libgone.so"],
+    );
     let within = format!("-L{}", folder.display());
-    let options = ["-shared", "-w", &include, "-Wl,--no-as-needed", &within, "-lgone"];
+    let options = [
+        "-shared",
+        "-w",
+        &include,
+        "-Wl,--no-as-needed",
+        &within,
+        "-lgone",
+    ];
     let dependent = compile(&folder, "dependent.so", SOURCE, &options);
     fs::remove_file(gone).unwrap();
     assert_eq!(
@@ -81,7 +93,11 @@ fn a_plugin_may_run_code_when_it_is_loaded_and_is_entered_once() {
     assert_eq!(marks(), 1);
 
     fs::remove_file(&mark).unwrap();
-    let file = plugin(&folder, "entered.so", &[&path, "ENTRY=mark(); return &plugin;"]);
+    let file = plugin(
+        &folder,
+        "entered.so",
+        &[&path, "ENTRY=mark(); return &plugin;"],
+    );
     let link = folder.join("link.so");
     let hard = folder.join("hard.so");
     symlink(&file, &link).unwrap();
@@ -96,7 +112,11 @@ fn a_plugin_may_run_code_when_it_is_loaded_and_is_entered_once() {
     load(&copy).unwrap();
     assert_eq!(marks(), 2);
     // One that refuses is not asked again either.
-    let file = plugin(&folder, "refuses.so", &[&path, "ENTRY=mark(); return NULL;"]);
+    let file = plugin(
+        &folder,
+        "refuses.so",
+        &[&path, "ENTRY=mark(); return NULL;"],
+    );
     let first = refusal(&folder, &file);
     assert_eq!((refusal(&folder, &file), marks()), (first, 3));
 }
@@ -138,13 +158,24 @@ fn tables_of_earlier_and_later_versions_are_read() {
     assert_eq!(newer.outputs().map(|o| o.len()), Some(3));
     assert_well(&*newer, 3.0);
     // A table that ends before a slot that is required lacks it.
-    let file = plugin(&folder, "short.so", &["TABLE_SIZE(type)=offsetof(type, eval)"]);
+    let file = plugin(
+        &folder,
+        "short.so",
+        &["TABLE_SIZE(type)=offsetof(type, eval)"],
+    );
     assert_eq!(
         refusal(&folder, &file),
         "component 0: target well: `eval` of its rg_target_vtable is NULL, but is required"
     );
-    let file = plugin(&folder, "shorter.so", &["COMPONENT_SIZE=offsetof(rg_component, vtable)"]);
-    assert_eq!(refusal(&folder, &file), "component 0: target well: `create` is NULL");
+    let file = plugin(
+        &folder,
+        "shorter.so",
+        &["COMPONENT_SIZE=offsetof(rg_component, vtable)"],
+    );
+    assert_eq!(
+        refusal(&folder, &file),
+        "component 0: target well: `create` is NULL"
+    );
 }
 
 #[test]
@@ -168,7 +199,13 @@ fn of_two_plugins_of_one_name_the_first_stays() {
     let names: Vec<&str> = registry.iter().map(|c| c.name.as_ref()).collect();
     assert_eq!(names, ["demo/well", "demo2/well"]);
     assert_eq!(
-        registry.get(Kind::Target, "demo/well").unwrap().plugin.as_ref().unwrap().file,
+        registry
+            .get(Kind::Target, "demo/well")
+            .unwrap()
+            .plugin
+            .as_ref()
+            .unwrap()
+            .file,
         first
     );
 }
@@ -181,7 +218,11 @@ fn a_plugin_cannot_take_the_name_of_a_built_in() {
         let file = plugin(
             &folder,
             &format!("{kind}.so"),
-            &[&format!("OF={}", of + 1), "NAME=\"gaussian\"", "COMPONENT=\"gaussian\""],
+            &[
+                &format!("OF={}", of + 1),
+                "NAME=\"gaussian\"",
+                "COMPONENT=\"gaussian\"",
+            ],
         );
         for component in load(&file).unwrap().components {
             // No built-in has a slash in its name, and every component of a plugin has.
@@ -204,11 +245,20 @@ fn a_component_that_cannot_be_made_says_why() {
         not_made(&folder, name, &[&format!("MAKE={make}")], "").to_string()
     };
     assert_eq!(
-        said("text.so", "return h->fail(call, RG_ERR_NUMERIC, \"the well has no bottom\");"),
+        said(
+            "text.so",
+            "return h->fail(call, RG_ERR_NUMERIC, \"the well has no bottom\");"
+        ),
         "target demo/well returned status 12: the well has no bottom"
     );
-    assert_eq!(said("bare.so", "return RG_ERR_MEMORY;"), "target demo/well returned status 16");
-    assert_eq!(said("unknown.so", "return 4711;"), "target demo/well returned status 4711");
+    assert_eq!(
+        said("bare.so", "return RG_ERR_MEMORY;"),
+        "target demo/well returned status 16"
+    );
+    assert_eq!(
+        said("unknown.so", "return 4711;"),
+        "target demo/well returned status 4711"
+    );
     let refuses = "return h->cfg_refuse(call, \"depth\", \"1.5\", \"a whole number\");";
     match not_made(&folder, "refuse.so", &[&format!("MAKE={refuses}")], "") {
         Error::Setting {
@@ -242,11 +292,11 @@ fn a_component_that_cannot_be_made_says_why() {
 #[test]
 fn settings_are_held_against_what_is_declared() {
     let folder = workshop("settings");
-    let told = |name: &str, macros: &[&str], settings: &str| {
-        match not_made(&folder, name, macros, settings) {
-            error @ Error::Setting { .. } => error.to_string(),
-            other => panic!("{other:?}"),
-        }
+    let told = |name: &str, macros: &[&str], settings: &str| match not_made(
+        &folder, name, macros, settings,
+    ) {
+        error @ Error::Setting { .. } => error.to_string(),
+        other => panic!("{other:?}"),
     };
     assert_eq!(
         told("key.so", &[], "dept = 1"),
@@ -281,12 +331,17 @@ fn an_object_that_says_what_cannot_be_is_refused() {
         let error = if registry.get(Kind::Target, "demo/well").is_ok() {
             registry.target("demo/well", settings(), &parts).map(|_| ())
         } else {
-            registry.process("demo/well", settings(), &parts).map(|_| ())
+            registry
+                .process("demo/well", settings(), &parts)
+                .map(|_| ())
         };
         error.unwrap_err().to_string()
     };
     let dim = "`dim` is 0, but must be 1 or more, and fit into memory";
-    assert_eq!(argument("d0.so", &["DIM=0"]), format!("target demo/well: {dim}"));
+    assert_eq!(
+        argument("d0.so", &["DIM=0"]),
+        format!("target demo/well: {dim}")
+    );
     assert_eq!(
         argument("huge.so", &["DIM=(size_t)-1"]),
         "target demo/well: `dim` is 18446744073709551615, but must be 1 or more, and fit into memory"
@@ -302,20 +357,32 @@ fn an_object_that_says_what_cannot_be_is_refused() {
         "target demo/well: `n_outputs` is 1099511627776, but must be at most 16777216"
     );
     let process = |name: &str, m: &str| argument(name, &["OF=2", m]);
-    assert_eq!(process("pd0.so", "DIM=0"), format!("process demo/well: {dim}"));
+    assert_eq!(
+        process("pd0.so", "DIM=0"),
+        format!("process demo/well: {dim}")
+    );
     assert_eq!(
         process("m0.so", "NOISE=0"),
         "process demo/well: `m (dimension of the noise)` is 0, but must be 1 or more"
     );
-    for (name, given) in [("NAN", "NaN"), ("0.0", "0"), ("-1.0", "-1"), ("INFINITY", "inf")] {
+    for (name, given) in [
+        ("NAN", "NaN"),
+        ("0.0", "0"),
+        ("-1.0", "-1"),
+        ("INFINITY", "inf"),
+    ] {
         assert_eq!(
             process(&format!("end{name}.so"), &format!("T_END={name}")),
             format!("process demo/well: `t_end` is {given}, but must be a finite number above 0")
         );
     }
-    for (i, (ends, given)) in [("{2.0, 1.0}", "(2, 1)"), ("{1.0, 1.0}", "(1, 1)"), ("{NAN, 1.0}", "(NaN, 1)")]
-        .into_iter()
-        .enumerate()
+    for (i, (ends, given)) in [
+        ("{2.0, 1.0}", "(2, 1)"),
+        ("{1.0, 1.0}", "(1, 1)"),
+        ("{NAN, 1.0}", "(NaN, 1)"),
+    ]
+    .into_iter()
+    .enumerate()
     {
         assert_eq!(
             process(&format!("support{i}.so"), &format!("SUPPORT={ends}")),
@@ -340,7 +407,13 @@ fn an_object_that_says_what_cannot_be_is_refused() {
 #[test]
 fn a_table_may_come_with_the_object() {
     let folder = workshop("late");
-    let late = made(&folder, "late.so", &["TABLE=NULL", "MAKE=made->vtable = &table;"], "").unwrap();
+    let late = made(
+        &folder,
+        "late.so",
+        &["TABLE=NULL", "MAKE=made->vtable = &table;"],
+        "",
+    )
+    .unwrap();
     assert_eq!(late.dim(), 2);
     assert_eq!(
         not_made(&folder, "never.so", &["TABLE=NULL"], "").to_string(),

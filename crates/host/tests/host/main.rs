@@ -13,6 +13,8 @@ mod loading;
 #[cfg(target_os = "linux")]
 mod mutations;
 #[cfg(target_os = "linux")]
+mod parameters;
+#[cfg(target_os = "linux")]
 mod preflight;
 #[cfg(unix)]
 mod search;
