@@ -241,6 +241,33 @@ pub(crate) enum PluginCommand {
     List,
     /// Loads and checks a plugin in another process, and copies it to a folder that is searched.
     Install(InstallArgs),
+    /// Writes a project for a plugin of your own, with its test, ready to fill.
+    New(PluginNewArgs),
+}
+
+/// Languages that plugins can be begun in.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum Language {
+    /// A crate, built by cargo.
+    Rust,
+    /// C11, built by make.
+    C,
+    /// C++17, built by make.
+    Cpp,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PluginNewArgs {
+    /// What its component shall be: target, process, score or sampler.
+    pub(crate) kind: String,
+    /// The language.
+    #[arg(long, value_enum)]
+    pub(crate) lang: Language,
+    /// Name of plugin and component, in jobs `my-target/my-target`.
+    pub(crate) name: String,
+    /// The folder that is made; default is the name.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
-//! `retrograde plugin`: what is found, and what is put there.
+//! `retrograde plugin`: what is found, what is put there, what is begun.
 
 mod list;
+mod new;
 
 use crate::args::{InstallArgs, PluginCommand};
 use crate::outcome::{Exit, Output, message};
@@ -22,6 +23,7 @@ pub(crate) fn plugin(command: &PluginCommand, out: &Output) -> Exit {
     match command {
         PluginCommand::List => list::list(out),
         PluginCommand::Install(args) => install(args, out),
+        PluginCommand::New(args) => new::new(args, out),
     }
 }
 
