@@ -3,6 +3,7 @@
 //! Declared after the public documentation of BridgeStan 2 (`bridgestan.h`, "C API"): every function
 //! has C linkage and lets no exception out; `bool` is one byte.
 
+use sha2::{Digest, Sha256};
 use std::ffi::{CStr, c_char, c_int, c_uint};
 use std::io::Write;
 use std::path::Path;
@@ -106,12 +107,23 @@ fn number(library: &Handle, name: &str) -> Option<c_int> {
     (!address.is_null()).then(|| unsafe { address.read() })
 }
 
-/// Loads the library at `path`, an absolute path, for as long as the program runs, or says what is wrong
-/// with it: words that go on after its path.
+/// Why a file is not taken: words that go on after its path.
+pub(super) enum Refusal {
+    /// It is no library of a model.
+    Other(String),
+    /// The program holds an earlier one of that path, which the system would give again.
+    Changed,
+}
+
+/// Loads the library at `path`, an absolute path, for as long as the program runs.
 ///
 /// It is never unloaded: threads that evaluated a model hold memory that its code frees when they end.
-pub(super) fn open(path: &Path) -> Result<Functions, String> {
-    let library = load(path)?;
+pub(super) fn open(path: &Path) -> Result<Functions, Refusal> {
+    let digest = std::fs::read(path)
+        .map(|bytes| <[u8; 32]>::from(Sha256::digest(bytes)))
+        .map_err(|e| Refusal::Other(format!("which cannot be read ({e})")))?;
+    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    let library = load(path).map_err(Refusal::Other)?;
     let exports = |name: &str| {
         // SAFETY: only whether there is an address matters; it is not followed.
         unsafe { library.get::<*const u8>(name) }.is_ok_and(|address| !address.is_null())
@@ -129,17 +141,21 @@ pub(super) fn open(path: &Path) -> Result<Functions, String> {
         None => Err("which has none of BridgeStan's functions".into()),
     };
     let address = library.into_raw_address();
-    let functions = found?;
-    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
-    if !seen.contains(&address) {
-        seen.push(address);
-        functions.print_to_stderr();
+    match loaded.iter().find(|known| known.0 == address) {
+        Some(known) if known.1 != digest => return Err(Refusal::Changed),
+        Some(_) => found.map_err(Refusal::Other),
+        None => {
+            loaded.push((address, digest));
+            let functions = found.map_err(Refusal::Other)?;
+            // Once a library: where it prints to may not change while it prints.
+            functions.print_to_stderr();
+            Ok(functions)
+        }
     }
-    Ok(functions)
 }
 
-/// Libraries that were loaded: where one prints to may not change while it prints.
-static SEEN: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+/// Libraries that are loaded, with their digests.
+static LOADED: Mutex<Vec<(usize, [u8; 32])>> = Mutex::new(Vec::new());
 
 #[cfg(unix)]
 fn load(path: &Path) -> Result<Handle, String> {
@@ -177,7 +193,8 @@ impl IntoAddress for Handle {
 #[cfg(not(unix))]
 impl IntoAddress for Handle {
     fn into_raw_address(self) -> usize {
-        // The same file may be seen more than once: printing is then set again to the same place.
+        // Always another: a file that is loaded cannot be changed there, and printing is set again to the
+        // same place.
         std::ptr::from_ref(Box::leak(Box::new(self))) as usize
     }
 }

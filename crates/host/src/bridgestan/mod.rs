@@ -26,7 +26,7 @@ mod library;
 mod model;
 mod names;
 
-use library::open;
+use library::{Refusal, open};
 use model::{Call, Model, Unmade, With};
 use ndarray::{ArrayView1, ArrayView2, ArrayViewMut1, ArrayViewMut2};
 use rand_core::Rng;
@@ -117,7 +117,18 @@ impl Build<dyn Target> for BridgeStan {
             let allowed = "a shared library that BridgeStan 2 made of a Stan program with parameters";
             Error::setting(NAME, "library", given, allowed)
         };
-        let functions = open(&path).map_err(wrong)?;
+        let functions = open(&path).map_err(|e| match e {
+            Refusal::Other(words) => wrong(words),
+            Refusal::Changed => Error::setting(
+                NAME,
+                "library",
+                format!(
+                    "{}, which was loaded by this program before and has changed since",
+                    path.display()
+                ),
+                "a library of another name, or the same one in a program that is started anew",
+            ),
+        })?;
         let with = With {
             transformed_parameters: self.transformed_parameters,
             generated_quantities: self.generated_quantities,

@@ -132,3 +132,26 @@ fn settings_with_a_mistake_are_refused_by_name() {
     }
     assert!(with("generated_quantities", json!(1)).contains("(at `generated_quantities`)"));
 }
+
+#[test]
+fn a_library_that_changed_after_it_was_loaded_is_refused() {
+    let folder = folder("changed", &[]);
+    build(&folder, &usual()).unwrap();
+    // The same bytes are the same library, though it is another file.
+    let bytes = std::fs::read(folder.join("model.so")).unwrap();
+    let put = |bytes: &[u8]| {
+        std::fs::remove_file(folder.join("model.so")).unwrap();
+        std::fs::write(folder.join("model.so"), bytes).unwrap();
+    };
+    put(&bytes);
+    build(&folder, &usual()).unwrap();
+    let mut other = bytes.clone();
+    other.push(0);
+    put(&other);
+    assert_eq!(
+        refusal(&folder, &usual()),
+        "target bridgestan: `library` is <folder>/model.so, which was loaded by this program before and has \
+         changed since, but must be a library of another name, or the same one in a program that is started \
+         anew"
+    );
+}
