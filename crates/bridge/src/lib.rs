@@ -10,7 +10,7 @@
 //! | --- | --- |
 //! | [`foreign`] | `Foreign<table>`: a table that is a component |
 //! | [`export`] | `Exported<dyn trait>`: a component that is a table |
-//! | [`host`] | the services of the host, and the call that they stand on |
+//! | [`host`](mod@host) | the services of the host, and the call that they stand on |
 //! | [`remote`] | a context, and a sink, on the services of a host elsewhere |
 //! | [`tables`] | tables of any size, read and looked over |
 

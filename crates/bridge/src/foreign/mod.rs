@@ -2,7 +2,7 @@
 //!
 //! A `Foreign` copies the table, asks the object what it is once, and then hands every call on. It keeps
 //! the thread class, and turns a status into an error with the words that were given to `fail`. In the host
-//! each call gets a [call](crate::host) of its own; in a plugin, where the object is the host's, the call
+//! each call gets a [call](mod@crate::host) of its own; in a plugin, where the object is the host's, the call
 //! that the plugin was given is used again, moved to the place of the context, so that the random streams
 //! are those that a built-in would have had.
 
