@@ -142,7 +142,7 @@ pub(super) fn open(path: &Path) -> Result<Functions, Refusal> {
     };
     let address = library.into_raw_address();
     match loaded.iter().find(|known| known.0 == address) {
-        Some(known) if known.1 != digest => return Err(Refusal::Changed),
+        Some(known) if known.1 != digest => Err(Refusal::Changed),
         Some(_) => found.map_err(Refusal::Other),
         None => {
             loaded.push((address, digest));
