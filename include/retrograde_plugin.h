@@ -381,7 +381,7 @@ typedef struct rg_host {
    */
   rg_status (*seek)(struct rg_call *call, const struct rg_frame *frame);
   /**
-   * Reads a number. In `create` only, as the six that follow.
+   * Reads a number. In `create` only, as the seven that follow.
    */
   rg_status (*cfg_f64)(struct rg_call *call, const struct rg_cfg *cfg, const char *key, double *out);
   /**
@@ -414,6 +414,15 @@ typedef struct rg_host {
    * All parameters at once, as TOML; the text lives until `create` returns.
    */
   rg_status (*cfg_toml)(struct rg_call *call, const struct rg_cfg *cfg, const char **out);
+  /**
+   * Records that a parameter is wrong: its key, what was given, and what it must be ("2 or more").
+   * Returns RG_ERR_CONFIG, so that one can write `return host->cfg_refuse(...)`; the person is shown the
+   * place in the job.
+   */
+  rg_status (*cfg_refuse)(struct rg_call *call,
+                          const char *key,
+                          const char *given,
+                          const char *allowed);
   /**
    * Reads a file that a parameter names, relative to the job; the run keeps its checksum. The `n`
    * bytes live until `create` returns.
@@ -549,7 +558,7 @@ typedef struct rg_component {
    */
   const char *schema;
   /**
-   * The table of functions of its kind.
+   * The table of functions of its kind; NULL if `create` gives one with each object.
    */
   const void *vtable;
   /**

@@ -120,7 +120,7 @@ pub struct rg_host {
     pub tell: Option<unsafe extern "C" fn(call: *mut rg_call, frame: *mut rg_frame) -> rg_status>,
     /// Makes the call stand elsewhere, until it returns, for what is drawn and called through it.
     pub seek: Option<unsafe extern "C" fn(call: *mut rg_call, frame: *const rg_frame) -> rg_status>,
-    /// Reads a number. In `create` only, as the six that follow.
+    /// Reads a number. In `create` only, as the seven that follow.
     pub cfg_f64: Option<
         unsafe extern "C" fn(
             call: *mut rg_call,
@@ -172,6 +172,17 @@ pub struct rg_host {
             call: *mut rg_call,
             cfg: *const rg_cfg,
             out: *mut *const c_char,
+        ) -> rg_status,
+    >,
+    /// Records that a parameter is wrong: its key, what was given, and what it must be ("2 or more").
+    /// Returns RG_ERR_CONFIG, so that one can write `return host->cfg_refuse(...)`; the person is shown the
+    /// place in the job.
+    pub cfg_refuse: Option<
+        unsafe extern "C" fn(
+            call: *mut rg_call,
+            key: *const c_char,
+            given: *const c_char,
+            allowed: *const c_char,
         ) -> rg_status,
     >,
     /// Reads a file that a parameter names, relative to the job; the run keeps its checksum. The `n`

@@ -56,7 +56,7 @@ layout! {
         inside 68 4,
         simd 72 8,
     }
-    rg_host 232 {
+    rg_host 240 {
         struct_size 0 8,
         abi 8 4,
         minor 12 4,
@@ -79,14 +79,15 @@ layout! {
         cfg_str 144 8,
         cfg_f64s 152 8,
         cfg_toml 160 8,
-        read_file 168 8,
-        progress 176 8,
-        set_chains 184 8,
-        emit 192 8,
-        emit_stats 200 8,
-        emit_scalar 208 8,
-        record 216 8,
-        flag 224 8,
+        cfg_refuse 168 8,
+        read_file 176 8,
+        progress 184 8,
+        set_chains 192 8,
+        emit 200 8,
+        emit_stats 208 8,
+        emit_scalar 216 8,
+        record 224 8,
+        flag 232 8,
     }
     rg_target_vtable 88 {
         struct_size 0 8,

@@ -77,7 +77,7 @@ pub struct rg_component {
     /// The JSON Schema of its parameters, for those that the types above cannot say; NULL for the one
     /// that `params` make. `create` then reads them by cfg_toml.
     pub schema: *const c_char,
-    /// The table of functions of its kind.
+    /// The table of functions of its kind; NULL if `create` gives one with each object.
     pub vtable: *const c_void,
     /// Makes one: puts into made->object what the functions get as their first argument. made->vtable is
     /// `vtable`; one that can do other things with these parameters may put another table there, which
