@@ -2,6 +2,7 @@
 
 mod job;
 mod refusals;
+mod stan;
 
 use ndarray::{Array1, Array2, ArrayView2, Axis, array, s};
 use retrograde_core::drive::{Observer, drive};
