@@ -18,6 +18,12 @@ pub(crate) struct Cli {
     /// Colour: also NO_COLOR and CLICOLOR_FORCE are obeyed.
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     pub(crate) color: Color,
+    /// Loads this plugin, a shared library, before those of the usual folders; may be given several times.
+    #[arg(long = "plugin", global = true, value_name = "FILE")]
+    pub(crate) plugin: Vec<PathBuf>,
+    /// Looks for no plugins.
+    #[arg(long, global = true)]
+    pub(crate) no_plugins: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }

@@ -2,6 +2,7 @@
 
 use crate::args::{CertifyArgs, Changes, CompareSchedulesArgs};
 use crate::outcome::{Exit, Output};
+use crate::plugins::registry;
 use crate::run::{folder, read};
 use crate::show::{align, number};
 use retrograde::core::Registry;
@@ -22,8 +23,8 @@ const MOST: usize = 24;
 
 type Read = (Registry, Document);
 
-fn prepare(job: &Path, changes: &Changes) -> Result<Read, JobError> {
-    Ok((retrograde::registry()?, read(job, changes)?))
+fn prepare(job: &Path, changes: &Changes, out: &Output) -> Result<Read, JobError> {
+    Ok((registry(out)?, read(job, changes)?))
 }
 
 pub(crate) fn certify(args: &CertifyArgs, out: &Output) -> Exit {
@@ -31,7 +32,7 @@ pub(crate) fn certify(args: &CertifyArgs, out: &Output) -> Exit {
         paths: args.paths,
         draws: args.repeats.max(16),
     };
-    let certified = prepare(&args.job, &args.changes).and_then(|(registry, document)| {
+    let certified = prepare(&args.job, &args.changes, out).and_then(|(registry, document)| {
         let plan = Plan::new(&document, &registry, &folder(&args.job))?;
         let certificate = certify_plan(&plan, &registry, effort)?;
         if let Some(path) = &args.picture {
@@ -53,7 +54,7 @@ pub(crate) fn compare_schedules(args: &CompareSchedulesArgs, out: &Output) -> Ex
         paths: args.paths,
         draws: args.repeats.max(16),
     };
-    let compared = prepare(&args.job, &args.changes).and_then(|(registry, document)| {
+    let compared = prepare(&args.job, &args.changes, out).and_then(|(registry, document)| {
         let grids = Grids {
             variants: args.variant.clone(),
             spacings: args.spacings.clone(),

@@ -46,7 +46,7 @@ fn try_out(target: &dyn Target, seed: u64, with_gradient: bool) -> Result<Tried,
 }
 
 pub(crate) fn check(args: &CheckArgs, out: &Output) -> Exit {
-    let registry = match retrograde::registry() {
+    let registry = match crate::plugins::registry(out) {
         Ok(registry) => registry,
         Err(e) => return out.error(&e.into()),
     };

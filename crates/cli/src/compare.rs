@@ -16,7 +16,7 @@ const MOST: usize = 20;
 const MOST_MODES: usize = 12;
 
 pub(crate) fn compare(args: &CompareArgs, out: &Output) -> Exit {
-    let registry = match retrograde::registry() {
+    let registry = match crate::plugins::registry(out) {
         Ok(registry) => registry,
         Err(e) => return out.error(&e.into()),
     };

@@ -2,6 +2,7 @@
 
 use crate::args::{DescribeArgs, ListArgs, SummaryArgs};
 use crate::outcome::{Exit, Output, print};
+use crate::plugins::registry;
 use crate::show;
 use retrograde::core::registry::nearest;
 use retrograde::core::{Component, Kind, Registry};
@@ -22,10 +23,7 @@ pub(crate) fn list(args: &ListArgs, out: &Output) -> Exit {
             .collect();
         out.result(
             || {
-                let all: Vec<Value> = chosen
-                    .iter()
-                    .map(|c| json!({ "kind": c.kind().word(), "name": c.name, "summary": c.summary, "source": c.source }))
-                    .collect();
+                let all: Vec<Value> = chosen.iter().map(|c| object(c, None)).collect();
                 json!({ "components": all })
             },
             || {
@@ -93,20 +91,51 @@ pub(crate) fn describe(args: &DescribeArgs, out: &Output) -> Exit {
         }
         out.result(
             || {
-                let all: Vec<Value> = found
-                    .iter()
-                    .map(|c| json!({ "kind": c.kind().word(), "name": c.name, "summary": c.summary, "source": c.source, "schema": c.schema }))
-                    .collect();
+                let all: Vec<Value> = found.iter().map(|c| object(c, Some(&c.schema))).collect();
                 json!({ "components": all })
             },
-            || found.iter().map(|c| description(c)).collect::<Vec<_>>().join("\n"),
+            || {
+                found
+                    .iter()
+                    .map(|c| description(c))
+                    .collect::<Vec<_>>()
+                    .join("\n")
+            },
         );
         Exit::Ok
     })
 }
 
+/// A component as an object.
+fn object(c: &Component, schema: Option<&retrograde::core::reexport::schemars::Schema>) -> Value {
+    let mut object = json!({
+        "kind": c.kind().word(),
+        "name": c.name,
+        "summary": c.summary,
+        "source": c.source,
+    });
+    if let Some(plugin) = &c.plugin {
+        object["plugin"] = crate::plugins::object(plugin);
+    }
+    if let Some(schema) = schema {
+        object["schema"] = json!(schema);
+    }
+    object
+}
+
 fn description(c: &Component) -> String {
     let mut text = format!("{}: {}\nsource: {}\n", c.label(), c.summary, c.source);
+    if let Some(p) = &c.plugin {
+        let _ = writeln!(
+            text,
+            "plugin: {} {}, {}\n  {}\n  SHA-256 {}",
+            p.name,
+            p.version,
+            p.license.as_deref().unwrap_or("no licence told"),
+            p.file.display(),
+            p.sha256
+        );
+    }
     let schema = c.schema.as_value();
     let Some(properties) = schema["properties"].as_object().filter(|p| !p.is_empty()) else {
         text.push_str("\nno keys\n");
@@ -250,8 +279,8 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-pub(crate) fn schema() -> Exit {
-    let out = Output { json: true };
+pub(crate) fn schema(out: &Output) -> Exit {
+    let out = Output { json: true, ..*out };
     with_registry(&out, |registry| {
         print(&format!("{:#}\n", job_schema(registry)));
         Exit::Ok
@@ -276,7 +305,7 @@ pub(crate) fn summary(args: &SummaryArgs, out: &Output) -> Exit {
 }
 
 pub(crate) fn with_registry(out: &Output, f: impl FnOnce(&Registry) -> Exit) -> Exit {
-    match retrograde::registry() {
+    match registry(out) {
         Ok(registry) => f(&registry),
         Err(e) => out.error(&e.into()),
     }

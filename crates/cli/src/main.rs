@@ -12,6 +12,7 @@ mod new;
 mod outcome;
 mod picture;
 mod plot;
+mod plugins;
 mod progress;
 mod run;
 mod show;
@@ -27,14 +28,20 @@ fn main() -> ExitCode {
         Err(e) => return ExitCode::from(usage(&e) as u8),
     };
     cli.color.write_global();
-    let out = outcome::Output { json: cli.json };
+    let out = outcome::Output {
+        json: cli.json,
+        plugins: Box::leak(Box::new(plugins::Choice {
+            files: cli.plugin,
+            no_plugins: cli.no_plugins,
+        })),
+    };
     let exit = match &cli.command {
         Command::Run(args) => run::run(args, &out),
         Command::Check(args) => check::check(args, &out),
         Command::List(args) => inspect::list(args, &out),
         Command::Describe(args) => inspect::describe(args, &out),
         Command::New(args) => new::new(args, &out),
-        Command::Schema => inspect::schema(),
+        Command::Schema => inspect::schema(&out),
         Command::Summary(args) => inspect::summary(args, &out),
         Command::Compare(args) => compare::compare(args, &out),
         Command::Certify(args) => certify::certify(args, &out),
@@ -58,6 +65,7 @@ fn usage(error: &clap::Error) -> Exit {
     }
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
-    outcome::Output { json }.plain_error(text, "RG_ERR_ARG");
+    let plugins = &plugins::NONE;
+    outcome::Output { json, plugins }.plain_error(text, "RG_ERR_ARG");
     Exit::Usage
 }

@@ -1,5 +1,6 @@
 //! How a command ends, and how it says so.
 
+use crate::plugins::Choice;
 use retrograde::core::Error;
 use retrograde::job::JobError;
 use retrograde::job::config::ConfigError;
@@ -24,6 +25,8 @@ pub(crate) const SCHEMA_VERSION: u32 = 1;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
     pub(crate) json: bool,
+    /// Which plugins are loaded.
+    pub(crate) plugins: &'static Choice,
 }
 
 impl Output {

@@ -5,7 +5,7 @@ use crate::outcome::{Exit, Output};
 use serde_json::json;
 
 pub(crate) fn plot(args: &PlotArgs, out: &Output) -> Exit {
-    let registry = match retrograde::registry() {
+    let registry = match crate::plugins::registry(out) {
         Ok(registry) => registry,
         Err(e) => return out.error(&e.into()),
     };

@@ -20,12 +20,15 @@ const MAX_THREADS: usize = 1024;
 const QUICK: usize = 400;
 
 pub(crate) fn run(args: &RunArgs, out: &Output) -> Exit {
-    let registry = match retrograde::registry() {
+    let mut registry = match crate::plugins::registry(out) {
         Ok(registry) => registry,
         Err(e) => return out.error(&e.into()),
     };
     match &args.resume {
-        Some(directory) => resume(args, directory, &registry, out),
+        Some(directory) => {
+            crate::plugins::add_those_of(directory, &mut registry);
+            resume(args, directory, &registry, out)
+        }
         None => begin(args, &registry, out),
     }
 }

@@ -121,6 +121,17 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// That a file cannot be loaded.
+    pub(crate) fn at(path: &Path, error: &Error) -> Self {
+        match error {
+            Error::Plugin { file, message } => Self::of(file, message.clone()),
+            other => {
+                let cause = std::error::Error::source(other).map(|c| format!(": {c}"));
+                Self::of(path, format!("{other}{}", cause.unwrap_or_default()))
+            }
+        }
+    }
+
     fn of(path: impl Into<PathBuf>, message: impl Into<String>) -> Self {
         Self {
             path: path.into(),

@@ -1,7 +1,7 @@
 //! Files that a job reads, with their hashes, and files that it writes, all at once or not at all.
 
 use crate::place::below;
-use retrograde_core::registry::Files;
+use retrograde_core::registry::{Files, Plugin};
 use retrograde_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -34,6 +34,30 @@ impl InputFile {
         Self {
             path: absolute,
             sha256: sha256(bytes),
+        }
+    }
+}
+
+/// A plugin that a run depends on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct UsedPlugin {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The shared library.
+    pub file: PathBuf,
+    /// SHA-256 of the library, in hexadecimal.
+    pub sha256: String,
+}
+
+impl UsedPlugin {
+    pub(crate) fn of(plugin: &Plugin) -> Self {
+        Self {
+            name: plugin.name.clone(),
+            version: plugin.version.clone(),
+            file: plugin.file.clone(),
+            sha256: plugin.sha256.clone(),
         }
     }
 }
@@ -87,6 +111,12 @@ impl Files for JobFiles {
             read.push(file);
         }
         Ok(bytes)
+    }
+
+    fn locate(&self, path: &Path) -> Result<PathBuf> {
+        self.read(path)?;
+        let path = below(&self.base, path);
+        std::path::absolute(&path).map_err(io_error("cannot find", &path))
     }
 }
 

@@ -37,11 +37,11 @@ mod verdicts;
 mod zarr;
 
 pub use error::JobError;
-pub use files::InputFile;
+pub use files::{InputFile, UsedPlugin};
 pub use plan::{Plan, job_schema};
 pub use report::{Coordinate, LogZ, Report, Table, Weights};
 pub use run::{Finished, Live, Monitor, Options, Silent, check_output, resume, run, try_start};
-pub use rundir::{Manifest, read_report};
+pub use rundir::{Manifest, read_manifest, read_report};
 pub use settings::{BoundsSettings, ExpectSettings, Format, OutputSettings, RunSettings};
 pub use show::{Preview, plot};
 pub use verdicts::{Status, Verdict};

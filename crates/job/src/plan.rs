@@ -4,7 +4,7 @@ use crate::config::{
     ConfigError, Diagnostic, Document, Entry, Node, Table, Value, component_kind, fill_defaults,
     locate, to_toml_text, validate, validate_component,
 };
-use crate::files::{InputFile, JobFiles};
+use crate::files::{InputFile, JobFiles, UsedPlugin};
 use crate::memory::{available_memory, human, needed_memory};
 use crate::place::place;
 use crate::settings::{BoundsSettings, ExpectSettings, Format, OutputSettings, RunSettings};
@@ -45,6 +45,8 @@ pub struct Plan {
     pub identity: String,
     /// Files that components read.
     pub files: Vec<InputFile>,
+    /// Plugins that components are of.
+    pub plugins: Vec<UsedPlugin>,
 }
 
 impl std::fmt::Debug for Plan {
@@ -261,6 +263,14 @@ impl Builder<'_> {
         let (process, score) = (parts.process.take(), parts.score.take());
         drop(parts);
         self.check_size(&run, target.as_ref(), sampler.as_ref())?;
+        let mut plugins: Vec<UsedPlugin> = checked
+            .kinds
+            .iter()
+            .filter_map(|(kind, name)| self.registry.get(*kind, name).ok()?.plugin.as_deref())
+            .map(UsedPlugin::of)
+            .collect();
+        plugins.sort();
+        plugins.dedup();
         let text = |root: &Node| {
             to_toml_text(root).map_err(|e| {
                 let message = format!("the job cannot be written: {e}");
@@ -286,6 +296,7 @@ impl Builder<'_> {
             resolved,
             identity,
             files: self.files.into_read(),
+            plugins,
         })
     }
 

@@ -11,7 +11,7 @@ use crate::modes::ModeCount;
 use crate::place::place;
 use crate::plan::Plan;
 use crate::report::{Material, Report};
-use crate::rundir::{RunDir, check_paths, read_report, refused};
+use crate::rundir::{RunDir, check_paths, read_report, refused, same_plugins};
 use crate::settings::Format;
 use crate::show::{Preview, write_page};
 use crate::store::{self, Extent, Store};
@@ -204,6 +204,7 @@ pub fn resume(
             "it would read other files than it began with",
         ));
     }
+    same_plugins(directory, &manifest.plugins, &plan.plugins)?;
     let saved = match Saved::read(&dir.file("checkpoint.bin")) {
         Ok(saved) => saved,
         Err(e) => return Err(refused(directory, &format!("{e}; run the job anew"))),

@@ -2,7 +2,7 @@
 
 use crate::config::{Diagnostic, Document, locate};
 use crate::error::JobError;
-use crate::files::{InputFile, io_error, sha256, write_atomically};
+use crate::files::{InputFile, UsedPlugin, io_error, sha256, write_atomically};
 use crate::plan::Plan;
 use crate::report::Report;
 use retrograde_core::{Result, SimdLevel};
@@ -34,6 +34,9 @@ pub struct Manifest {
     pub base: PathBuf,
     /// Files that components read.
     pub files: Vec<InputFile>,
+    /// Plugins that components are of.
+    #[serde(default)]
+    pub plugins: Vec<UsedPlugin>,
 }
 
 /// An open run directory, locked against others.
@@ -196,6 +199,7 @@ impl RunDir {
             job_sha256: sha256(plan.resolved.as_bytes()),
             base: absolute(base),
             files: plan.files.clone(),
+            plugins: plan.plugins.clone(),
         };
         write_atomically(&self.file("job.toml"), |out| {
             out.write_all(plan.resolved.as_bytes())
@@ -280,8 +284,39 @@ fn make(document: &Document, path: &Path) -> std::result::Result<(), JobError> {
     })
 }
 
+/// Refuses plugins that are not those a run was begun with, which may give other bits.
+pub(crate) fn same_plugins(
+    directory: &Path,
+    then: &[UsedPlugin],
+    now: &[UsedPlugin],
+) -> std::result::Result<(), JobError> {
+    for then in then {
+        let same = now.iter().find(|now| now.name == then.name);
+        if same.is_none_or(|now| now.sha256 != then.sha256) {
+            let what = match same {
+                Some(now) => format!("{} is another file", now.file.display()),
+                None => "it is not there".into(),
+            };
+            return Err(refused(
+                directory,
+                &format!(
+                    "it was begun with plugin {} {} (SHA-256 {}…), and now {what}; put it back, or run \
+                     the job anew",
+                    then.name,
+                    then.version,
+                    &then.sha256[..12.min(then.sha256.len())],
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Reads the manifest of a run directory.
-pub(crate) fn read_manifest(directory: &Path) -> std::result::Result<Manifest, JobError> {
+///
+/// # Errors
+/// [`JobError::Refused`] when there is none, or it cannot be read.
+pub fn read_manifest(directory: &Path) -> std::result::Result<Manifest, JobError> {
     let name = directory.join("manifest.json");
     let text = std::fs::read(&name).map_err(io_error("cannot read", &name))?;
     serde_json::from_slice(&text)

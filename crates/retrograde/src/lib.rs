@@ -28,6 +28,7 @@
 //! | [`scores`] | scores of noised laws |
 //! | [`samplers`] | algorithms, one file each |
 //! | [`metrics`] | diagnostics of draws and weights |
+//! | `plugins` (feature) | components in shared libraries: look for them, load them |
 //! | `job` (feature) | TOML jobs and run directories |
 
 mod run;
@@ -35,6 +36,8 @@ mod run;
 pub use ndarray;
 pub use retrograde_core as core;
 pub use retrograde_core::{Error, Registry, Result};
+#[cfg(feature = "plugins")]
+pub use retrograde_host as plugins;
 #[cfg(feature = "job")]
 pub use retrograde_job as job;
 pub use retrograde_metrics as metrics;
@@ -51,7 +54,7 @@ pub mod prelude {
     pub use retrograde_samplers::{AnnealedLangevin, Baoab, Dilation, Hmc, Mala, Smc, Ula};
 }
 
-/// All built-in components.
+/// All built-in components. Plugins join them by `plugins::load_into` or `plugins::scan`.
 ///
 /// # Errors
 /// [`Error::Argument`] if two had the same name.
@@ -60,6 +63,8 @@ pub fn registry() -> Result<Registry> {
     retrograde_processes::link();
     retrograde_scores::link();
     retrograde_samplers::link();
+    #[cfg(feature = "plugins")]
+    retrograde_host::link();
     Registry::builtin()
 }
 

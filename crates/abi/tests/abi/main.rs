@@ -1,6 +1,9 @@
 //! include/retrograde_plugin.h: up to date, valid in every language it promises, laid out in C as in Rust,
 //! and in keeping with the rules for what crosses the boundary.
 
+#[cfg(target_os = "linux")]
+mod hpp;
+
 use retrograde_abi::layout::LAYOUT;
 use retrograde_core::{Kind, Status};
 use retrograde_testkit::compiler::{cc, cxx, root, run, workshop};
