@@ -21,6 +21,8 @@ use retrograde_plugin::prelude::*;
 use std::f64::consts::TAU;
 
 const NAME: &str = "process birth-death";
+/// Arguments of the Bessel function above which its expansion is as good as the sum, and quicker.
+const LARGE: f64 = 1e5;
 
 /// Settings, as written under `[process]` with `kind = "demo-rust/birth-death"`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -139,30 +141,57 @@ impl Langevin {
         }
         let ((c, half), shape) = (self.scaled(dt, from), 4.0 * self.mean());
         let (u, power) = (0.5 * y / c, shape - 1.0);
-        // Γ(y; a + j, 2C) = Poisson(a + j − 1; u)/2C, and the quotient of the terms j + 1 and j is
-        // q/((j + 1)(a + j)): summed both ways from the greatest.
-        let q = half * u;
-        let b = 0.5 * (shape + 1.0);
-        let peak = ((b * b - shape + q).max(0.0).sqrt() - b).max(0.0).ceil();
-        let top = log_poisson(peak, half) + log_poisson(peak + power, u);
-        let (mut sum, mut moment) = (1.0, 0.0);
-        let (mut term, mut j) = (1.0, peak);
-        while term > 1e-18 * sum {
-            term *= q / ((j + 1.0) * (shape + j));
-            j += 1.0;
-            sum += term;
-            moment += term * (j - peak);
+        if !(u.is_finite() && half.is_finite()) {
+            return (f64::NEG_INFINITY, 0.0);
         }
-        (term, j) = (1.0, peak);
-        while term > 1e-18 * sum && j > 0.0 {
-            term *= j * (power + j) / q;
-            j -= 1.0;
-            sum += term;
-            moment += term * (j - peak);
-        }
-        let count = peak + moment / sum;
-        (top + sum.ln() - (2.0 * c).ln(), ((power + count) - u) / y)
+        let z = 2.0 * half.sqrt() * u.sqrt();
+        let (value, count) = if z > LARGE {
+            by_expansion(power, half, u, z)
+        } else {
+            by_sum(power, half, u)
+        };
+        (value - (2.0 * c).ln(), ((power + count) - u) / y)
     }
+}
+
+/// ln Σⱼ Poisson(j; h) Poisson(j + ν; u), and the mean of j under these terms: Γ(y; a + j, 2C) is
+/// Poisson(j + ν; u)/2C with ν = a − 1. The quotient of the terms j + 1 and j is q/((j + 1)(j + a)): they are
+/// summed both ways from the greatest.
+fn by_sum(nu: f64, h: f64, u: f64) -> (f64, f64) {
+    let (q, shape) = (h * u, nu + 1.0);
+    let b = 0.5 * (shape + 1.0);
+    let peak = ((b * b - shape + q).max(0.0).sqrt() - b).max(0.0).ceil();
+    let top = log_poisson(peak, h) + log_poisson(peak + nu, u);
+    let (mut sum, mut moment) = (1.0, 0.0);
+    let (mut term, mut j) = (1.0, peak);
+    while term > 1e-18 * sum {
+        term *= q / ((j + 1.0) * (shape + j));
+        j += 1.0;
+        sum += term;
+        moment += term * (j - peak);
+    }
+    (term, j) = (1.0, peak);
+    while term > 1e-18 * sum && j > 0.0 {
+        term *= j * (nu + j) / q;
+        j -= 1.0;
+        sum += term;
+        moment += term * (j - peak);
+    }
+    (top + sum.ln(), peak + moment / sum)
+}
+
+/// The same where z = 2√(hu) is large: the sum is e^{−h−u} (u/h)^{ν/2} I_ν(z), the mean ½ z I_{ν+1}/I_ν, by the
+/// uniform expansion of I_ν and Amos's quotient, with errors of the order of z⁻². Olver (1954), Phil. Trans.
+/// R. Soc. A 247, 328; Amos (1974), Math. Comp. 28, 239.
+fn by_expansion(nu: f64, h: f64, u: f64, z: f64) -> (f64, f64) {
+    let s = nu.hypot(z);
+    let p = nu / s;
+    // ln I_ν(z) − z.
+    let bessel = nu * nu / (s + z) + nu * (z / (nu + s)).ln() - 0.5 * (TAU * s).ln()
+        + ((3.0 - 5.0 * p * p) / (24.0 * s)).ln_1p();
+    let value = bessel - (h.sqrt() - u.sqrt()).powi(2) + 0.5 * nu * (u / h).ln();
+    let quotient = z / (nu + 0.5 + z.hypot(((nu + 0.5) * (nu + 1.5)).sqrt()));
+    (value, 0.5 * z * quotient)
 }
 
 /// ln of mᵏ e^{−m}/Γ(k + 1), k ≥ 0, without cancellation where k and m are large.

@@ -73,9 +73,9 @@ fn the_kernel_is_that_of_a_square_root_diffusion() {
     };
     let cir: Arc<dyn ForwardProcess> = settings.build(&parts).unwrap();
     let own = process(1);
-    for dt in [1e-4, 0.01, 0.3, 4.0] {
+    for dt in [1e-7, 3e-5, 1e-4, 0.01, 0.3, 4.0] {
         for from in [-1.9, 0.0, 5.0] {
-            let sd = f64::sqrt((3.0 + 1.5 * from) * dt).max(0.02 * (from + 2.0));
+            let sd = f64::sqrt((3.0 + 1.5 * from) * dt);
             for steps in [-3.0, -0.4, 0.0, 1.7, 6.0] {
                 let to: f64 = from + steps * sd;
                 if to <= -2.0 {
@@ -101,6 +101,17 @@ fn the_kernel_is_that_of_a_square_root_diffusion() {
                 near(slope, g[(0, 0)], 1e-7);
             }
         }
+    }
+}
+
+#[test]
+fn the_kernel_ends_wherever_it_is_asked() {
+    let p = process(1);
+    for to in [1e9, 1e200, f64::MAX, f64::INFINITY] {
+        let (value, slope) = p.kernel(0.3, 1.0, to);
+        assert!(value < -1e8 && slope <= 0.0, "{to}: {value} {slope}");
+        let (value, slope) = p.kernel(1e-9, to, 1.0);
+        assert!(value < -1e8 && slope >= 0.0, "from {to}: {value} {slope}");
     }
 }
 
