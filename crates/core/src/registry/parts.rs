@@ -41,6 +41,12 @@ impl Needs {
         process: Need::No,
         score: Need::No,
     };
+    /// A target with a log density.
+    pub const DENSITY: Self = Self {
+        target: Need::Required,
+        density: Need::Required,
+        ..Self::NOTHING
+    };
     /// A target with log density and gradient.
     pub const DENSITY_AND_GRADIENT: Self = Self {
         target: Need::Required,
