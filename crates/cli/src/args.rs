@@ -71,6 +71,11 @@ pub(crate) enum Command {
     CompareSchedules(CompareSchedulesArgs),
     /// Writes a crate for a component of your own, with its tests, ready to fill.
     New(NewArgs),
+    /// Plugins, which are shared libraries with components: lists, installs and begins them.
+    Plugin {
+        #[command(subcommand)]
+        command: PluginCommand,
+    },
     /// Draws the pictures of a run directory as SVG files: marginals, pairs, trace, ladder, weights, flow.
     Plot(PlotArgs),
     /// Writes a completion script for a shell.
@@ -227,6 +232,57 @@ pub(crate) struct NewArgs {
     pub(crate) kind: String,
     /// Its name in jobs, and that of the folder which is made: `my-target`.
     pub(crate) name: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginCommand {
+    /// Lists the plugins that are found, with their components; the folders that are searched; and the
+    /// files that cannot be loaded, with the reason.
+    List,
+    /// Loads and checks a plugin in another process, and copies it to a folder that is searched.
+    Install(InstallArgs),
+    /// Writes a project for a plugin of your own, with its test, ready to fill.
+    New(PluginNewArgs),
+}
+
+/// Languages that plugins can be begun in.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum Language {
+    /// A crate, built by cargo.
+    Rust,
+    /// C11, built by make.
+    C,
+    /// C++17, built by make.
+    Cpp,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PluginNewArgs {
+    /// What its component shall be: target, process, score or sampler.
+    pub(crate) kind: String,
+    /// The language.
+    #[arg(long, value_enum)]
+    pub(crate) lang: Language,
+    /// Name of plugin and component, in jobs `my-target/my-target`.
+    pub(crate) name: String,
+    /// The folder that is made; default is the name.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InstallArgs {
+    /// The plugin, a shared library.
+    pub(crate) file: PathBuf,
+    /// Where to put it; default is `retrograde/plugins` in the user's folder for data.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) into: Option<PathBuf>,
+    /// Replaces another plugin of its name.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Only loads it, and does not check it.
+    #[arg(long)]
+    pub(crate) no_check: bool,
 }
 
 #[derive(Debug, Args)]

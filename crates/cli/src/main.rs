@@ -12,6 +12,7 @@ mod new;
 mod outcome;
 mod picture;
 mod plot;
+mod plugin;
 mod plugins;
 mod progress;
 mod run;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Command::Compare(args) => compare::compare(args, &out),
         Command::Certify(args) => certify::certify(args, &out),
         Command::CompareSchedules(args) => certify::compare_schedules(args, &out),
+        Command::Plugin { command } => plugin::plugin(command, &out),
         Command::Plot(args) => plot::plot(args, &out),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -12,19 +12,20 @@ use std::path::Path;
 const MANIFEST: &str = include_str!("../templates/Cargo.toml.txt");
 const LONGEST: usize = 64;
 /// Names that Cargo or the crate's own dependencies have.
-const TAKEN: [&str; 9] = [
+const TAKEN: [&str; 10] = [
     "alloc",
     "build",
     "core",
     "proc-macro",
     "retrograde",
+    "retrograde-plugin",
     "schemars",
     "serde",
     "std",
     "test",
 ];
 
-fn template(kind: Kind) -> &'static str {
+pub(crate) fn template(kind: Kind) -> &'static str {
     match kind {
         Kind::Target => include_str!("../templates/target.rs"),
         Kind::Sampler => include_str!("../templates/sampler.rs"),
@@ -52,44 +53,53 @@ pub(crate) fn new(args: &NewArgs, out: &Output) -> Exit {
                 .replace("VERSION", env!("CARGO_PKG_VERSION"))
         };
         let files = [
-            ("Cargo.toml", fill(MANIFEST)),
-            ("src/lib.rs", fill(source)),
-            (".gitignore", "/target\n".to_owned()),
+            ("Cargo.toml".to_owned(), fill(MANIFEST)),
+            ("src/lib.rs".to_owned(), fill(source)),
+            (".gitignore".to_owned(), "/target\n".to_owned()),
         ];
-        match write(Path::new(name), &files) {
-            Ok(()) => {
-                tell(name, &files, out);
-                Exit::Ok
-            }
-            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::AlreadyExists => {
-                let text = format!("{name} exists already; choose another name, or remove it");
-                out.plain_error(&text, "RG_ERR_ARG");
-                Exit::Usage
-            }
-            Err(e) => out.error(&e.into()),
-        }
+        let next = format!(
+            "It works as it stands: `cd {name}`, then `cargo test`. Replace the formulas and the \
+             known\nanswers in src/lib.rs by your own."
+        );
+        project(Path::new(name), &files, &next, out)
     })
 }
 
-fn tell(name: &str, files: &[(&str, String)], out: &Output) {
-    let paths: Vec<String> = files
-        .iter()
-        .map(|(file, _)| format!("{name}/{file}"))
-        .collect();
-    out.result(
-        || json!({ "status": "ok", "files": paths }),
-        || {
-            format!(
-                "wrote {}\n\nIt works as it stands: `cd {name}`, then `cargo test`. Replace the \
-                 formulas and the known\nanswers in src/lib.rs by your own.\n",
-                paths.join(", ")
-            )
-        },
-    );
+/// Writes a project, tells its files and what to do with them.
+pub(crate) fn project(folder: &Path, files: &[(String, String)], next: &str, out: &Output) -> Exit {
+    match write(folder, files) {
+        Ok(()) => {
+            let paths: Vec<String> = files
+                .iter()
+                .map(|(file, _)| folder.join(file).to_string_lossy().into_owned())
+                .collect();
+            out.result(
+                || json!({ "status": "ok", "files": paths }),
+                || format!("wrote {}\n\n{next}\n", paths.join(", ")),
+            );
+            Exit::Ok
+        }
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::AlreadyExists => {
+            let folder = folder.display();
+            let text = format!("{folder} exists already; choose another name, or remove it");
+            out.plain_error(&text, "RG_ERR_ARG");
+            Exit::Usage
+        }
+        Err(e) => out.error(&e.into()),
+    }
 }
 
-/// Lower-case words joined by hyphens, which nothing else is called that the file names.
+/// A name that [`check_shape`] lets pass, and that nothing else has that the file names.
 fn check_name(name: &str, kind: Kind, source: &str, registry: &Registry) -> Result<(), String> {
+    check_shape(name, kind)?;
+    if registry.get(kind, name).is_ok() {
+        return Err(format!("there is a {} of that name already", kind.word()));
+    }
+    check_rust(name, source)
+}
+
+/// Lower-case words joined by hyphens.
+pub(crate) fn check_shape(name: &str, kind: Kind) -> Result<(), String> {
     let word = |w: &str| {
         !w.is_empty()
             && w.bytes()
@@ -103,9 +113,11 @@ fn check_name(name: &str, kind: Kind, source: &str, registry: &Registry) -> Resu
             kind.word()
         ));
     }
-    if registry.get(kind, name).is_ok() {
-        return Err(format!("there is a {} of that name already", kind.word()));
-    }
+    Ok(())
+}
+
+/// A name of a crate, with its type in `source`.
+pub(crate) fn check_rust(name: &str, source: &str) -> Result<(), String> {
     let own = type_name(name);
     let identifiers = source.split(|c: char| !c.is_alphanumeric() && c != '_');
     if TAKEN.contains(&name) || identifiers.into_iter().any(|i| i == own) {
@@ -115,7 +127,7 @@ fn check_name(name: &str, kind: Kind, source: &str, registry: &Registry) -> Resu
 }
 
 /// `my-target` as `MyTarget`.
-fn type_name(name: &str) -> String {
+pub(crate) fn type_name(name: &str) -> String {
     name.split('-')
         .flat_map(|word| {
             let (first, rest) = word.split_at(word.len().min(1));
@@ -124,7 +136,7 @@ fn type_name(name: &str) -> String {
         .collect()
 }
 
-fn write(folder: &Path, files: &[(&str, String)]) -> retrograde::Result {
+fn write(folder: &Path, files: &[(String, String)]) -> retrograde::Result {
     let io = |path: &Path| {
         let path = path.to_owned();
         move |source| Error::Io {
@@ -135,10 +147,11 @@ fn write(folder: &Path, files: &[(&str, String)]) -> retrograde::Result {
     };
     // Fails where something is there, so that nothing is overwritten.
     std::fs::create_dir(folder).map_err(io(folder))?;
-    let src = folder.join("src");
-    std::fs::create_dir(&src).map_err(io(&src))?;
     for (name, text) in files {
         let path = folder.join(name);
+        if let Some(within) = path.parent() {
+            std::fs::create_dir_all(within).map_err(io(within))?;
+        }
         std::fs::write(&path, text).map_err(io(&path))?;
     }
     Ok(())

@@ -5,7 +5,7 @@ use crate::show;
 use retrograde::core::registry::Plugin;
 use retrograde::core::{Registry, Result};
 use retrograde::job::read_manifest;
-use retrograde::plugins::{Folders, Surroundings, load_into, scan};
+use retrograde::plugins::{Folders, Problem, Surroundings, load_into, scan};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -52,17 +52,38 @@ pub(crate) fn add_those_of(directory: &Path, registry: &mut Registry) {
     }
 }
 
-/// All components. A plugin that was named must load; one that was found and cannot be loaded is told.
-pub(crate) fn registry(out: &Output) -> Result<Registry> {
+/// All components, and where they were looked for.
+pub(crate) struct Found {
+    pub(crate) registry: Registry,
+    pub(crate) folders: Folders,
+    /// What was found and cannot be loaded.
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// Looks for plugins. One that was named must load.
+pub(crate) fn find(out: &Output) -> Result<Found> {
     let mut registry = retrograde::registry()?;
     for file in &out.plugins.files {
         load_into(&mut registry, file)?;
     }
-    if !out.plugins.no_plugins {
-        let folders = Folders::standard(&Surroundings::here());
-        for problem in scan(&mut registry, &folders).problems {
-            message(&format!("{}: plugin {problem}", show::yellow("warning")));
-        }
+    let folders = if out.plugins.no_plugins {
+        Folders::default()
+    } else {
+        Folders::standard(&Surroundings::here())
+    };
+    let problems = scan(&mut registry, &folders).problems;
+    Ok(Found {
+        registry,
+        folders,
+        problems,
+    })
+}
+
+/// All components. A plugin that was found and cannot be loaded is told.
+pub(crate) fn registry(out: &Output) -> Result<Registry> {
+    let found = find(out)?;
+    for problem in found.problems {
+        message(&format!("{}: plugin {problem}", show::yellow("warning")));
     }
-    Ok(registry)
+    Ok(found.registry)
 }

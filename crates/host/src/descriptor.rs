@@ -157,10 +157,8 @@ unsafe fn component(p: *const rg_component) -> std::result::Result<DescribedComp
     // SAFETY: as above.
     let name = unsafe { text_at(raw.name, "its name") }?;
     grammar(&name, "its name", '-')?;
-    let Some(kind) = usize::try_from(raw.kind - 1)
-        .ok()
-        .and_then(|i| Kind::ALL.get(i).copied())
-    else {
+    let number = usize::try_from(raw.kind).ok();
+    let Some(kind) = number.and_then(|k| Kind::ALL.get(k.checked_sub(1)?).copied()) else {
         return Err(format!(
             "the kind of {name} is {}, but must be RG_KIND_TARGET (1), RG_KIND_PROCESS (2), \
              RG_KIND_SCORE (3) or RG_KIND_SAMPLER (4)",

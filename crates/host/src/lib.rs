@@ -12,6 +12,7 @@
 
 mod descriptor;
 pub mod digest;
+pub mod install;
 mod load;
 mod params;
 pub mod preflight;
@@ -23,6 +24,7 @@ retrograde_core::modules! {
 
 pub use bridgestan::BridgeStan;
 pub use digest::Sidecar;
+pub use install::{How, Installed, There, install};
 pub use load::{Loaded, Scanned, load, load_into, scan};
 pub use preflight::{Preflight, preflight};
 pub use search::{Candidates, Folders, Problem, Surroundings, candidates, user_folder};

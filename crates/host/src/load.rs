@@ -12,6 +12,7 @@ use retrograde_bridge::{host, take_refusal};
 use retrograde_core::registry::Plugin;
 use retrograde_core::{Component, Error, Registry, Result};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -66,12 +67,31 @@ pub fn load(path: &Path) -> Result<Loaded> {
     Ok(Loaded { plugin, components })
 }
 
-/// Loads a plugin into a registry: all of its components, or none.
+/// Loads a plugin into a registry: all of its components, or none. A file that is in it already changes
+/// nothing.
 ///
 /// # Errors
-/// As [`load`]; [`Error::Plugin`] when the registry has a component of one of its names already.
+/// As [`load`]; [`Error::Plugin`] when the registry has another plugin of its name, or a component of one of its
+/// names already.
 pub fn load_into(registry: &mut Registry, path: &Path) -> Result<Arc<Plugin>> {
     let Loaded { plugin, components } = load(path)?;
+    let namesake = registry
+        .iter()
+        .filter_map(|c| c.plugin.as_ref())
+        .find(|p| p.name == plugin.name);
+    if let Some(other) = namesake {
+        if other.file == plugin.file {
+            return Ok(other.clone());
+        }
+        return Err(Error::Plugin {
+            file: plugin.file.clone(),
+            message: format!(
+                "is plugin {}, as is {}; what was found first stays",
+                plugin.name,
+                other.file.display()
+            ),
+        });
+    }
     for c in &components {
         let Ok(other) = registry.get(c.kind(), &c.name) else {
             continue;
@@ -116,7 +136,7 @@ struct TablePtr(*const rg_plugin);
 // SAFETY: constant for as long as the program runs.
 unsafe impl Send for TablePtr {}
 
-type Entry = unsafe extern "C" fn(*const rg_host) -> *const rg_plugin;
+type EntryFn = unsafe extern "C" fn(*const rg_host) -> *const rg_plugin;
 
 /// The table of a file: its entry function is called the first time only. The lock also makes the words of
 /// a refusal those of this file.
@@ -132,18 +152,17 @@ fn entered(found: &Preflight) -> std::result::Result<TablePtr, String> {
     #[cfg(not(unix))]
     let file = found.file.clone();
     let mut entered = ENTERED.lock().unwrap_or_else(PoisonError::into_inner);
-    entered
-        .get_or_insert_default()
-        .entry((file, found.abi))
-        .or_insert_with(|| enter(&found.file, found.abi))
-        .clone()
+    match entered.get_or_insert_default().entry((file, found.abi)) {
+        Entry::Occupied(known) => known.get().clone(),
+        // What cannot be mapped is not kept: it may be mended, and come back under the same number.
+        Entry::Vacant(new) => new.insert(enter(open(&found.file)?, found.abi)).clone(),
+    }
 }
 
-fn enter(file: &Path, abi: u32) -> std::result::Result<TablePtr, String> {
-    let library = open(file)?;
+fn enter(library: libloading::Library, abi: u32) -> std::result::Result<TablePtr, String> {
     let symbol = format!("retrograde_plugin_v{abi}");
     // SAFETY: the type is that of the interface.
-    let entry = unsafe { library.get::<Entry>(symbol.as_bytes()) }
+    let entry = unsafe { library.get::<EntryFn>(symbol.as_bytes()) }
         .map(|entry| *entry)
         .map_err(|e| format!("`{symbol}` cannot be found: {}", words(&e)));
     // Never unmapped, not even if it is refused: it may have left pointers or threads behind.

@@ -267,9 +267,13 @@ impl Lab {
             "CLICOLOR",
             "CLICOLOR_FORCE",
             "RAYON_NUM_THREADS",
+            "RETROGRADE_PLUGIN_PATH",
         ] {
             command.env_remove(name);
         }
+        // Whoever runs the tests may have plugins.
+        command.env("XDG_DATA_HOME", self.path("data"));
+        command.env("XDG_CONFIG_HOME", self.path("config"));
         command
     }
 

@@ -13,6 +13,12 @@ mod memory;
 mod new;
 mod output;
 mod output_directory;
+#[cfg(target_os = "linux")]
+mod plugin_new;
+#[cfg(target_os = "linux")]
+mod plugin_runs;
+#[cfg(target_os = "linux")]
+mod plugins;
 mod report;
 mod results;
 mod stopping;

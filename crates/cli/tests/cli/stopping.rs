@@ -5,7 +5,7 @@ use crate::lab::{JOBS, Lab, NORMAL, PARTICLES, Running, Said, ULA, length};
 use std::io::Read;
 
 /// Files that are the same byte for byte, however often a run was interrupted.
-const BITS: [&str; 4] = ["report.json", "draws.npy", "draws.csv", "report.html"];
+pub(crate) const BITS: [&str; 4] = ["report.json", "draws.npy", "draws.csv", "report.html"];
 
 /// A job, and a complete run of it in `whole`.
 fn lab(job: &str) -> Lab {
@@ -14,13 +14,19 @@ fn lab(job: &str) -> Lab {
 
 fn lab_of(draws: usize, job: &str) -> Lab {
     let lab = Lab::new(format!("draws = {draws}\nseed = 11\n{job}"));
-    let said = lab.run(&["run", "job.toml", "-o", "whole"]);
-    assert!(matches!(said.code, Some(0 | 3)), "{}", said.err);
+    whole(&lab);
     lab
 }
 
+/// Runs the job in `whole`, without interruption.
+#[track_caller]
+pub(crate) fn whole(lab: &Lab) {
+    let said = lab.run(&["run", "job.toml", "-o", "whole"]);
+    assert!(matches!(said.code, Some(0 | 3)), "{}", said.err);
+}
+
 /// Starts the job in `out` with so many seconds between checkpoints.
-fn begin(lab: &Lab, seconds: &str) -> Running {
+pub(crate) fn begin(lab: &Lab, seconds: &str) -> Running {
     let set = format!("output.checkpoint_seconds={seconds}");
     lab.start(&["run", "job.toml", "-o", "out", "--set", &set])
 }
@@ -32,7 +38,7 @@ fn all_rows(lab: &Lab) -> u64 {
 
 /// Waits for a checkpoint and that share of the rows.
 #[track_caller]
-fn wait_for(lab: &Lab, run: &mut Running, share: f64) {
+pub(crate) fn wait_for(lab: &Lab, run: &mut Running, share: f64) {
     let wanted = (share * all_rows(lab) as f64) as u64;
     run.wait_until(|| lab.path("out/checkpoint.bin").exists());
     run.wait_until(|| length(&lab.path("out/rows.bin")) >= wanted);
@@ -56,7 +62,7 @@ fn step(lab: &Lab) -> u64 {
 }
 
 /// A killed run cannot be taken for a finished one.
-fn assert_unfinished(lab: &Lab) {
+pub(crate) fn assert_unfinished(lab: &Lab) {
     let names = lab.names("out");
     for name in ["report.json", "draws.npy", "draws.csv", "timing.json"] {
         assert!(!names.iter().any(|n| n == name), "{names:?}");
@@ -71,7 +77,7 @@ fn assert_unfinished(lab: &Lab) {
 }
 
 #[track_caller]
-fn resume(lab: &Lab) -> Said {
+pub(crate) fn resume(lab: &Lab) -> Said {
     let said = lab.run(&["run", "--resume", "out", "--threads", "1"]);
     assert!(matches!(said.code, Some(0 | 3)), "{}", said.err);
     for file in BITS {

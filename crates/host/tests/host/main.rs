@@ -3,12 +3,20 @@
 #![allow(unsafe_code, reason = "these tests look into what they load")]
 
 mod bridgestan;
+#[cfg(target_os = "linux")]
+mod descriptors;
 mod digest;
 mod formats;
 #[cfg(target_os = "linux")]
+mod installing;
+#[cfg(target_os = "linux")]
 mod libraries;
 #[cfg(target_os = "linux")]
+mod loading;
+#[cfg(target_os = "linux")]
 mod mutations;
+#[cfg(target_os = "linux")]
+mod parameters;
 #[cfg(target_os = "linux")]
 mod preflight;
 #[cfg(unix)]

@@ -62,6 +62,13 @@ pub fn unknown_kind<'k>(
     } else {
         format!("the kinds are {}", listed(kinds))
     };
+    let known = match name.split_once('/') {
+        Some((plugin, _)) => format!(
+            "a plugin is found if its file lies in one of the folders that `retrograde plugin list` shows, or is \
+             named by `--plugin`: is that of {plugin}? {known}"
+        ),
+        None => known,
+    };
     Diagnostic::new(span, format!("unknown kind {name:?} in `{path}`"))
         .label(label)
         .help(known)
