@@ -71,6 +71,11 @@ pub(crate) enum Command {
     CompareSchedules(CompareSchedulesArgs),
     /// Writes a crate for a component of your own, with its tests, ready to fill.
     New(NewArgs),
+    /// Plugins, which are shared libraries with components.
+    Plugin {
+        #[command(subcommand)]
+        command: PluginCommand,
+    },
     /// Draws the pictures of a run directory as SVG files: marginals, pairs, trace, ladder, weights, flow.
     Plot(PlotArgs),
     /// Writes a completion script for a shell.
@@ -227,6 +232,33 @@ pub(crate) struct NewArgs {
     pub(crate) kind: String,
     /// Its name in jobs, and that of the folder which is made: `my-target`.
     pub(crate) name: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginCommand {
+    /// Tries out, in another process, whether a plugin keeps what the interface asks of it.
+    Check(PluginCheckArgs),
+    /// The other process.
+    #[command(hide = true)]
+    CheckChild,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PluginCheckArgs {
+    /// The plugin, a shared library.
+    pub(crate) file: PathBuf,
+    /// Sets a parameter of a component, for example `--set double-well.dim=3`; may be given several times.
+    #[arg(long = "set", value_name = "COMPONENT.KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Takes the parameters of its components from this job; `--set` goes before them.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) job: Option<PathBuf>,
+    /// Seed of the points and random numbers that it is tried with.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// The longest that one call of a function may take, above 0.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    pub(crate) time_limit: f64,
 }
 
 #[derive(Debug, Args)]

@@ -12,12 +12,13 @@ mod new;
 mod outcome;
 mod picture;
 mod plot;
+mod plugin_check;
 mod plugins;
 mod progress;
 mod run;
 mod show;
 
-use args::{Cli, Command};
+use args::{Cli, Command, PluginCommand};
 use clap::{CommandFactory, Parser};
 use outcome::Exit;
 use std::process::ExitCode;
@@ -46,6 +47,10 @@ fn main() -> ExitCode {
         Command::Compare(args) => compare::compare(args, &out),
         Command::Certify(args) => certify::certify(args, &out),
         Command::CompareSchedules(args) => certify::compare_schedules(args, &out),
+        Command::Plugin { command } => match command {
+            PluginCommand::Check(args) => plugin_check::check(args, &out),
+            PluginCommand::CheckChild => plugin_check::child(&out),
+        },
         Command::Plot(args) => plot::plot(args, &out),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod check;
 mod descriptor;
 pub mod digest;
 mod load;

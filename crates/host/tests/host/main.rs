@@ -1,5 +1,7 @@
 //! Finding and examining plugins.
 
+#[cfg(target_os = "linux")]
+mod check;
 mod digest;
 mod formats;
 #[cfg(target_os = "linux")]
