@@ -297,7 +297,7 @@ typedef struct rg_frame {
    */
   uint32_t threads;
   /**
-   * Not 0 inside for_rows and for_jobs.
+   * Not 0 inside for_rows and for_jobs, and for work that is spread as theirs is.
    */
   uint32_t inside;
   /**
@@ -305,6 +305,27 @@ typedef struct rg_frame {
    * program. Only told.
    */
   const char *simd;
+  /**
+   * Rows for which a log density was asked for, so far as this call knows. Only told, as those that
+   * follow.
+   */
+  uint64_t density_evals;
+  /**
+   * Rows for which a gradient was asked for.
+   */
+  uint64_t gradient_evals;
+  /**
+   * Rows for which a score was asked for.
+   */
+  uint64_t score_evals;
+  /**
+   * Rows in all evaluations together.
+   */
+  uint64_t rows;
+  /**
+   * Rows for which a value was not finite that should have been.
+   */
+  uint64_t failed;
 } rg_frame;
 
 /**

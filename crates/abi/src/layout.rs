@@ -43,7 +43,7 @@ macro_rules! layout {
 }
 
 layout! {
-    rg_frame 80 {
+    rg_frame 120 {
         struct_size 0 8,
         key0 8 8,
         key1 16 8,
@@ -55,6 +55,11 @@ layout! {
         threads 64 4,
         inside 68 4,
         simd 72 8,
+        density_evals 80 8,
+        gradient_evals 88 8,
+        score_evals 96 8,
+        rows 104 8,
+        failed 112 8,
     }
     rg_host 240 {
         struct_size 0 8,

@@ -6,11 +6,15 @@ use retrograde_abi::{
     RG_CAP_AUTONOMOUS, RG_CAP_G_CONST_X, RG_CAP_LINEAR, RG_CAP_LINEAR_DENSE, RG_CAP_LINEAR_DIAG,
     RG_CAP_WARPED, rg_call, rg_process_vtable, rg_status,
 };
-use retrograde_core::{Form, ForwardProcess, Status};
+use retrograde_core::{Form, ForwardProcess, Status, Threading};
 use std::ffi::c_void;
 
 impl Export for dyn ForwardProcess {
     type Table = rg_process_vtable;
+
+    fn threading(process: &Self) -> Threading {
+        process.traits().threading
+    }
 
     fn table(process: &Self, destroy: Option<Destroy>) -> rg_process_vtable {
         let mut own = caps(process.traits());

@@ -1,7 +1,7 @@
 //! A sampler of another side.
 
 use super::{Asked, Asking, Foreign};
-use retrograde_abi::{RG_OK, rg_sampler_vtable, rg_status};
+use retrograde_abi::{RG_ERR_ARG, RG_ERR_IO, RG_OK, rg_sampler_vtable, rg_status};
 use retrograde_core::{
     Cx, Error, Flag, Flow, Result, Run, Sampler, Sink, Status, Traits, seal, unseal,
 };
@@ -104,17 +104,20 @@ impl Sampler for Plugged {
             });
         };
         let mut run = std::ptr::null_mut();
+        let (start, len) = (body.as_ptr().cast(), body.len());
         self.call(cx, |call| {
             // SAFETY: as above.
-            unsafe {
-                load(
-                    self.object,
-                    call,
-                    body.as_ptr().cast(),
-                    body.len(),
-                    &raw mut run,
-                )
+            unsafe { load(self.object, call, start, len, &raw mut run) }
+        })
+        .map_err(|error| match error {
+            // What it does not like is the state.
+            Error::Callback { text, code, .. } if code == RG_ERR_IO || code == RG_ERR_ARG => {
+                Error::State {
+                    component: self.label().into(),
+                    message: text,
+                }
             }
+            other => other,
         })?;
         self.begun(run, n, "load")
     }
