@@ -10,12 +10,8 @@
 //! | --- | --- |
 //! | [`foreign`] | `Foreign<table>`: a table that is a component |
 //! | [`export`] | `Exported<dyn trait>`: a component that is a table |
-<<<<<<< HEAD
-//! | [`host`] | the services of the host, and the call that they stand on |
-//! | [`probe`] | single calls, for checks |
-=======
 //! | [`host`](mod@host) | the services of the host, and the call that they stand on |
->>>>>>> main
+//! | [`probe`] | single calls, for checks |
 //! | [`remote`] | a context, and a sink, on the services of a host elsewhere |
 //! | [`tables`] | tables of any size, read and looked over |
 
