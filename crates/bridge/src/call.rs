@@ -347,6 +347,17 @@ impl<'a> State<'a> {
         self.settings.is_some()
     }
 
+    /// What came of it, as it is.
+    pub(crate) fn said(mut self, code: rg_status) -> crate::probe::Said {
+        crate::probe::Said {
+            code,
+            text: self.said.take().map(|(_, text)| text),
+            own: self.own.take(),
+            broken: self.broken.take(),
+            flags: self.take_flags(),
+        }
+    }
+
     pub(crate) fn break_off(&mut self, error: Error) {
         self.broken.get_or_insert(error);
     }

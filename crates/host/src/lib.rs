@@ -10,6 +10,7 @@
 
 #![allow(unsafe_code, reason = "this crate calls code that it loads")]
 
+pub mod check;
 mod descriptor;
 pub mod digest;
 pub mod install;

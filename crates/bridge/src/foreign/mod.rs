@@ -53,8 +53,8 @@ impl std::fmt::Debug for Made {
 
 /// An object of another side, used through its table `T`: a component of the kind of the table.
 pub struct Foreign<T: Asked> {
-    object: *mut c_void,
-    table: T,
+    pub(crate) object: *mut c_void,
+    pub(crate) table: T,
     made: Made,
     info: T::Info,
     traits: Traits,

@@ -114,7 +114,8 @@ impl Build<dyn Target> for BridgeStan {
         let data = self.json(parts)?;
         let wrong = |words: String| {
             let given = format!("{}, {words}", path.display());
-            let allowed = "a shared library that BridgeStan 2 made of a Stan program with parameters";
+            let allowed =
+                "a shared library that BridgeStan 2 made of a Stan program with parameters";
             Error::setting(NAME, "library", given, allowed)
         };
         let functions = open(&path).map_err(|e| match e {
@@ -138,9 +139,16 @@ impl Build<dyn Target> for BridgeStan {
                 Unmade::Broken(words) => wrong(words),
                 Unmade::Refused(words) => Error::Settings {
                     component: NAME.into(),
-                    key: if self.data.is_some() { "data" } else { "library" }.into(),
+                    key: if self.data.is_some() {
+                        "data"
+                    } else {
+                        "library"
+                    }
+                    .into(),
                     message: match &self.data {
-                        Some(data) => format!("the model cannot be made from {}: {words}", data.display()),
+                        Some(data) => {
+                            format!("the model cannot be made from {}: {words}", data.display())
+                        }
                         None => format!("the model cannot be made without `data`: {words}"),
                     },
                 },
@@ -155,7 +163,8 @@ impl Build<dyn Target> for BridgeStan {
             .iter()
             .map(|name| names::column(name))
             .collect();
-        let coordinates = names::coordinates(&model.unconstrained_names().map_err(wrong)?, &outputs);
+        let coordinates =
+            names::coordinates(&model.unconstrained_names().map_err(wrong)?, &outputs);
         Ok(Arc::new(Stan {
             name: model.name(),
             model,
@@ -199,7 +208,9 @@ impl Stan {
         };
         cx.log(
             Level::Warn,
-            &format!("{NAME}: the model `{name}` failed at a point; {consequence}. It says: {words}"),
+            &format!(
+                "{NAME}: the model `{name}` failed at a point; {consequence}. It says: {words}"
+            ),
         );
     }
 
@@ -276,7 +287,10 @@ impl Target for Stan {
                 l[r] = *value.as_ref().unwrap_or(&f64::NAN);
             }
             if let Some(g) = &mut gradient {
-                write(g.row_mut(r), (point.is_some() && value.is_ok()).then_some(&slope));
+                write(
+                    g.row_mut(r),
+                    (point.is_some() && value.is_ok()).then_some(&slope),
+                );
             }
             value.map(|_| ())
         })?;
@@ -311,7 +325,10 @@ impl Hvp for Stan {
         let words = self.each(cx, x, |call, r, point| {
             copy(v.row(r), &mut direction);
             let done = point.map_or(Ok(()), |x| call.hvp(x, &direction, &mut product));
-            write(out.row_mut(r), (point.is_some() && done.is_ok()).then_some(&product));
+            write(
+                out.row_mut(r),
+                (point.is_some() && done.is_ok()).then_some(&product),
+            );
             done
         })?;
         cx.give(product);
@@ -333,20 +350,28 @@ impl Outputs for Stan {
     fn eval(&self, cx: &mut Cx<'_>, x: ArrayView2<'_, f64>, out: ArrayViewMut2<'_, f64>) -> Result {
         // A generator a row, so that no row depends on where the batch is split.
         let streams = self.model.draws().then(|| cx.row_streams());
-        let work = |cx: &mut Cx<'_>, first: usize, (x, mut out): (ArrayView2<'_, f64>, ArrayViewMut2<'_, f64>)| {
-            let mut values = cx.take(self.model.outputs());
-            let words = self.each(cx, x, |call, r, point| {
-                let seed = streams.as_ref().map(|of| of(first + r).next_u32());
-                let done = point.map_or(Ok(()), |x| call.outputs(x, seed, &mut values));
-                write(out.row_mut(r), (point.is_some() && done.is_ok()).then_some(&values));
-                done
-            })?;
-            cx.give(values);
-            self.tell(cx, Failed::Outputs, words);
-            Ok(())
-        };
+        let work =
+            |cx: &mut Cx<'_>,
+             first: usize,
+             (x, mut out): (ArrayView2<'_, f64>, ArrayViewMut2<'_, f64>)| {
+                let mut values = cx.take(self.model.outputs());
+                let words = self.each(cx, x, |call, r, point| {
+                    let seed = streams.as_ref().map(|of| of(first + r).next_u32());
+                    let done = point.map_or(Ok(()), |x| call.outputs(x, seed, &mut values));
+                    write(
+                        out.row_mut(r),
+                        (point.is_some() && done.is_ok()).then_some(&values),
+                    );
+                    done
+                })?;
+                cx.give(values);
+                self.tell(cx, Failed::Outputs, words);
+                Ok(())
+            };
         if self.model.threads() {
-            cx.rows(x.nrows(), (x, out), |cx, rows, parts| work(cx, rows.start, parts))
+            cx.rows(x.nrows(), (x, out), |cx, rows, parts| {
+                work(cx, rows.start, parts)
+            })
         } else {
             work(cx, 0, (x, out))
         }

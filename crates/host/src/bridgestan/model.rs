@@ -120,7 +120,10 @@ impl Model {
 
     /// Names of the outputs, as Stan writes them.
     pub(super) fn output_names(&self) -> Result<Vec<String>, String> {
-        let (tp, gq) = (self.with.transformed_parameters, self.with.generated_quantities);
+        let (tp, gq) = (
+            self.with.transformed_parameters,
+            self.with.generated_quantities,
+        );
         // SAFETY: the model is there, the string is copied.
         let names = text(unsafe { (self.functions.bs_param_names)(self.model.as_ptr(), tp, gq) });
         split(CONSTRAINED, names, self.outputs)
@@ -128,7 +131,9 @@ impl Model {
 
     /// Whether it has products with its Hessian.
     pub(super) fn has_hvp(&self) -> bool {
-        self.functions.bs_log_density_hessian_vector_product.is_some()
+        self.functions
+            .bs_log_density_hessian_vector_product
+            .is_some()
     }
 
     /// Waits for its turn, where calls come one by one.
@@ -198,14 +203,25 @@ impl Call<'_> {
         self.ask(|functions, model, message| {
             // SAFETY: the point has the model's dimension, the value has room for one number.
             unsafe {
-                (functions.bs_log_density)(model, PROPTO, JACOBIAN, x.as_ptr(), &raw mut value, message)
+                (functions.bs_log_density)(
+                    model,
+                    PROPTO,
+                    JACOBIAN,
+                    x.as_ptr(),
+                    &raw mut value,
+                    message,
+                )
             }
         })?;
         Ok(value)
     }
 
     /// The log density; writes its gradient.
-    pub(super) fn log_density_gradient(&self, x: &[f64], gradient: &mut [f64]) -> Result<f64, String> {
+    pub(super) fn log_density_gradient(
+        &self,
+        x: &[f64],
+        gradient: &mut [f64],
+    ) -> Result<f64, String> {
         assert!(x.len() == self.model.dim && gradient.len() == self.model.dim);
         let mut value = f64::NAN;
         self.ask(|functions, model, message| {

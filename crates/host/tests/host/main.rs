@@ -4,6 +4,8 @@
 
 mod bridgestan;
 #[cfg(target_os = "linux")]
+mod check;
+#[cfg(target_os = "linux")]
 mod descriptors;
 mod digest;
 mod formats;
