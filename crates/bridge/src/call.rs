@@ -347,17 +347,6 @@ impl<'a> State<'a> {
         self.settings.is_some()
     }
 
-    /// What came of it, as it is.
-    pub(crate) fn said(mut self, code: rg_status) -> crate::probe::Said {
-        crate::probe::Said {
-            code,
-            text: self.said.take().map(|(_, text)| text),
-            own: self.own.take(),
-            broken: self.broken.take(),
-            flags: self.take_flags(),
-        }
-    }
-
     pub(crate) fn break_off(&mut self, error: Error) {
         self.broken.get_or_insert(error);
     }
@@ -401,6 +390,20 @@ impl<'a> State<'a> {
             }
             (Some(own), Some(said)) if said.is_empty() => Err(own),
             (_, said) => Err(meaning(code, component, said.unwrap_or_default())),
+        }
+    }
+}
+
+impl Call<'_> {
+    /// What came of it, as it is.
+    pub(crate) fn said(mut self, code: rg_status) -> crate::probe::Said {
+        let state = self.state.get_mut();
+        crate::probe::Said {
+            code,
+            text: state.said.take(),
+            own: state.own.take(),
+            broken: state.broken.take(),
+            flags: std::mem::take(&mut state.flags),
         }
     }
 }

@@ -24,7 +24,7 @@ pub struct Said {
 
 /// Calls `f` with a call on `cx`.
 pub fn probe(cx: &mut Cx<'_>, f: impl FnOnce(*mut rg_call) -> rg_status) -> Said {
-    let mut call = Call::new(cx);
+    let call = Call::new(cx);
     let code = f(call.raw());
     call.said(code)
 }
@@ -35,14 +35,14 @@ pub fn probe_step(
     sink: &mut dyn Sink,
     f: impl FnOnce(*mut rg_call) -> rg_status,
 ) -> Said {
-    let mut call = Call::of_step(cx, sink);
+    let call = Call::of_step(cx, sink);
     let code = f(call.raw());
     call.said(code)
 }
 
 /// Calls `f` with a call that has no context, as for functions that say what a component is.
 pub fn probe_bare(f: impl FnOnce(*mut rg_call) -> rg_status) -> Said {
-    let mut call = Call::bare();
+    let call = Call::of_flags();
     let code = f(call.raw());
     call.said(code)
 }
