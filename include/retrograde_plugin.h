@@ -980,6 +980,11 @@ typedef struct rg_process_vtable {
    * Says by host->flag what a person must know, for example that the reference law is approximate.
    */
   rg_status (*flags)(void *object, struct rg_call *call);
+  /**
+   * With RG_CAP_LINEAR: writes the time in [0, t_end] at which the noise level, the root of sigma2 over
+   * alpha, is `level`; without it the host searches.
+   */
+  rg_status (*time_of)(void *object, struct rg_call *call, double level, double t_end, double *t);
 } rg_process_vtable;
 
 /**
