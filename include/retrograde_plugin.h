@@ -297,7 +297,7 @@ typedef struct rg_frame {
    */
   uint32_t threads;
   /**
-   * Not 0 inside for_rows and for_jobs.
+   * Not 0 inside for_rows and for_jobs, and for work that is spread as theirs is.
    */
   uint32_t inside;
   /**
@@ -305,6 +305,27 @@ typedef struct rg_frame {
    * program. Only told.
    */
   const char *simd;
+  /**
+   * Rows for which a log density was asked for, so far as this call knows. Only told, as those that
+   * follow.
+   */
+  uint64_t density_evals;
+  /**
+   * Rows for which a gradient was asked for.
+   */
+  uint64_t gradient_evals;
+  /**
+   * Rows for which a score was asked for.
+   */
+  uint64_t score_evals;
+  /**
+   * Rows in all evaluations together.
+   */
+  uint64_t rows;
+  /**
+   * Rows for which a value was not finite that should have been.
+   */
+  uint64_t failed;
 } rg_frame;
 
 /**
@@ -959,6 +980,11 @@ typedef struct rg_process_vtable {
    * Says by host->flag what a person must know, for example that the reference law is approximate.
    */
   rg_status (*flags)(void *object, struct rg_call *call);
+  /**
+   * With RG_CAP_LINEAR: writes the time in [0, t_end] at which the noise level, the root of sigma2 over
+   * alpha, is `level`; without it the host searches.
+   */
+  rg_status (*time_of)(void *object, struct rg_call *call, double level, double t_end, double *t);
 } rg_process_vtable;
 
 /**

@@ -53,11 +53,22 @@ pub struct rg_frame {
     pub step: u64,
     /// Threads that work can be spread over from here; 1 inside for_rows and for_jobs.
     pub threads: u32,
-    /// Not 0 inside for_rows and for_jobs.
+    /// Not 0 inside for_rows and for_jobs, and for work that is spread as theirs is.
     pub inside: u32,
     /// Name of the vector instructions that kernels use, for example "avx2"; it lives as long as the
     /// program. Only told.
     pub simd: *const c_char,
+    /// Rows for which a log density was asked for, so far as this call knows. Only told, as those that
+    /// follow.
+    pub density_evals: u64,
+    /// Rows for which a gradient was asked for.
+    pub gradient_evals: u64,
+    /// Rows for which a score was asked for.
+    pub score_evals: u64,
+    /// Rows in all evaluations together.
+    pub rows: u64,
+    /// Rows for which a value was not finite that should have been.
+    pub failed: u64,
 }
 
 /// Services of the host. It lives as long as the program; slots beyond `struct_size` do not exist, so

@@ -43,7 +43,7 @@ macro_rules! layout {
 }
 
 layout! {
-    rg_frame 80 {
+    rg_frame 120 {
         struct_size 0 8,
         key0 8 8,
         key1 16 8,
@@ -55,6 +55,11 @@ layout! {
         threads 64 4,
         inside 68 4,
         simd 72 8,
+        density_evals 80 8,
+        gradient_evals 88 8,
+        score_evals 96 8,
+        rows 104 8,
+        failed 112 8,
     }
     rg_host 240 {
         struct_size 0 8,
@@ -103,7 +108,7 @@ layout! {
         output_name 72 8,
         outputs 80 8,
     }
-    rg_process_vtable 224 {
+    rg_process_vtable 232 {
         struct_size 0 8,
         caps 8 8,
         threading 16 4,
@@ -133,6 +138,7 @@ layout! {
         quantile 200 8,
         support 208 8,
         flags 216 8,
+        time_of 224 8,
     }
     rg_score_vtable 72 {
         struct_size 0 8,

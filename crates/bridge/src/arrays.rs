@@ -8,8 +8,11 @@ use std::ffi::{CStr, c_char};
 
 /// Numbers of an n × d array, or an error where they do not fit into memory.
 pub(crate) fn count(n: usize, d: usize, what: &str) -> Result<usize> {
-    n.checked_mul(d)
+    // An array without elements must fit as if it had some.
+    n.max(1)
+        .checked_mul(d.max(1))
         .filter(|len| *len <= isize::MAX as usize / 8)
+        .map(|_| n * d)
         .ok_or_else(|| {
             Error::shape(
                 "a call",
@@ -28,6 +31,14 @@ fn usable<T>(p: *const T, len: usize, what: &str) -> Result {
         return Err(Error::Null {
             argument: what.into(),
         });
+    }
+    if len > isize::MAX as usize / size_of::<T>().max(1) {
+        return Err(Error::shape(
+            "a call",
+            what,
+            "a size that fits into memory",
+            len.to_string(),
+        ));
     }
     if !p.is_aligned() {
         return Err(Error::Argument {

@@ -2,12 +2,15 @@
 
 use retrograde_abi::{rg_call, rg_cfg, rg_status};
 use retrograde_core::registry::Files;
-use retrograde_core::{Cx, Error, Flag, Result, Sink, Status};
+use retrograde_core::{Cx, Error, Flag, Position, Result, Sink, Status};
 use std::any::Any;
+use std::cell::UnsafeCell;
 use std::ffi::{CString, c_void};
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// The settings of a component as they arrive at `create`: checked, with their defaults.
@@ -28,22 +31,44 @@ impl std::fmt::Debug for Settings<'_> {
     }
 }
 
-/// What a call stands on, what was said in it, and what it made that ends with it.
+/// A call, behind the `rg_call` that a plugin has.
+///
+/// Plugins may hand it to the wrong thread, or use it again while the host is at work for it. So it is shared,
+/// and what it holds is reached on its own thread alone, by one function at a time.
 pub(crate) struct Call<'a> {
-    /// None in `create`, and where a component is only asked what it is.
+    thread: usize,
+    /// While a function of the host is at work for it.
+    busy: AtomicBool,
+    /// A function that can return no status was called on another thread, or while it was busy.
+    misused: AtomicBool,
+    state: UnsafeCell<State<'a>>,
+}
+
+/// What a call stands on, what was said in it, and what it made that ends with it.
+pub(crate) struct State<'a> {
+    /// None where a component is only asked what it is.
     cx: Option<NonNull<Cx<'static>>>,
+    /// Where the context stood, and will again.
+    start: Option<Position>,
+    /// Failures when work inside of blocks began, which are looked at when it ends.
+    failed_before: Option<u64>,
     /// In `step` of a sampler.
     sink: Option<NonNull<dyn Sink>>,
     /// In `create`.
     settings: Option<&'a Settings<'a>>,
-    thread: usize,
-    /// While the host works for it on other threads.
-    busy: bool,
+    /// In `flags`.
+    takes_flags: bool,
     /// What the plugin gave to `fail`.
-    said: Option<(rg_status, String)>,
+    said: Option<String>,
     /// The last error of the host's own: it knows more than the code that went through the plugin.
     own: Option<Error>,
-    /// An error of a service that can return none.
+    /// Whether a function of the host succeeded since.
+    own_is_old: bool,
+    /// Whether `said` came after `own`.
+    said_last: bool,
+    /// A parameter that was refused.
+    refused: Option<Error>,
+    /// An error that ends the call whatever the plugin returns.
     broken: Option<Error>,
     flags: Vec<Flag>,
     scratch: [Vec<f64>; SCRATCH],
@@ -73,24 +98,35 @@ pub(crate) fn set_refusal(text: String) {
 
 impl<'a> Call<'a> {
     fn of(
-        cx: Option<NonNull<Cx<'static>>>,
+        mut cx: Option<NonNull<Cx<'static>>>,
         sink: Option<NonNull<dyn Sink>>,
         settings: Option<&'a Settings<'a>>,
     ) -> Self {
+        // SAFETY: who makes a call lends it the context for as long as it lives.
+        let start = cx.as_mut().map(|cx| unsafe { cx.as_mut() }.position());
         Self {
-            cx,
-            sink,
-            settings,
             thread: this_thread(),
-            busy: false,
-            said: None,
-            own: None,
-            broken: None,
-            flags: Vec::new(),
-            scratch: [const { Vec::new() }; SCRATCH],
-            scratch_used: 0,
-            kept: Vec::new(),
-            lifetime: PhantomData,
+            busy: AtomicBool::new(false),
+            misused: AtomicBool::new(false),
+            state: UnsafeCell::new(State {
+                cx,
+                start,
+                failed_before: None,
+                sink,
+                settings,
+                takes_flags: false,
+                said: None,
+                own: None,
+                own_is_old: false,
+                said_last: false,
+                refused: None,
+                broken: None,
+                flags: Vec::new(),
+                scratch: [const { Vec::new() }; SCRATCH],
+                scratch_used: 0,
+                kept: Vec::new(),
+                lifetime: PhantomData,
+            }),
         }
     }
 
@@ -99,9 +135,16 @@ impl<'a> Call<'a> {
         Self::of(None, None, None)
     }
 
-    /// A call of `create`.
-    pub(crate) fn of_create(settings: &'a Settings<'a>) -> Self {
-        Self::of(None, None, Some(settings))
+    /// A call of `flags`.
+    pub(crate) fn of_flags() -> Self {
+        let mut call = Self::bare();
+        call.state.get_mut().takes_flags = true;
+        call
+    }
+
+    /// A call of `create`. Through its context the parts may be evaluated.
+    pub(crate) fn of_create(cx: &'a mut Cx<'_>, settings: &'a Settings<'a>) -> Self {
+        Self::of(Some(NonNull::from(cx).cast()), None, Some(settings))
     }
 
     /// A call with a context.
@@ -119,10 +162,53 @@ impl<'a> Call<'a> {
         Self::of(Some(NonNull::from(cx).cast()), Some(sink), None)
     }
 
-    pub(crate) fn raw(&mut self) -> *mut rg_call {
-        std::ptr::from_mut(self).cast()
+    /// What the plugin gets; valid while this is neither moved nor used in other ways.
+    pub(crate) fn raw(&self) -> *mut rg_call {
+        std::ptr::from_ref(self).cast_mut().cast()
     }
 
+    pub(crate) fn take_own(&mut self) -> Option<Error> {
+        self.state.get_mut().own.take()
+    }
+
+    pub(crate) fn take_flags(&mut self) -> Vec<Flag> {
+        std::mem::take(&mut self.state.get_mut().flags)
+    }
+
+    /// What the status means that a function of `component` returned for this call.
+    pub(crate) fn finish(&mut self, code: rg_status, component: &str) -> Result {
+        let misused = *self.misused.get_mut();
+        let state = self.state.get_mut();
+        if let Some(error) = state.broken.take() {
+            return Err(error);
+        }
+        if misused {
+            return Err(Error::Argument {
+                component: component.into(),
+                argument: "call".into(),
+                given: "one of another thread, or one that the host is at work for".into(),
+                allowed: "the call that the function was given, or that of the block".into(),
+            });
+        }
+        if code == Status::Ok as rg_status {
+            return Ok(());
+        }
+        state.meaning(code, component)
+    }
+}
+
+/// A function that can return no status was called where it may not be.
+///
+/// # Safety
+/// `call` is NULL or what the host handed out, still alive.
+pub(crate) unsafe fn misused(call: *mut rg_call) {
+    // SAFETY: by contract; what is written is atomic.
+    if let Some(call) = unsafe { call.cast::<Call<'_>>().as_ref() } {
+        call.misused.store(true, Ordering::Relaxed);
+    }
+}
+
+impl<'a> State<'a> {
     /// The context.
     pub(crate) fn cx(&mut self) -> Result<&mut Cx<'static>> {
         match &mut self.cx {
@@ -197,102 +283,151 @@ impl<'a> Call<'a> {
             return std::ptr::null_mut();
         };
         // What `take` would make room for must not end the program.
-        let pooled = self.cx.is_some() && len <= 1 << 26;
-        let mut buffer = if pooled && self.scratch_used < SCRATCH {
-            match self.cx() {
-                Ok(cx) => cx.take(len),
-                Err(_) => return std::ptr::null_mut(),
+        let pooled = len <= 1 << 20 && self.scratch_used < SCRATCH;
+        let start: *mut u8 = match &mut self.cx {
+            Some(cx) if pooled => {
+                // SAFETY: as in `cx`.
+                let mut buffer = unsafe { cx.as_mut() }.take(len);
+                let start = buffer.as_mut_ptr().cast();
+                self.scratch[self.scratch_used] = buffer;
+                self.scratch_used += 1;
+                start
             }
-        } else {
-            let mut buffer: Vec<f64> = Vec::new();
-            if buffer.try_reserve_exact(len).is_err() {
-                return std::ptr::null_mut();
+            _ => {
+                // Not touched, lest more than there is of it be filled.
+                let mut buffer: Vec<MaybeUninit<f64>> = Vec::new();
+                if buffer.try_reserve_exact(len).is_err() {
+                    return std::ptr::null_mut();
+                }
+                let start = buffer.as_mut_ptr().cast();
+                self.kept.push(Box::new(buffer));
+                start
             }
-            buffer.resize(len, 0.0);
-            buffer
         };
-        let start: *mut u8 = buffer.as_mut_ptr().cast();
-        let shift = start.align_offset(align);
-        let place = start.wrapping_add(shift).cast();
-        if pooled && self.scratch_used < SCRATCH {
-            self.scratch[self.scratch_used] = buffer;
-            self.scratch_used += 1;
-        } else {
-            self.kept.push(Box::new(buffer));
-        }
-        place
+        start.wrapping_add(start.align_offset(align)).cast()
     }
 
-    pub(crate) fn say(&mut self, code: rg_status, text: &str) {
-        self.said = Some((code, text.to_owned()));
+    pub(crate) fn say(&mut self, text: &str) {
+        self.said = Some(text.to_owned());
+        self.said_last = true;
     }
 
-    pub(crate) fn flag(&mut self, flag: Flag) {
+    pub(crate) fn flag(&mut self, flag: Flag) -> Result {
         match &mut self.sink {
             // SAFETY: as for the context.
             Some(sink) => unsafe { sink.as_mut() }.flag(flag),
-            None => self.flags.push(flag),
+            None if self.takes_flags => self.flags.push(flag),
+            None => {
+                return Err(not_here(
+                    "flag",
+                    "call it in `step` of a sampler or in `flags` only",
+                ));
+            }
         }
+        Ok(())
     }
 
-    pub(crate) fn take_flags(&mut self) -> Vec<Flag> {
-        std::mem::take(&mut self.flags)
+    /// Keeps an error of the host's own, in case the plugin hands its code on.
+    pub(crate) fn set_own(&mut self, error: Error) {
+        self.own = Some(error);
+        self.own_is_old = false;
+        self.said_last = false;
     }
 
-    pub(crate) fn set_own(&mut self, error: Option<Error>) {
-        self.own = error;
+    /// The plugin went on after the last error of the host's own.
+    pub(crate) fn went_on(&mut self) {
+        self.own_is_old = true;
     }
 
-    pub(crate) fn take_own(&mut self) -> Option<Error> {
-        self.own.take()
+    pub(crate) fn refuse(&mut self, error: Error) {
+        self.refused = Some(error);
+    }
+
+    pub(crate) fn in_create(&self) -> bool {
+        self.settings.is_some()
     }
 
     pub(crate) fn break_off(&mut self, error: Error) {
         self.broken.get_or_insert(error);
     }
 
-    /// Calls `work` with the context, while nothing else may be asked of this call.
-    pub(crate) fn while_busy<R>(
-        &mut self,
-        work: impl FnOnce(&mut Cx<'static>) -> Result<R>,
-    ) -> Result<R> {
-        self.busy = true;
-        let result = match &mut self.cx {
-            // SAFETY: as in `cx`.
-            Some(cx) => work(unsafe { cx.as_mut() }),
-            None => self.cx().map(|_| unreachable!("there is none")),
-        };
-        self.busy = false;
-        result
-    }
-
-    /// What the status means that a function of `component` returned for this call.
-    pub(crate) fn finish(&mut self, code: rg_status, component: &str) -> Result {
-        if let Some(error) = self.broken.take() {
-            return Err(error);
-        }
-        if code == Status::Ok as rg_status {
+    /// Makes the context stand elsewhere. What was evaluated inside of blocks is looked at when they end.
+    pub(crate) fn seek(&mut self, to: Position) -> Result {
+        let inside = to.inside || self.start.is_some_and(|s| s.inside);
+        let cx = self.cx()?;
+        let was = cx.position().inside;
+        cx.set_position(to);
+        cx.set_inside(inside);
+        let failed = cx.counts().failed;
+        if inside == was {
             return Ok(());
         }
-        let own = self.own.take();
-        if let Some(error) = own.filter(|e| e.status() as rg_status == code) {
+        if inside {
+            self.failed_before = Some(failed);
+            return Ok(());
+        }
+        match self.failed_before.take() {
+            Some(before) if before != failed => self.cx()?.check_counts(),
+            _ => Ok(()),
+        }
+    }
+
+    /// The error that a status stands for.
+    fn meaning(&mut self, code: rg_status, component: &str) -> Result {
+        if let Some(error) = self.refused.take()
+            && code == error.status() as rg_status
+        {
             return Err(error);
         }
-        let text = match self.said.take() {
-            Some((_, text)) => text,
-            None => String::new(),
-        };
-        Err(meaning(code, component, text))
+        let own = self.own.take().filter(|e| e.status() as rg_status == code);
+        match (own, self.said.take()) {
+            // The host's own error, handed on.
+            (Some(own), None) => Err(own),
+            (Some(own), Some(_)) if !self.said_last => Err(own),
+            // The plugin's words for it.
+            (Some(own), Some(said)) if !self.own_is_old && !said.is_empty() => {
+                Err(meaning(code, component, format!("{said} ({own})")))
+            }
+            (Some(own), Some(said)) if said.is_empty() => Err(own),
+            (_, said) => Err(meaning(code, component, said.unwrap_or_default())),
+        }
+    }
+}
+
+impl Call<'_> {
+    /// What came of it, as it is.
+    pub(crate) fn said(mut self, code: rg_status) -> crate::probe::Said {
+        let state = self.state.get_mut();
+        crate::probe::Said {
+            code,
+            text: state.said.take(),
+            own: state.own.take(),
+            broken: state.broken.take(),
+            flags: std::mem::take(&mut state.flags),
+        }
     }
 }
 
 impl Drop for Call<'_> {
     fn drop(&mut self) {
-        let used = self.scratch_used;
-        let mut buffers = std::mem::take(&mut self.scratch);
-        if let Ok(cx) = self.cx() {
+        let state = self.state.get_mut();
+        let used = state.scratch_used;
+        let mut buffers = std::mem::take(&mut state.scratch);
+        let start = state.start;
+        if let Some(cx) = &mut state.cx {
+            // SAFETY: as in `cx`.
+            let cx = unsafe { cx.as_mut() };
             for buffer in &mut buffers[..used] {
                 cx.give(std::mem::take(buffer));
+            }
+            // A plugin that moved the call moved the context of its caller.
+            if let Some(mut start) = start {
+                let now = cx.position();
+                if now.key == start.key && now.row0 == start.row0 {
+                    start.fills = now.fills;
+                }
+                cx.set_position(start);
+                cx.set_inside(start.inside);
             }
         }
     }
@@ -331,31 +466,32 @@ fn not_here(what: &str, advice: &str) -> Error {
 /// `call` is NULL or what the host handed out, still alive.
 pub(crate) unsafe fn on_call(
     call: *mut rg_call,
-    f: impl FnOnce(&mut Call<'_>) -> Result,
+    f: impl FnOnce(&mut State<'_>) -> Result,
 ) -> rg_status {
-    let call: *mut Call<'_> = call.cast();
-    if call.is_null() {
+    // SAFETY: by contract.
+    let Some(call) = (unsafe { call.cast::<Call<'_>>().as_ref() }) else {
         return Status::Null as rg_status;
-    }
-    // SAFETY: not NULL, so alive by contract; these two are written on the thread of the call alone,
-    // and not while it is busy.
-    let (thread, busy) = unsafe { ((*call).thread, (*call).busy) };
-    if thread != this_thread() {
+    };
+    if call.thread != this_thread() {
         return Status::Thread as rg_status;
     }
-    if busy {
+    // On its own thread, so that nobody else writes it.
+    if call.busy.load(Ordering::Relaxed) {
         return Status::Busy as rg_status;
     }
+    call.busy.store(true, Ordering::Relaxed);
     // SAFETY: on its own thread, and nobody is at work on it.
-    let call = unsafe { &mut *call };
-    match caught(|| f(call)) {
+    let state = unsafe { &mut *call.state.get() };
+    let code = match caught(|| f(state)) {
         Ok(()) => Status::Ok as rg_status,
         Err(error) => {
             let code = error.status() as rg_status;
-            call.own = Some(error);
+            state.set_own(error);
             code
         }
-    }
+    };
+    call.busy.store(false, Ordering::Relaxed);
+    code
 }
 
 /// A number of the thread that runs this, among those that are alive.

@@ -5,11 +5,11 @@ use crate::export::{Exported, Side};
 use crate::foreign::{Asked, Foreign, Made, Parts};
 use crate::host::host;
 use retrograde_abi::{
-    RG_NEEDS_DENSITY, RG_NEEDS_GRADIENT, RG_NEEDS_PROCESS, RG_NEEDS_SCORE, RG_NEEDS_TARGET,
+    RG_NEEDS_DENSITY, RG_NEEDS_GRADIENT, RG_NEEDS_PROCESS, RG_NEEDS_SCORE, RG_NEEDS_TARGET, RG_OK,
     rg_component, rg_deps, rg_ref,
 };
 use retrograde_core::registry::{Need, Needs, Parts as Built};
-use retrograde_core::{Error, Result, Signature};
+use retrograde_core::{Error, Result, Runtime, Signature};
 use std::ptr::null;
 
 type Field = fn(&mut Needs) -> &mut Need;
@@ -93,12 +93,20 @@ pub unsafe fn create<T: Asked>(
             argument: format!("`create` of {label}"),
         });
     };
-    let mut call = Call::of_create(settings);
     let cfg = std::ptr::from_ref(settings).cast();
-    // SAFETY: by contract.
-    let code = unsafe { create(host(), call.raw(), cfg, &raw const deps, &raw mut made) };
-    call.finish(code, label)?;
-    drop(call);
+    let created = Runtime::new(0, 1)?.enter("create", 0, |cx| {
+        let mut call = Call::of_create(cx, settings);
+        // SAFETY: by contract.
+        let code = unsafe { create(host(), call.raw(), cfg, &raw const deps, &raw mut made) };
+        (code, call.finish(code, label))
+    });
+    if let (code, Err(error)) = created {
+        if code == RG_OK {
+            // SAFETY: by contract; it was made, and nobody has it yet.
+            unsafe { crate::foreign::discard::<T>(made) };
+        }
+        return Err(error);
+    }
     let made = Made {
         made,
         label: label.into(),

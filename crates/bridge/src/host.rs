@@ -4,7 +4,7 @@
 //! wrong thread or with a wrong argument is a status and a sentence, never a crash.
 
 use crate::arrays::{slice, slice_mut, text, view2, view2_mut};
-use crate::call::{Call, caught, on_call, set_refusal};
+use crate::call::{Call, State, caught, misused, on_call, set_refusal};
 use ndarray::ArrayView1;
 use retrograde_abi::{
     RG_ERR_CALLBACK, RG_ERR_CONFIG, RG_OK, RG_PLUGIN_ABI, RG_PLUGIN_MINOR, rg_call, rg_cfg,
@@ -14,6 +14,7 @@ use retrograde_core::{Cx, Draws, Error, Flag, Key, Level, Position, Result, Seve
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::path::Path;
 use std::ptr::null;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// The table that this library hands to plugins.
@@ -125,7 +126,7 @@ unsafe extern "C" fn fail(call: *mut rg_call, code: rg_status, utf8: *const c_ch
     // SAFETY: as above.
     unsafe {
         on_call(call, |c| {
-            c.say(code, &said);
+            c.say(&said);
             Ok(())
         });
     }
@@ -158,19 +159,48 @@ unsafe extern "C" fn scratch(call: *mut rg_call, bytes: usize, align: usize) -> 
 
 // ---- random numbers -------------------------------------------------------------------------------
 
-/// Calls `f`; an error ends the call of the plugin whatever it returns, since it cannot see it.
+/// Calls `f`; an error ends the call of the plugin whatever it returns, since it cannot see it. False if
+/// nothing was drawn.
 ///
 /// # Safety
 /// As [`on_call`].
-unsafe fn draw(call: *mut rg_call, f: impl FnOnce(&mut Call<'_>) -> Result) {
+unsafe fn draw(call: *mut rg_call, f: impl FnOnce(&mut State<'_>) -> Result) -> bool {
+    let mut done = false;
     // SAFETY: by contract.
-    unsafe {
+    let code = unsafe {
         on_call(call, |c| {
-            if let Err(error) = caught(|| f(c)) {
-                c.break_off(error);
+            let drawn = if c.in_create() {
+                Err(Error::Missing {
+                    component: "the plugin".into(),
+                    needed: "random numbers".into(),
+                    holder: "`create`".into(),
+                    advice: "draw them where it evaluates or steps".into(),
+                })
+            } else {
+                caught(|| f(c))
+            };
+            match drawn {
+                Ok(()) => done = true,
+                Err(error) => c.break_off(error),
             }
             Ok(())
-        });
+        })
+    };
+    if code != RG_OK {
+        // SAFETY: by contract.
+        unsafe { misused(call) };
+    }
+    done
+}
+
+/// What nobody takes for random numbers, where there are none.
+///
+/// # Safety
+/// `out` is NULL, or there is room for n × d numbers.
+unsafe fn no_numbers(n: usize, d: usize, out: *mut f64) {
+    // SAFETY: by contract.
+    if let Ok(mut out) = unsafe { view2_mut(out, n, d, "out") } {
+        out.fill(f64::NAN);
     }
 }
 
@@ -190,22 +220,28 @@ unsafe extern "C" fn rng_u64(call: *mut rg_call, out: *mut u64, n: usize) {
 unsafe extern "C" fn rng_uniform(call: *mut rg_call, n: usize, d: usize, out: *mut f64) {
     // SAFETY: as above.
     unsafe {
-        draw(call, |c| {
+        let done = draw(call, |c| {
             let out = view2_mut(out, n, d, "rng_uniform: out")?;
             c.cx()?.fill_uniform(out);
             Ok(())
         });
+        if !done {
+            no_numbers(n, d, out);
+        }
     }
 }
 
 unsafe extern "C" fn rng_normal(call: *mut rg_call, n: usize, d: usize, out: *mut f64) {
     // SAFETY: as above.
     unsafe {
-        draw(call, |c| {
+        let done = draw(call, |c| {
             let out = view2_mut(out, n, d, "rng_normal: out")?;
             c.cx()?.fill_normal(out);
             Ok(())
         });
+        if !done {
+            no_numbers(n, d, out);
+        }
     }
 }
 
@@ -226,8 +262,10 @@ impl User {
 }
 
 /// The host's own errors in blocks: that of the first block is told.
+///
+/// The flag says that a block returned a status of its own.
 #[derive(Default)]
-struct First(Mutex<Option<(usize, Error)>>);
+struct First(Mutex<Option<(usize, Error)>>, AtomicBool);
 
 impl First {
     fn put(&self, block: usize, error: Option<Error>) {
@@ -256,7 +294,33 @@ fn in_block(
     if code == RG_OK {
         first.put(block, child.take_own());
     }
-    child.finish(code, "the plugin")
+    child.finish(code, "the plugin").inspect_err(|_| {
+        if code != RG_OK {
+            first.1.store(true, Ordering::Relaxed);
+        }
+    })
+}
+
+/// What is to be known of work that was spread: the host's own errors that blocks handled themselves, and
+/// errors that are no block's, such as too many failed evaluations in all of them. Those end the call
+/// whatever the plugin returns, since its blocks do not know of them.
+fn spread(c: &mut State<'_>, first: First, done: Result) -> Result {
+    let told = first.1.load(Ordering::Relaxed);
+    match (done, first.take()) {
+        (Ok(()), None) => c.went_on(),
+        (Ok(()), Some(own)) => c.set_own(own),
+        (Err(error), _) if told => return Err(error),
+        (Err(error), _) => {
+            let code = error.status() as rg_status;
+            c.break_off(error);
+            return Err(Error::Callback {
+                component: "the host".into(),
+                code,
+                text: String::new(),
+            });
+        }
+    }
+    Ok(())
 }
 
 fn no_function() -> Error {
@@ -277,15 +341,12 @@ unsafe extern "C" fn for_rows(
         on_call(call, |c| {
             let f = f.ok_or_else(no_function)?;
             let first = First::default();
-            let done = c.while_busy(|cx| {
-                cx.rows(n, (), |cx, range, ()| {
-                    in_block(cx, range.start, &first, |child| {
-                        f(user.pointer(), child, range.start, range.len())
-                    })
+            let done = c.cx()?.rows(n, (), |cx, range, ()| {
+                in_block(cx, range.start, &first, |child| {
+                    f(user.pointer(), child, range.start, range.len())
                 })
             });
-            c.set_own(first.take());
-            done
+            spread(c, first, done)
         })
     }
 }
@@ -302,13 +363,10 @@ unsafe extern "C" fn for_jobs(
         on_call(call, |c| {
             let f = f.ok_or_else(no_function)?;
             let first = First::default();
-            let done = c.while_busy(|cx| {
-                cx.jobs(jobs, |cx, job| {
-                    in_block(cx, job, &first, |child| f(user.pointer(), child, job))
-                })
+            let done = c.cx()?.jobs(jobs, |cx, job| {
+                in_block(cx, job, &first, |child| f(user.pointer(), child, job))
             });
-            c.set_own(first.take());
-            done
+            spread(c, first, done)
         })
     }
 }
@@ -325,8 +383,22 @@ unsafe extern "C" fn tell(call: *mut rg_call, frame: *mut rg_frame) -> rg_status
             let key = at.key.to_bytes();
             let part =
                 |i: usize| u64::from_le_bytes(*key[8 * i..].first_chunk().expect("32 bytes"));
+            if frame.is_null() || !frame.is_aligned() {
+                return Err(Error::Null {
+                    argument: "tell: frame".into(),
+                });
+            }
+            let size = (*frame).struct_size;
+            if !(size_of::<usize>()..=1 << 20).contains(&size) {
+                return Err(bad(
+                    "tell: struct_size",
+                    size,
+                    "the size of the caller's table",
+                ));
+            }
+            let counts = cx.counts();
             let told = rg_frame {
-                struct_size: 0,
+                struct_size: size,
                 key0: part(0),
                 key1: part(1),
                 key2: part(2),
@@ -341,23 +413,11 @@ unsafe extern "C" fn tell(call: *mut rg_call, frame: *mut rg_frame) -> rg_status
                 },
                 inside: u32::from(at.inside),
                 simd: simd_name(cx.simd()).as_ptr(),
-            };
-            if frame.is_null() {
-                return Err(Error::Null {
-                    argument: "tell: frame".into(),
-                });
-            }
-            let size = (*frame).struct_size;
-            if !(size_of::<usize>()..=1 << 20).contains(&size) {
-                return Err(bad(
-                    "tell: struct_size",
-                    size,
-                    "the size of the caller's table",
-                ));
-            }
-            let told = rg_frame {
-                struct_size: size,
-                ..told
+                density_evals: counts.density_evals,
+                gradient_evals: counts.gradient_evals,
+                score_evals: counts.score_evals,
+                rows: counts.rows,
+                failed: counts.failed,
             };
             let size = size.min(size_of::<rg_frame>());
             std::ptr::copy_nonoverlapping((&raw const told).cast::<u8>(), frame.cast(), size);
@@ -385,7 +445,6 @@ unsafe extern "C" fn seek(call: *mut rg_call, frame: *const rg_frame) -> rg_stat
         on_call(call, |c| {
             let frame = crate::tables::read(frame)
                 .map_err(|why| bad("seek: frame", why, "one from `tell`"))?;
-            let cx = c.cx()?;
             let mut key = [0; 32];
             for (part, bytes) in [frame.key0, frame.key1, frame.key2, frame.key3]
                 .into_iter()
@@ -393,15 +452,13 @@ unsafe extern "C" fn seek(call: *mut rg_call, frame: *const rg_frame) -> rg_stat
             {
                 bytes.copy_from_slice(&part.to_le_bytes());
             }
-            let inside = cx.position().inside;
-            cx.set_position(Position {
+            c.seek(Position {
                 key: Key::from_bytes(key),
                 fills: frame.fills,
                 row0: usize::try_from(frame.row0).unwrap_or(usize::MAX),
                 step: (frame.step != NO_STEP).then_some(frame.step),
-                inside,
-            });
-            Ok(())
+                inside: frame.inside != 0,
+            })
         })
     }
 }
@@ -413,7 +470,7 @@ unsafe extern "C" fn seek(call: *mut rg_call, frame: *const rg_frame) -> rg_stat
 /// # Safety
 /// `key` is NULL or NUL-terminated.
 unsafe fn value<'a>(
-    c: &Call<'a>,
+    c: &State<'a>,
     cfg: *const rg_cfg,
     key: *const c_char,
 ) -> Result<(&'a toml::Value, String)> {
@@ -556,7 +613,7 @@ unsafe extern "C" fn cfg_refuse(
             let given = text(given, "cfg_refuse: given")?;
             let allowed = text(allowed, "cfg_refuse: allowed")?;
             let label = c.label().to_owned();
-            c.set_own(Some(Error::setting(label, key, given, allowed)));
+            c.refuse(Error::setting(label, key, given, allowed));
             Ok(())
         })
     };
@@ -577,7 +634,9 @@ unsafe extern "C" fn read_file(
         on_call(call, |c| {
             let path = text(path, "path")?;
             let settings = c.settings(std::ptr::dangling())?;
-            let bytes = c.keep(settings.files.read(Path::new(path))?);
+            let bytes = settings.files.read(Path::new(path))?;
+            c.went_on();
+            let bytes = c.keep(bytes);
             let (start, len) = (bytes.as_ptr(), bytes.len());
             put(n, len, "n")?;
             put(out, start, "out")
@@ -653,7 +712,9 @@ unsafe extern "C" fn emit_stats(
                 x,
                 log_weights,
                 stats: &stats,
-            })
+            })?;
+            c.went_on();
+            Ok(())
         })
     }
 }
@@ -716,8 +777,7 @@ unsafe extern "C" fn flag(
             } else {
                 text(advice, "flag: advice")?
             };
-            c.flag(Flag::new(severity, key, said, advice));
-            Ok(())
+            c.flag(Flag::new(severity, key, said, advice))
         })
     }
 }

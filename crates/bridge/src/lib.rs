@@ -10,7 +10,8 @@
 //! | --- | --- |
 //! | [`foreign`] | `Foreign<table>`: a table that is a component |
 //! | [`export`] | `Exported<dyn trait>`: a component that is a table |
-//! | [`host`] | the services of the host, and the call that they stand on |
+//! | [`host`](mod@host) | the services of the host, and the call that they stand on |
+//! | [`probe`] | single calls, for checks |
 //! | [`remote`] | a context, and a sink, on the services of a host elsewhere |
 //! | [`tables`] | tables of any size, read and looked over |
 
@@ -22,6 +23,7 @@ pub mod create;
 pub mod export;
 pub mod foreign;
 pub mod host;
+pub mod probe;
 pub mod remote;
 pub mod tables;
 

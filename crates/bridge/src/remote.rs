@@ -1,13 +1,15 @@
 //! A context and a sink on the services of a host elsewhere: what the code of a plugin works with.
 
 use crate::arrays::dense1;
-use crate::call::{meaning, words};
+use crate::call::words;
+use crate::export::{keep_last_panic, last_panic};
 use crate::host::c_text;
 use retrograde_abi::{RG_ERR_PANIC, RG_OK, rg_call, rg_frame, rg_host, rg_status};
 use retrograde_core::{
     Cx, Draws, Error, Flag, Key, Level, Position, Result, Services, SimdLevel, Sink, Status, Store,
 };
 use std::any::Any;
+use std::cell::Cell;
 use std::ffi::{CStr, CString, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
@@ -43,11 +45,57 @@ fn no_frame() -> rg_frame {
         threads: 1,
         inside: 0,
         simd: std::ptr::null(),
+        density_evals: 0,
+        gradient_evals: 0,
+        score_evals: 0,
+        rows: 0,
+        failed: 0,
+    }
+}
+
+/// A status of the host's, to be handed back to it: it knows what stands behind it. So there are no words.
+pub(crate) fn handed_on(code: rg_status, component: &str) -> Error {
+    match Status::from_code(code) {
+        Some(Status::Cancelled) => Error::Cancelled,
+        _ => Error::Callback {
+            component: component.into(),
+            code,
+            text: String::new(),
+        },
     }
 }
 
 fn refused(code: rg_status, what: &str) -> Error {
-    meaning(code, "the host", format!("`{what}` failed"))
+    handed_on(code, &format!("`{what}` of the host"))
+}
+
+thread_local! {
+    /// The host and the call of the `create` that this thread is in.
+    static CREATING: Cell<Option<(*const rg_host, *mut rg_call)>> = const { Cell::new(None) };
+}
+
+/// Calls `f` in the function `create` of a plugin. A component that evaluates its parts while it is built
+/// has a context of its own for that, without a call: that of `create` stands in for it.
+pub fn during_create<R>(host: &'static rg_host, call: *mut rg_call, f: impl FnOnce() -> R) -> R {
+    struct Before(Option<(*const rg_host, *mut rg_call)>);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            CREATING.set(self.0);
+        }
+    }
+    let _before = Before(CREATING.replace(Some((std::ptr::from_ref(host), call))));
+    f()
+}
+
+/// The call of `host` that `cx` stands on.
+pub(crate) fn call_of(cx: &Cx<'_>, host: &'static rg_host) -> Option<*mut rg_call> {
+    match cx.call() {
+        Some(call) => Some(call.as_ptr().cast()),
+        None => CREATING
+            .get()
+            .filter(|(of, _)| std::ptr::eq(*of, host))
+            .map(|(_, call)| call),
+    }
 }
 
 /// Where a call stands.
@@ -83,6 +131,7 @@ pub(crate) fn seek(host: &rg_host, call: *mut rg_call, at: Position) -> Result {
         fills: at.fills,
         row0: at.row0 as u64,
         step: at.step.unwrap_or(NO_STEP),
+        inside: u32::from(at.inside),
         ..no_frame()
     };
     let Some(seek) = host.seek else {
@@ -145,7 +194,15 @@ pub(crate) fn enter<R>(
         simd: simd(frame.simd),
     };
     let start = position(&frame);
-    let (result, fills) = store.enter(&remote, start, f);
+    let (result, fills) = store.enter(&remote, start, |cx| {
+        let counts = cx.counts_mut();
+        counts.density_evals = frame.density_evals;
+        counts.gradient_evals = frame.gradient_evals;
+        counts.score_evals = frame.score_evals;
+        counts.rows = frame.rows;
+        counts.failed = frame.failed;
+        f(cx)
+    });
     seek(host, call, Position { fills, ..start })?;
     result
 }
@@ -154,8 +211,11 @@ struct Jobs<'a> {
     job: &'a (dyn Fn(usize, &dyn Services) + Sync),
     remote: &'a Remote,
     begun: AtomicUsize,
-    panic: Mutex<Option<Box<dyn Any + Send>>>,
+    panic: Mutex<Option<Panicked>>,
 }
+
+/// A panic, and what it said and where.
+type Panicked = (Box<dyn Any + Send>, Option<String>);
 
 unsafe extern "C" fn run_job(user: *mut c_void, child: *mut rg_call, job: usize) -> rg_status {
     // SAFETY: what `fan_out` handed over, which waits for every job.
@@ -170,7 +230,7 @@ unsafe extern "C" fn run_job(user: *mut c_void, child: *mut rg_call, job: usize)
         Ok(()) => RG_OK,
         Err(payload) => {
             let mut panic = jobs.panic.lock().unwrap_or_else(PoisonError::into_inner);
-            panic.get_or_insert(payload);
+            panic.get_or_insert_with(|| (payload, last_panic()));
             RG_ERR_PANIC
         }
     }
@@ -212,21 +272,31 @@ impl Services for Remote {
             begun: AtomicUsize::new(0),
             panic: Mutex::new(None),
         };
-        if let Some(for_jobs) = self.host.for_jobs {
-            let user = std::ptr::from_ref(&work).cast_mut().cast();
-            // SAFETY: as above; `work` outlives the call, which returns when all jobs are done.
-            unsafe { for_jobs(self.call, jobs, Some(run_job), user) };
-        }
-        if let Some(payload) = work
+        let code = match self.host.for_jobs {
+            Some(for_jobs) => {
+                let user = std::ptr::from_ref(&work).cast_mut().cast();
+                // SAFETY: as above; `work` outlives the call, which returns when all jobs are done.
+                unsafe { for_jobs(self.call, jobs, Some(run_job), user) }
+            }
+            None => RG_OK,
+        };
+        let panic = work
             .panic
             .into_inner()
-            .unwrap_or_else(PoisonError::into_inner)
-        {
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some((payload, said)) = panic {
+            // It was on another thread, and is told on this one.
+            keep_last_panic(said);
             resume_unwind(payload);
         }
-        // A host that has no such function, or refused: nothing was begun.
-        if work.begun.into_inner() == 0 {
-            (0..jobs).for_each(|i| job(i, self));
+        match work.begun.into_inner() {
+            // A host that has no such function, or refused: nothing was begun.
+            0 => (0..jobs).for_each(|i| job(i, self)),
+            // It knows why, and says so when the function returns.
+            begun if begun < jobs => {
+                panic!("the host stopped with status {code} after {begun} of {jobs} jobs")
+            }
+            _ => {}
         }
     }
 
@@ -235,9 +305,16 @@ impl Services for Remote {
     }
 }
 
-/// Hands an error to the host, and gives the status to return.
+/// Hands an error to the host, and gives the status to return. One that came from the host goes back as it
+/// came, code and all.
 pub(crate) fn report(host: &rg_host, call: *mut rg_call, error: &Error) -> rg_status {
-    let code = error.status() as rg_status;
+    let code = match error {
+        Error::Callback { code, .. } if *code != RG_OK => *code,
+        other => other.status() as rg_status,
+    };
+    if matches!(error, Error::Callback { text, .. } if text.is_empty()) {
+        return code;
+    }
     if let Some(fail) = host.fail.filter(|_| !call.is_null()) {
         let text = c_text(&sentence(error));
         // SAFETY: as above.
@@ -251,6 +328,8 @@ fn sentence(error: &Error) -> String {
     let mut text = match error {
         Error::Panic { message } => message.clone(),
         Error::Callback { text, .. } if !text.is_empty() => text.clone(),
+        Error::Settings { key, message, .. } if key.is_empty() => message.clone(),
+        Error::Settings { key, message, .. } => format!("`{key}`: {message}"),
         other => other.to_string(),
     };
     let mut cause = std::error::Error::source(error);

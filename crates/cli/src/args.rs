@@ -71,7 +71,7 @@ pub(crate) enum Command {
     CompareSchedules(CompareSchedulesArgs),
     /// Writes a crate for a component of your own, with its tests, ready to fill.
     New(NewArgs),
-    /// Plugins, which are shared libraries with components: lists, installs and begins them.
+    /// Plugins, which are shared libraries with components: lists, checks, installs and begins them.
     Plugin {
         #[command(subcommand)]
         command: PluginCommand,
@@ -239,6 +239,11 @@ pub(crate) enum PluginCommand {
     /// Lists the plugins that are found, with their components; the folders that are searched; and the
     /// files that cannot be loaded, with the reason.
     List,
+    /// Tries out, in another process, whether a plugin keeps what the interface asks of it.
+    Check(PluginCheckArgs),
+    /// The other process.
+    #[command(hide = true)]
+    CheckChild,
     /// Loads and checks a plugin in another process, and copies it to a folder that is searched.
     Install(InstallArgs),
     /// Writes a project for a plugin of your own, with its test, ready to fill.
@@ -283,6 +288,24 @@ pub(crate) struct InstallArgs {
     /// Only loads it, and does not check it.
     #[arg(long)]
     pub(crate) no_check: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PluginCheckArgs {
+    /// The plugin, a shared library.
+    pub(crate) file: PathBuf,
+    /// Sets a parameter of a component, for example `--set double-well.dim=3`; may be given several times.
+    #[arg(long = "set", value_name = "COMPONENT.KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Takes the parameters of its components from this job; `--set` goes before them.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) job: Option<PathBuf>,
+    /// Seed of the points and random numbers that it is tried with.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// The longest that one call of a function may take, above 0.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    pub(crate) time_limit: f64,
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! `retrograde plugin`: what is found, what is put there, what is begun.
 
+mod check;
 mod list;
 mod new;
 
@@ -7,6 +8,8 @@ use crate::args::{InstallArgs, PluginCommand};
 use crate::outcome::{Exit, Output, message};
 use crate::show;
 use retrograde::core::registry::Plugin;
+use retrograde::plugins::check::child::Outcome;
+use retrograde::plugins::check::{Options, Verdict};
 use retrograde::plugins::{
     Folders, How, Installed, Surroundings, There, candidates, install as put, user_folder,
 };
@@ -22,6 +25,8 @@ const LONGEST: Duration = Duration::from_secs(60);
 pub(crate) fn plugin(command: &PluginCommand, out: &Output) -> Exit {
     match command {
         PluginCommand::List => list::list(out),
+        PluginCommand::Check(args) => check::check(args, out),
+        PluginCommand::CheckChild => check::child(out),
         PluginCommand::Install(args) => install(args, out),
         PluginCommand::New(args) => new::new(args, out),
     }
@@ -130,12 +135,28 @@ fn unused(plugin: &Plugin, file: &Path, folders: &Folders) -> Option<String> {
     ))
 }
 
-/// Checks a plugin, in another process.
+/// Checks a plugin with its defaults, in another process.
 ///
 /// # Errors
 /// What is wrong with it.
 fn run_check(file: &Path) -> Result<(), String> {
-    loaded_elsewhere(file).map(|_| ())
+    match check::in_child(file, &Options::default(), LONGEST, &mut |_| {}) {
+        Err(error) => Err(error.to_string()),
+        Ok(Outcome::Refused(why)) => Err(why),
+        Ok(Outcome::Checked(report)) if report.worst() != Verdict::Fail => Ok(()),
+        Ok(Outcome::Checked(report)) => {
+            let failed = report.lines.iter().filter(|l| l.verdict == Verdict::Fail);
+            let failed: Vec<String> = failed
+                .map(|l| format!("  {}: {}: {}", l.component, l.check, l.text))
+                .collect();
+            Err(format!(
+                "plugin {} does not keep its promises (`retrograde plugin check` tells more, `--no-check` \
+                 installs it all the same):\n{}",
+                file.display(),
+                failed.join("\n")
+            ))
+        }
+    }
 }
 
 /// What a plugin says of itself when it is loaded. Another process does that, so that a plugin that crashes or

@@ -29,13 +29,13 @@ pub(crate) struct Described {
 /// A component as it describes itself.
 #[derive(Debug)]
 pub(crate) struct DescribedComponent {
-    kind: Kind,
-    name: String,
+    pub(crate) kind: Kind,
+    pub(crate) name: String,
     summary: String,
     source: Option<String>,
     version: Option<String>,
     settings: SettingsOf,
-    raw: rg_component,
+    pub(crate) raw: rg_component,
 }
 
 /// How its settings are declared.
@@ -249,9 +249,9 @@ unsafe fn look_over(kind: Kind, table: *const std::ffi::c_void) -> std::result::
 }
 
 /// What makes a component: the plugin's description of it, which lives as long as the program.
-struct Maker {
+pub(crate) struct Maker {
     raw: rg_component,
-    label: String,
+    pub(crate) label: String,
     settings: SettingsOf,
 }
 
@@ -269,7 +269,21 @@ impl Maker {
     where
         T: retrograde_bridge::foreign::Asked,
     {
-        let given: toml::Table = reader.read()?;
+        self.make_with(reader.read()?, parts)
+    }
+
+    /// Makes one of the settings `given`.
+    ///
+    /// # Errors
+    /// What is wrong with the settings; what `create` returns.
+    pub(crate) fn make_with<T>(
+        &self,
+        given: toml::Table,
+        parts: &Parts<'_>,
+    ) -> Result<Arc<Foreign<T>>>
+    where
+        T: retrograde_bridge::foreign::Asked,
+    {
         let table = match &self.settings {
             SettingsOf::Params(params) => params.fill(&self.label, given)?,
             SettingsOf::Schema(_) => given,
@@ -285,15 +299,28 @@ impl Maker {
 }
 
 impl DescribedComponent {
+    /// What makes it, and names it plugin/component.
+    pub(crate) fn maker(&self, plugin: &Plugin) -> Maker {
+        Maker {
+            raw: self.raw,
+            label: format!("{} {}/{}", self.kind.word(), plugin.name, self.name),
+            settings: self.settings.clone(),
+        }
+    }
+
+    /// Its parameters that have no default, where it declares parameters.
+    pub(crate) fn required(&self) -> Vec<&str> {
+        match &self.settings {
+            SettingsOf::Params(params) => params.required(),
+            SettingsOf::Schema(_) => Vec::new(),
+        }
+    }
+
     /// The entry for the registry.
     pub(crate) fn into_component(self, plugin: &Arc<Plugin>) -> Component {
         let name = format!("{}/{}", plugin.name, self.name);
         let version = self.version.as_ref().unwrap_or(&plugin.version);
-        let maker = Arc::new(Maker {
-            raw: self.raw,
-            label: format!("{} {name}", self.kind.word()),
-            settings: self.settings.clone(),
-        });
+        let maker = Arc::new(self.maker(plugin));
         let make = match self.kind {
             Kind::Target => Make::Target(Arc::new(move |r, p| {
                 maker.make::<rg_target_vtable>(r, p).map(|c| c as _)

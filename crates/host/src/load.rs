@@ -4,7 +4,7 @@
 //! and never unmapped: a component may live anywhere. Its entry function is called once for each file,
 //! whatever the number of its names; what it gives is looked over before anything of it is called.
 
-use crate::descriptor::{Described, describe};
+use crate::descriptor::{Described, DescribedComponent, describe};
 use crate::preflight::{Preflight, preflight};
 use crate::search::{Folders, Problem, candidates};
 use retrograde_abi::{rg_host, rg_plugin};
@@ -40,6 +40,19 @@ pub struct Scanned {
 /// As [`preflight`]; [`Error::Plugin`] when it cannot be mapped, refuses, or says something of itself that
 /// cannot be.
 pub fn load(path: &Path) -> Result<Loaded> {
+    let (plugin, components) = described(path)?;
+    let components = components
+        .into_iter()
+        .map(|c| c.into_component(&plugin))
+        .collect();
+    Ok(Loaded { plugin, components })
+}
+
+/// Loads a plugin, up to what it says of its components.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn described(path: &Path) -> Result<(Arc<Plugin>, Vec<DescribedComponent>)> {
     let found = preflight(path)?;
     let refuse = |message| Error::Plugin {
         file: found.file.clone(),
@@ -60,11 +73,7 @@ pub fn load(path: &Path) -> Result<Loaded> {
         file: found.file,
         sha256: found.sha256,
     });
-    let components = components
-        .into_iter()
-        .map(|c| c.into_component(&plugin))
-        .collect();
-    Ok(Loaded { plugin, components })
+    Ok((plugin, components))
 }
 
 /// Loads a plugin into a registry: all of its components, or none. A file that is in it already changes

@@ -105,6 +105,12 @@ impl Params {
         Ok(Self(read_all))
     }
 
+    /// Names of those that have no default.
+    pub(crate) fn required(&self) -> Vec<&str> {
+        let without = self.0.iter().filter(|p| p.default.is_none());
+        without.map(|p| p.name.as_str()).collect()
+    }
+
     /// The JSON Schema of the settings.
     pub(crate) fn schema(&self) -> Schema {
         let properties: Map<String, Json> = self

@@ -56,7 +56,7 @@ pub fn preflight(path: &Path) -> Result<Preflight> {
     };
     let file = fs::canonicalize(&given).map_err(|e| match fs::read_link(&given) {
         Ok(end) if e.kind() == std::io::ErrorKind::NotFound => refuse(format!(
-            "is a symbolic link to {}, which does not exist",
+            "is a symbolic link that leads nowhere (to {})",
             end.display()
         )),
         _ => unreadable(&given, e),

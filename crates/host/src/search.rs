@@ -195,11 +195,13 @@ impl Folders {
         folders
     }
 
-    /// One folder, and no other.
+    /// One folder, and no other. It may be relative: who names it here knows where the program runs.
     #[must_use]
     pub fn only(path: impl Into<PathBuf>) -> Self {
         let mut folders = Self::default();
-        folders.add(path.into(), Named::Caller);
+        let path = path.into();
+        let path = std::path::absolute(&path).unwrap_or(path);
+        folders.add(path, Named::Caller);
         folders
     }
 

@@ -112,6 +112,12 @@ impl Files for JobFiles {
         }
         Ok(bytes)
     }
+
+    fn locate(&self, path: &Path) -> Result<PathBuf> {
+        self.read(path)?;
+        let path = below(&self.base, path);
+        std::path::absolute(&path).map_err(io_error("cannot find", &path))
+    }
 }
 
 /// Writes a file by way of a temporary one beside it, so that a reader sees the old content or the

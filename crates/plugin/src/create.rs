@@ -3,13 +3,14 @@
 use retrograde_abi::{rg_call, rg_cfg, rg_deps, rg_host, rg_ref, rg_status};
 use retrograde_bridge::export::{Export, guarded};
 use retrograde_bridge::foreign::{Asked, Foreign, Made};
+use retrograde_bridge::remote::during_create;
 use retrograde_bridge::tables::{self, Functions};
 use retrograde_bridge::{Exported, Side};
 use retrograde_core::registry::{Build, Files, Parts};
 use retrograde_core::{Error, Result, SettingsReader, Signature, Status, Traits};
 use std::ffi::{CStr, CString};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Files of the job, which the host reads.
 struct HostFiles {
@@ -17,12 +18,49 @@ struct HostFiles {
     call: *mut rg_call,
 }
 
+/// A status of the host's, which goes back to it: it knows what stands behind it.
 fn failed(code: rg_status, what: &str) -> Error {
     Error::Callback {
-        component: "the host".into(),
+        component: what.into(),
         code,
-        text: what.into(),
+        text: String::new(),
     }
+}
+
+/// The table of the host. One of an older version is shorter than ours: its functions are taken over into
+/// one that has ours as well, which are not there.
+///
+/// # Safety
+/// `host` is NULL, or the table of a host, which lives as long as the program.
+unsafe fn whole(host: *const rg_host) -> Option<&'static rg_host> {
+    static WHOLE: Mutex<Vec<(usize, &'static Constant)>> = Mutex::new(Vec::new());
+    struct Constant(rg_host);
+    // SAFETY: functions and texts that never change.
+    unsafe impl Send for Constant {}
+    // SAFETY: as for Send.
+    unsafe impl Sync for Constant {}
+    if host.is_null() {
+        return None;
+    }
+    // SAFETY: not NULL, so by contract its size lies there.
+    let size = unsafe { *host.cast::<usize>() };
+    if size >= size_of::<rg_host>() {
+        // SAFETY: as large as ours.
+        return unsafe { host.as_ref() };
+    }
+    let mut all = WHOLE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, whole)) = all.iter().find(|(of, _)| *of == host.addr()) {
+        return Some(&whole.0);
+    }
+    // SAFETY: zeros are absent functions, and texts that are not read.
+    let mut full: rg_host = unsafe { std::mem::zeroed() };
+    // SAFETY: that many bytes on both sides.
+    unsafe {
+        std::ptr::copy_nonoverlapping(host.cast::<u8>(), (&raw mut full).cast(), size);
+    }
+    let whole: &'static Constant = Box::leak(Box::new(Constant(full)));
+    all.push((host.addr(), whole));
+    Some(&whole.0)
 }
 
 fn lacks(slot: &str) -> Error {
@@ -47,7 +85,7 @@ impl Files for HostFiles {
             // SAFETY: that many bytes, which live until `create` returns.
             0 if len > 0 => Ok(unsafe { std::slice::from_raw_parts(start, len) }.to_vec()),
             0 => Ok(Vec::new()),
-            code => Err(failed(code, &format!("cannot read {}", path.display()))),
+            code => Err(failed(code, "`read_file` of the host")),
         }
     }
 }
@@ -88,7 +126,7 @@ pub unsafe extern "C" fn create<K: ?Sized + Export + 'static, S: Build<K>>(
     made: *mut rg_ref,
 ) -> rg_status {
     // SAFETY: NULL, or a table that lives as long as the program.
-    let Some(host) = (unsafe { host.as_ref() }) else {
+    let Some(host) = (unsafe { whole(host) }) else {
         return Status::Null as rg_status;
     };
     if made.is_null() || call.is_null() {
@@ -114,8 +152,11 @@ pub unsafe extern "C" fn create<K: ?Sized + Export + 'static, S: Build<K>>(
         let cfg_toml = host.cfg_toml.ok_or_else(|| lacks("cfg_toml"))?;
         // SAFETY: the host's function, in the call of `create`.
         let code = unsafe { cfg_toml(call, cfg, &raw mut text) };
-        if code != 0 || text.is_null() {
-            return Err(failed(code, "its parameters"));
+        if code == 0 && text.is_null() {
+            return Err(lacks("cfg_toml"));
+        }
+        if code != 0 {
+            return Err(failed(code, "`cfg_toml` of the host"));
         }
         // SAFETY: not NULL, so a text that lives until `create` returns.
         let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
@@ -137,7 +178,7 @@ pub unsafe extern "C" fn create<K: ?Sized + Export + 'static, S: Build<K>>(
     guarded(
         host,
         call,
-        || make().inspect_err(|error| refuse(host, call, error)),
+        || during_create(host, call, make).inspect_err(|error| refuse(host, call, error)),
         || {},
     )
 }

@@ -1,8 +1,8 @@
 //! The table of a plugin, made once from what the macro lists.
 
 use retrograde_abi::{
-    RG_PLUGIN_ABI, RG_PLUGIN_MINOR, rg_call, rg_cfg, rg_component, rg_deps, rg_host, rg_plugin,
-    rg_ref, rg_status,
+    RG_ERR_PANIC, RG_PLUGIN_ABI, RG_PLUGIN_MINOR, rg_call, rg_cfg, rg_component, rg_deps, rg_host,
+    rg_plugin, rg_ref, rg_status,
 };
 use retrograde_bridge::export::keep_panics;
 use retrograde_bridge::needs_bits;
@@ -106,5 +106,21 @@ pub unsafe fn load(
             build(name, version, license, entries())
         })
     });
-    made.map_or(null(), |loaded| loaded.0)
+    match made {
+        Ok(loaded) => loaded.0,
+        Err(payload) => {
+            let why = payload
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| payload.downcast_ref::<&str>().copied())
+                .unwrap_or("a panic without words");
+            // SAFETY: by contract; every version of the table has this function.
+            if let Some(fail) = unsafe { (*host).fail } {
+                let why = CString::new(why.replace('\0', "\u{FFFD}")).unwrap_or_default();
+                // SAFETY: the host's function; there is no call yet.
+                unsafe { fail(std::ptr::null_mut(), RG_ERR_PANIC, why.as_ptr()) };
+            }
+            null()
+        }
+    }
 }

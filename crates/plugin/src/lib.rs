@@ -79,6 +79,8 @@ pub use create::create;
 pub use entry::{Entry, Loaded, load};
 pub use retrograde_abi as abi;
 pub use retrograde_core as core;
+/// The crate of arrays, in the version that the traits speak.
+pub use retrograde_core::reexport::ndarray;
 
 #[doc(inline)]
 pub use retrograde_core::registry::Build;

@@ -63,6 +63,8 @@ pub fn registry() -> Result<Registry> {
     retrograde_processes::link();
     retrograde_scores::link();
     retrograde_samplers::link();
+    #[cfg(feature = "plugins")]
+    retrograde_host::link();
     Registry::builtin()
 }
 

@@ -269,18 +269,18 @@ fn gompertz_in_c() {
             (
                 "0.5 * e * e / v - log(inside(x[k]))",
                 "0.5 * e * e / v",
-                "mass",
+                "reference law: ",
             ),
             ("score[k] + 1.0", "score[k]", "restore"),
             ("(sy[k] - 1.0)", "(sy[k] + 1.0)", "grad log det"),
             (
                 "to_x(p, sd * x[k])",
-                "to_x(p, 1.02 * sd * x[k])",
+                "to_x(p, 1.06 * sd * x[k])",
                 "draws are",
             ),
             (
                 "a * to_y(p, xs[k]) + sd * xt[k])",
-                "a * to_y(p, xs[k]) - 0.98 * sd * xt[k])",
+                "a * to_y(p, xs[k]) - 0.94 * sd * xt[k])",
                 "draws are",
             ),
             (
@@ -332,11 +332,11 @@ fn student_in_cpp() {
             ),
             ("2.0 * c_ * (x.data()", "1.0 * c_ * (x.data()", "div D"),
             ("std::sqrt(noise(", "std::abs(noise(", "G G' v"),
-            ("radius * std::cos", "0.98 * radius * std::cos", "draws are"),
+            ("radius * std::cos", "0.93 * radius * std::cos", "draws are"),
             (
                 "- 0.5 * std::log(pi * nu_)",
                 "- 0.5 * std::log(3.0 * nu_)",
-                "mass",
+                "reference law: ",
             ),
         ],
     );
@@ -363,7 +363,11 @@ fn barker_in_c() {
                 "other draws",
             ),
             ("run->log_h = s.log_h;", "run->log_h = 0.0;", "other draws"),
-            ("s.mark != MARK", "0", "may be anything"),
+            (
+                "memcmp(&s, &expected, sizeof s) != 0",
+                "0",
+                "may be anything",
+            ),
             (
                 "(b->eval->caps & RG_CAP_ROWWISE) && b->eval->threading == RG_THREAD_CONCURRENT",
                 "1",

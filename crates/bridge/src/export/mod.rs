@@ -19,6 +19,7 @@ use retrograde_core::{Cx, Error, Flag, Result, Status, Store, Threading, Traits}
 use std::cell::RefCell;
 use std::ffi::{c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -40,11 +41,14 @@ pub trait Export {
     type Table: Copy + 'static;
     /// The table with the functions for what `component` can do, and one that frees it.
     fn table(component: &Self, destroy: Option<Destroy>) -> Self::Table;
+    /// The thread class of `component`.
+    fn threading(component: &Self) -> Threading;
 }
 
 struct Object<K: ?Sized + Export> {
     component: Arc<K>,
     table: K::Table,
+    threading: Threading,
     reference: rg_ref,
     side: Side,
     store: Store,
@@ -53,7 +57,9 @@ struct Object<K: ?Sized + Export> {
 }
 
 /// A component with its table, in one place for as long as this lives.
-pub struct Exported<K: ?Sized + Export>(Box<Object<K>>);
+///
+/// Held by a pointer and not by a box, which would say that nobody else points there.
+pub struct Exported<K: ?Sized + Export>(NonNull<Object<K>>);
 
 // SAFETY: components are Send and Sync; tables and hosts are constant.
 unsafe impl<K: ?Sized + Export + Send + Sync> Send for Exported<K> {}
@@ -63,7 +69,7 @@ unsafe impl<K: ?Sized + Export + Send + Sync> Sync for Exported<K> {}
 impl<K: ?Sized + Export> std::fmt::Debug for Exported<K> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Exported")
-            .field("side", &self.0.side)
+            .field("side", &self.object().side)
             .finish_non_exhaustive()
     }
 }
@@ -72,37 +78,50 @@ impl<K: ?Sized + Export> Exported<K> {
     /// Lends a component: the other side has it for as long as this lives, and does not free it.
     #[must_use]
     pub fn new(component: Arc<K>, side: Side) -> Self {
-        Self(Object::new(component, side, None))
+        Self(Object::leaked(component, side, None))
     }
 
     /// Gives a component away: the function `destroy` of its table frees it.
     #[must_use]
     pub fn give(component: Arc<K>, side: Side) -> rg_ref {
-        let object = Box::into_raw(Object::new(component, side, Some(destroy::<K>)));
-        // SAFETY: just a box.
-        let mut reference = unsafe { (*object).reference };
-        // The pointer that `destroy` takes back.
-        reference.object = object.cast();
-        reference
+        let object = Object::leaked(component, side, Some(destroy::<K>));
+        // SAFETY: just leaked.
+        unsafe { object.as_ref() }.reference
+    }
+
+    fn object(&self) -> &Object<K> {
+        // SAFETY: it lives as long as this.
+        unsafe { self.0.as_ref() }
     }
 
     /// The component.
     #[must_use]
     pub fn component(&self) -> &K {
-        &self.0.component
+        &self.object().component
     }
 
     /// What the other side gets; valid for as long as this lives.
     #[must_use]
     pub fn reference(&self) -> *const rg_ref {
-        &raw const self.0.reference
+        &raw const self.object().reference
+    }
+}
+
+impl<K: ?Sized + Export> Drop for Exported<K> {
+    fn drop(&mut self) {
+        // SAFETY: leaked when this was made, and freed here alone.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
     }
 }
 
 impl<K: ?Sized + Export> Object<K> {
-    fn new(component: Arc<K>, side: Side, destroy: Option<Destroy>) -> Box<Self> {
-        let mut object = Box::new(Self {
-            table: K::table(&component, destroy),
+    /// In a place of its own, which the other side points to.
+    fn leaked(component: Arc<K>, side: Side, destroy: Option<Destroy>) -> NonNull<Self> {
+        let table = K::table(&component, destroy);
+        let threading = K::threading(&component);
+        let object = NonNull::from(Box::leak(Box::new(Self {
+            table,
+            threading,
             reference: rg_ref {
                 object: std::ptr::null_mut(),
                 vtable: std::ptr::null(),
@@ -111,11 +130,15 @@ impl<K: ?Sized + Export> Object<K> {
             side,
             store: Store::default(),
             poisoned: AtomicBool::new(false),
-        });
-        object.reference = rg_ref {
-            object: (&raw mut *object).cast(),
-            vtable: (&raw const object.table).cast(),
-        };
+        })));
+        let place = object.as_ptr();
+        // SAFETY: just leaked, and nobody else points there yet.
+        unsafe {
+            (*place).reference = rg_ref {
+                object: place.cast(),
+                vtable: (&raw const (*place).table).cast(),
+            };
+        }
         object
     }
 }
@@ -166,13 +189,22 @@ pub fn keep_panics() {
         let place = info
             .location()
             .map_or_else(String::new, |at| format!(" at {at}"));
-        let said = format!("{}{place}", crate::call::words(info.payload()));
-        LAST_PANIC.with(|last| *last.borrow_mut() = Some(said));
+        keep_last_panic(Some(format!(
+            "{}{place}",
+            crate::call::words(info.payload())
+        )));
     }));
 }
 
-fn last_panic() -> Option<String> {
-    LAST_PANIC.with(|last| last.borrow_mut().take())
+/// A thread that ends has none any more.
+pub(crate) fn keep_last_panic(said: Option<String>) {
+    let _ = LAST_PANIC.try_with(|last| *last.borrow_mut() = said);
+}
+
+pub(crate) fn last_panic() -> Option<String> {
+    LAST_PANIC
+        .try_with(|last| last.borrow_mut().take())
+        .unwrap_or_default()
 }
 
 /// What a function of a table is called for: the component, where a call ends, and whether evaluations
@@ -197,25 +229,32 @@ impl<'a, K: ?Sized + Export> Callee<'a, K> {
         call: *mut rg_call,
         f: impl FnOnce(&'a K, &mut Cx<'_>, bool) -> Result,
     ) -> rg_status {
-        let Some(code) = self.usable(call) else {
-            return match self.0.side {
-                // SAFETY: by contract.
-                Side::Host => unsafe {
-                    on_call(call, |c| {
-                        f(&self.0.component, c.cx()?, true)?;
-                        c.set_own(None);
-                        Ok(())
-                    })
-                },
-                Side::Plugin(_) if call.is_null() => Status::Null as rg_status,
-                Side::Plugin(host) => self.guarded(call, || {
-                    enter(host, call, &self.0.store, |cx| {
-                        f(&self.0.component, cx, false)
-                    })
-                }),
-            };
-        };
-        code
+        if let Some(code) = self.usable(call) {
+            return code;
+        }
+        match self.0.side {
+            // SAFETY: by contract.
+            Side::Host => unsafe {
+                on_call(call, |c| {
+                    let cx = c.cx()?;
+                    // Blocks may run at once, on any threads.
+                    if cx.position().inside && self.0.threading != Threading::Concurrent {
+                        return Err(Error::WrongThread {
+                            component: "a component that is not RG_THREAD_CONCURRENT".into(),
+                        });
+                    }
+                    f(&self.0.component, cx, true)?;
+                    c.went_on();
+                    Ok(())
+                })
+            },
+            Side::Plugin(_) if call.is_null() => Status::Null as rg_status,
+            Side::Plugin(host) => self.guarded(call, || {
+                enter(host, call, &self.0.store, |cx| {
+                    f(&self.0.component, cx, false)
+                })
+            }),
+        }
     }
 
     /// Calls `f` with the component, for what needs no context. `call` may be NULL.

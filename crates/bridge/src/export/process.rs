@@ -6,11 +6,15 @@ use retrograde_abi::{
     RG_CAP_AUTONOMOUS, RG_CAP_G_CONST_X, RG_CAP_LINEAR, RG_CAP_LINEAR_DENSE, RG_CAP_LINEAR_DIAG,
     RG_CAP_WARPED, rg_call, rg_process_vtable, rg_status,
 };
-use retrograde_core::{Form, ForwardProcess, Status};
+use retrograde_core::{Form, ForwardProcess, Status, Threading};
 use std::ffi::c_void;
 
 impl Export for dyn ForwardProcess {
     type Table = rg_process_vtable;
+
+    fn threading(process: &Self) -> Threading {
+        process.traits().threading
+    }
 
     fn table(process: &Self, destroy: Option<Destroy>) -> rg_process_vtable {
         let mut own = caps(process.traits());
@@ -63,6 +67,7 @@ impl Export for dyn ForwardProcess {
             quantile: cdf.then_some(quantile as _),
             support: Some(support),
             flags: Some(flags),
+            time_of: (own & RG_CAP_LINEAR != 0).then_some(time_of as _),
         }
     }
 }
@@ -477,6 +482,22 @@ unsafe extern "C" fn support(
         let (from, to) = process.support();
         put(low, from, "low")?;
         put(high, to, "high")
+    })
+}
+
+unsafe extern "C" fn time_of(
+    object: *mut c_void,
+    call: *mut rg_call,
+    level: f64,
+    t_end: f64,
+    t: *mut f64,
+) -> rg_status {
+    plainly!(dyn ForwardProcess, object, call, |process| {
+        let f = process.linear().ok_or_else(|| lacking("time_of"))?;
+        if f.form() != Form::Scalar {
+            return Err(lacking("time_of"));
+        }
+        put(t, f.time_of(level, t_end)?, "t")
     })
 }
 

@@ -5,12 +5,16 @@ use crate::arrays::slice;
 use crate::call::on_call;
 use crate::remote::{RemoteSink, enter};
 use retrograde_abi::{rg_call, rg_sampler_vtable, rg_status};
-use retrograde_core::{Cx, Error, Flow, Result, Run, Sampler, Sink, Status};
+use retrograde_core::{Cx, Error, Flow, Result, Run, Sampler, Sink, Status, Threading};
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 impl Export for dyn Sampler {
     type Table = rg_sampler_vtable;
+
+    fn threading(sampler: &Self) -> Threading {
+        sampler.traits().threading
+    }
 
     fn table(sampler: &Self, destroy: Option<Destroy>) -> rg_sampler_vtable {
         rg_sampler_vtable {
@@ -40,6 +44,11 @@ struct Running<'a> {
 /// # Safety
 /// `place` is NULL or may be written. The run is ended before the sampler that it borrows is destroyed.
 unsafe fn hand_out(run: Box<dyn Run + '_>, place: *mut *mut c_void) -> Result {
+    if place.is_null() {
+        return Err(Error::Null {
+            argument: "run".into(),
+        });
+    }
     let running = Box::new(Running { run, saved: None });
     // SAFETY: by contract.
     unsafe { put(place, Box::into_raw(running).cast(), "run") }

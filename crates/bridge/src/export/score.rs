@@ -3,11 +3,15 @@
 use super::{Callee, Destroy, Export, caps, class, lacking, plainly, put, same_dim, with_cx};
 use crate::arrays::{count, times, view1_mut, view2, view2_mut};
 use retrograde_abi::{rg_call, rg_score_vtable, rg_status};
-use retrograde_core::{Score, Status};
+use retrograde_core::{Score, Status, Threading};
 use std::ffi::c_void;
 
 impl Export for dyn Score {
     type Table = rg_score_vtable;
+
+    fn threading(score: &Self) -> Threading {
+        score.traits().threading
+    }
 
     fn table(score: &Self, destroy: Option<Destroy>) -> rg_score_vtable {
         rg_score_vtable {

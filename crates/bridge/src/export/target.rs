@@ -3,11 +3,15 @@
 use super::{Destroy, Export, caps, class, lacking, plainly, put, same_dim, with_cx, write_text};
 use crate::arrays::{view2, view2_mut, wanted1, wanted2};
 use retrograde_abi::{RG_CAP_GRADIENT, RG_CAP_NO_DENSITY, rg_call, rg_status, rg_target_vtable};
-use retrograde_core::{Error, Target};
+use retrograde_core::{Error, Target, Threading};
 use std::ffi::{c_char, c_void};
 
 impl Export for dyn Target {
     type Table = rg_target_vtable;
+
+    fn threading(target: &Self) -> Threading {
+        target.traits().threading
+    }
 
     fn table(target: &Self, destroy: Option<Destroy>) -> rg_target_vtable {
         let mut own = caps(target.traits());

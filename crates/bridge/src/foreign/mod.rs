@@ -2,7 +2,7 @@
 //!
 //! A `Foreign` copies the table, asks the object what it is once, and then hands every call on. It keeps
 //! the thread class, and turns a status into an error with the words that were given to `fail`. In the host
-//! each call gets a [call](crate::host) of its own; in a plugin, where the object is the host's, the call
+//! each call gets a [call](mod@crate::host) of its own; in a plugin, where the object is the host's, the call
 //! that the plugin was given is used again, moved to the place of the context, so that the random streams
 //! are those that a built-in would have had.
 
@@ -11,7 +11,7 @@ mod sampler;
 mod score;
 mod target;
 
-use crate::call::{Call, meaning, this_thread};
+use crate::call::{Call, this_thread};
 use crate::export::Exported;
 use crate::remote;
 use crate::tables::Functions;
@@ -20,7 +20,7 @@ use retrograde_abi::{
 };
 use retrograde_core::{
     Cx, Error, Flag, ForwardProcess, Result, Score, Signature, Sink, Status, Target, Threading,
-    Traits,
+    Times, Traits,
 };
 use std::any::Any;
 use std::ffi::{CStr, c_char, c_void};
@@ -53,8 +53,8 @@ impl std::fmt::Debug for Made {
 
 /// An object of another side, used through its table `T`: a component of the kind of the table.
 pub struct Foreign<T: Asked> {
-    object: *mut c_void,
-    table: T,
+    pub(crate) object: *mut c_void,
+    pub(crate) table: T,
     made: Made,
     info: T::Info,
     traits: Traits,
@@ -80,7 +80,7 @@ impl<T: Asked> std::fmt::Debug for Foreign<T> {
 /// A table whose object is asked once what it is.
 pub trait Asked: Functions {
     /// What it says.
-    type Info;
+    type Info: Send + Sync;
     /// Asks it.
     ///
     /// # Errors
@@ -176,25 +176,25 @@ impl<T: Asked> Foreign<T> {
         let label = &made.label;
         // SAFETY: by contract.
         let table = unsafe { crate::tables::read(made.made.vtable.cast::<T>()) }
-            .and_then(|table| table.look_over().map(|()| table))
             .map_err(|message| broken(label, message))?;
-        let class = table.class().map_err(|message| broken(label, message))?;
+        let free = |error| {
+            if let Some(destroy) = table.destroy() {
+                // SAFETY: by contract, and nobody else has the object.
+                unsafe { destroy(made.made.object) };
+            }
+            error
+        };
+        let class = table
+            .look_over()
+            .and_then(|()| table.class())
+            .map_err(|message| free(broken(label, message)))?;
         let asking = Asking {
             object: made.made.object,
             table: &table,
             label,
             remote: made.host.is_some(),
         };
-        let info = match T::ask(&asking) {
-            Ok(info) => info,
-            Err(error) => {
-                if let Some(destroy) = table.destroy() {
-                    // SAFETY: by contract, and nobody else has the object.
-                    unsafe { destroy(made.made.object) };
-                }
-                return Err(error);
-            }
-        };
+        let info = T::ask(&asking).map_err(free)?;
         let own = Traits {
             threading: class,
             rowwise: has(table.caps(), RG_CAP_ROWWISE),
@@ -204,7 +204,7 @@ impl<T: Asked> Foreign<T> {
             object: made.made.object,
             info,
             traits: own.and(made.parts),
-            gate: Gate::new(class != Threading::Concurrent),
+            gate: Gate::new(class),
             pending: AtomicBool::new(false),
             failed: Mutex::new(None),
             table,
@@ -222,22 +222,51 @@ impl<T: Asked> Foreign<T> {
     #[inline]
     fn call(&self, cx: &mut Cx<'_>, f: impl FnOnce(*mut rg_call) -> rg_status) -> Result {
         self.tell_failure()?;
+        // Blocks may run on any threads.
+        if self.gate.class == Threading::Caller && cx.position().inside {
+            return Err(Error::WrongThread {
+                component: self.made.label.clone(),
+            });
+        }
         let _gate = self.gate.enter(&self.made.label)?;
-        let Some(raw) = cx.call() else {
-            let mut call = Call::new(cx);
-            let code = f(call.raw());
-            return call.finish(code, &self.made.label);
-        };
-        let raw: *mut rg_call = raw.as_ptr().cast();
-        let Some(host) = self.made.host else {
-            return Err(broken(&self.made.label, "it has no host here".into()));
+        match self.made.host {
+            None => {
+                let mut call = Call::new(cx);
+                let code = f(call.raw());
+                call.finish(code, &self.made.label)
+            }
+            Some(host) => self.call_host(host, cx, f),
+        }
+    }
+
+    /// Calls a function of a host's object, on the call of that host: another call means nothing to it.
+    fn call_host(
+        &self,
+        host: &'static rg_host,
+        cx: &mut Cx<'_>,
+        f: impl FnOnce(*mut rg_call) -> rg_status,
+    ) -> Result {
+        let Some(raw) = remote::call_of(cx, host) else {
+            return Err(Error::Argument {
+                component: self.made.label.clone(),
+                argument: "context".into(),
+                given: "one that stands on no call of the host".into(),
+                allowed: "the one that a function of the plugin was given, on its thread".into(),
+            });
         };
         remote::seek(host, raw, cx.position())?;
+        let failed = remote::tell(host, raw)?.failed;
         let code = f(raw);
+        let frame = remote::tell(host, raw)?;
         let mut position = cx.position();
-        position.fills = remote::tell(host, raw)?.fills;
+        position.fills = frame.fills;
         cx.set_position(position);
-        self.meaning(code)
+        // Rows are counted on both sides, failures where they are made harmless.
+        cx.counts_mut().failed += frame.failed.saturating_sub(failed);
+        match code {
+            RG_OK => Ok(()),
+            code => Err(remote::handed_on(code, &self.made.label)),
+        }
     }
 
     /// Calls a function of a sampler that may emit.
@@ -248,6 +277,9 @@ impl<T: Asked> Foreign<T> {
         f: impl FnOnce(*mut rg_call) -> rg_status,
     ) -> Result {
         self.tell_failure()?;
+        if self.made.host.is_some() {
+            return Err(broken(&self.made.label, "a sampler of a host".into()));
+        }
         let _gate = self.gate.enter(&self.made.label)?;
         let mut call = Call::of_step(cx, sink);
         let code = f(call.raw());
@@ -256,8 +288,15 @@ impl<T: Asked> Foreign<T> {
 
     /// Calls a function for which no context is needed. On objects of a host elsewhere there is no call.
     fn ask<R>(&self, f: impl FnOnce(*mut rg_call, &mut Call<'_>) -> Result<R>) -> Result<R> {
+        self.ask_in(Call::bare(), f)
+    }
+
+    fn ask_in<R>(
+        &self,
+        mut call: Call<'_>,
+        f: impl FnOnce(*mut rg_call, &mut Call<'_>) -> Result<R>,
+    ) -> Result<R> {
         let _gate = self.gate.enter(&self.made.label)?;
-        let mut call = Call::bare();
         let raw = if self.made.host.is_some() {
             std::ptr::null_mut()
         } else {
@@ -280,7 +319,7 @@ impl<T: Asked> Foreign<T> {
         if self.made.host.is_some() {
             return Vec::new();
         }
-        let asked = self.ask(|raw, call| {
+        let asked = self.ask_in(Call::of_flags(), |raw, call| {
             let code = f(raw);
             call.finish(code, &self.made.label)?;
             Ok(call.take_flags())
@@ -291,11 +330,27 @@ impl<T: Asked> Foreign<T> {
         })
     }
 
-    fn meaning(&self, code: rg_status) -> Result {
-        if code == RG_OK {
+    /// Refuses an array of another size than the other side would take it to be.
+    #[inline]
+    fn fits(&self, what: &str, want: (usize, usize), got: (usize, usize)) -> Result {
+        if want == got {
             return Ok(());
         }
-        Err(meaning(code, &self.made.label, String::new()))
+        Err(Error::shape(
+            &self.made.label,
+            what,
+            format!("shape ({}, {})", want.0, want.1),
+            format!("shape ({}, {})", got.0, got.1),
+        ))
+    }
+
+    /// As [`fits`](Self::fits), for one time a row.
+    #[inline]
+    fn times_fit(&self, n: usize, t: &Times<'_>) -> Result {
+        match t {
+            Times::Shared(_) => Ok(()),
+            Times::PerRow(t) => self.fits("t", (n, 1), (t.len(), 1)),
+        }
     }
 
     /// A slot that is not there, which is asked about before it is used.
@@ -359,6 +414,20 @@ impl<T: Asked> Foreign<T> {
     }
 }
 
+/// Frees an object that no component was made of.
+///
+/// # Safety
+/// As [`Foreign::new`], and nobody has the object.
+pub(crate) unsafe fn discard<T: Functions>(made: rg_ref) {
+    // SAFETY: by contract.
+    if let Ok(table) = unsafe { crate::tables::read(made.vtable.cast::<T>()) }
+        && let Some(destroy) = table.destroy()
+    {
+        // SAFETY: by contract.
+        unsafe { destroy(made.object) };
+    }
+}
+
 fn text_in(buffer: &[u8], need: usize) -> std::result::Result<String, String> {
     let text = CStr::from_bytes_until_nul(buffer)
         .map_err(|_| format!("without a NUL in its {need} bytes"))?;
@@ -388,7 +457,7 @@ fn broken(label: &str, message: String) -> Error {
 
 /// Lets one thread at a time through, where the thread class asks for that.
 struct Gate {
-    closed: bool,
+    class: Threading,
     lock: Mutex<()>,
     holder: AtomicUsize,
 }
@@ -405,16 +474,16 @@ impl Drop for Passed<'_> {
 }
 
 impl Gate {
-    fn new(closed: bool) -> Self {
+    fn new(class: Threading) -> Self {
         Self {
-            closed,
+            class,
             lock: Mutex::new(()),
             holder: AtomicUsize::new(0),
         }
     }
 
     fn enter(&self, label: &str) -> Result<Option<Passed<'_>>> {
-        if !self.closed {
+        if self.class == Threading::Concurrent {
             return Ok(None);
         }
         let me = this_thread();

@@ -8,8 +8,8 @@ use retrograde_abi::{
     rg_process_vtable,
 };
 use retrograde_core::{
-    Cdf, Cx, DivGgt, DriftDivergence, DriftJvp, DriftVjp, Flag, Form, ForwardMap, ForwardProcess,
-    IntegralG2, Linear, Restore, Result, Times, Traits, Transition, Warp,
+    Cdf, Cx, DivGgt, DriftDivergence, DriftJvp, DriftVjp, Error, Flag, Form, ForwardMap,
+    ForwardProcess, IntegralG2, Linear, Restore, Result, Status, Times, Traits, Transition, Warp,
 };
 
 /// What a process says of itself.
@@ -100,7 +100,10 @@ impl ForwardProcess for Process {
         mut f: ArrayViewMut2<'_, f64>,
     ) -> Result {
         let drift = self.table.drift.ok_or_else(|| self.lacks("drift"))?;
-        let (n, d) = x.dim();
+        let (n, d) = (x.nrows(), self.info.dim);
+        self.times_fit(n, &t)?;
+        self.fits("x", (n, d), x.dim())?;
+        self.fits("f", (n, d), f.dim())?;
         let (x, t) = (dense2(&x), DenseTimes::new(&t));
         self.call(cx, |call| {
             into2(&mut f, |f| {
@@ -120,7 +123,11 @@ impl ForwardProcess for Process {
         mut out: ArrayViewMut2<'_, f64>,
     ) -> Result {
         let apply_g = self.table.apply_g.ok_or_else(|| self.lacks("apply_g"))?;
-        let ((n, d), m) = (x.dim(), self.info.noise_dim);
+        let (n, d, m) = (x.nrows(), self.info.dim, self.info.noise_dim);
+        self.times_fit(n, &t)?;
+        self.fits("x", (n, d), x.dim())?;
+        self.fits("z", (n, m), z.dim())?;
+        self.fits("out", (n, d), out.dim())?;
         let (x, z, t) = (dense2(&x), dense2(&z), DenseTimes::new(&t));
         self.call(cx, |call| {
             into2(&mut out, |out| {
@@ -144,7 +151,11 @@ impl ForwardProcess for Process {
             .table
             .apply_ggt
             .ok_or_else(|| self.lacks("apply_ggt"))?;
-        let (n, d) = x.dim();
+        let (n, d) = (x.nrows(), self.info.dim);
+        self.times_fit(n, &t)?;
+        self.fits("x", (n, d), x.dim())?;
+        self.fits("v", (n, d), v.dim())?;
+        self.fits("out", (n, d), out.dim())?;
         let (x, v, t) = (dense2(&x), dense2(&v), DenseTimes::new(&t));
         self.call(cx, |call| {
             into2(&mut out, |out| {
@@ -160,7 +171,8 @@ impl ForwardProcess for Process {
             .table
             .ref_sample
             .ok_or_else(|| self.lacks("ref_sample"))?;
-        let (n, d) = x.dim();
+        let (n, d) = (x.nrows(), self.info.dim);
+        self.fits("x", (n, d), x.dim())?;
         self.call(cx, |call| {
             // SAFETY: as in `drift`.
             into2(&mut x, |x| unsafe { sample(self.object, call, n, d, x) })
@@ -175,7 +187,14 @@ impl ForwardProcess for Process {
         mut gradient: Option<ArrayViewMut2<'_, f64>>,
     ) -> Result {
         let eval = self.table.ref_eval.ok_or_else(|| self.lacks("ref_eval"))?;
-        let (n, d) = x.dim();
+        let (n, d) = (x.nrows(), self.info.dim);
+        self.fits("x", (n, d), x.dim())?;
+        if let Some(l) = &log_density {
+            self.fits("log density", (n, 1), (l.len(), 1))?;
+        }
+        if let Some(g) = &gradient {
+            self.fits("gradient", (n, d), g.dim())?;
+        }
         let x = dense2(&x);
         self.call(cx, |call| {
             into1_if(&mut log_density, |l| {
@@ -236,7 +255,10 @@ impl DivGgt for Process {
         mut out: ArrayViewMut2<'_, f64>,
     ) -> Result {
         let f = self.table.div_ggt.ok_or_else(|| self.lacks("div_ggt"))?;
-        let (n, d) = x.dim();
+        let (n, d) = (x.nrows(), self.info.dim);
+        self.times_fit(n, &t)?;
+        self.fits("x", (n, d), x.dim())?;
+        self.fits("out", (n, d), out.dim())?;
         let (x, t) = (dense2(&x), DenseTimes::new(&t));
         self.call(cx, |call| {
             into2(&mut out, |out| {
@@ -261,7 +283,11 @@ impl DriftVjp for Process {
             .table
             .drift_vjp
             .ok_or_else(|| self.lacks("drift_vjp"))?;
-        let (n, d) = x.dim();
+        let (n, d) = (x.nrows(), self.info.dim);
+        self.times_fit(n, &t)?;
+        self.fits("x", (n, d), x.dim())?;
+        self.fits("u", (n, d), u.dim())?;
+        self.fits("out", (n, d), out.dim())?;
         let (x, u, t) = (dense2(&x), dense2(&u), DenseTimes::new(&t));
         self.call(cx, |call| {
             into2(&mut out, |out| {
@@ -286,7 +312,11 @@ impl DriftJvp for Process {
             .table
             .drift_jvp
             .ok_or_else(|| self.lacks("drift_jvp"))?;
-        let (n, d) = x.dim();
+        let (n, d) = (x.nrows(), self.info.dim);
+        self.times_fit(n, &t)?;
+        self.fits("x", (n, d), x.dim())?;
+        self.fits("v", (n, d), v.dim())?;
+        self.fits("out", (n, d), out.dim())?;
         let (x, v, t) = (dense2(&x), dense2(&v), DenseTimes::new(&t));
         self.call(cx, |call| {
             into2(&mut out, |out| {
@@ -310,7 +340,10 @@ impl DriftDivergence for Process {
             .table
             .drift_div
             .ok_or_else(|| self.lacks("drift_div"))?;
-        let (n, d) = x.dim();
+        let (n, d) = (x.nrows(), self.info.dim);
+        self.times_fit(n, &t)?;
+        self.fits("x", (n, d), x.dim())?;
+        self.fits("out", (n, 1), (out.len(), 1))?;
         let (x, t) = (dense2(&x), DenseTimes::new(&t));
         self.call(cx, |call| {
             into1(&mut out, |out| {
@@ -355,6 +388,42 @@ impl Linear for Process {
             self.remember(error);
         }
     }
+
+    fn time_of(&self, sigma: f64, t_end: f64) -> Result<f64> {
+        let Some(time_of) = self.table.time_of else {
+            return Searched(self).time_of(sigma, t_end);
+        };
+        let mut t = f64::NAN;
+        let asked = self.ask_status(|call| {
+            // SAFETY: as in `drift`.
+            unsafe { time_of(self.object, call, sigma, t_end, &raw mut t) }
+        });
+        match asked {
+            Ok(()) if (0.0..=t_end).contains(&t) => Ok(t),
+            Ok(()) => Err(Error::Argument {
+                component: self.label().into(),
+                argument: "t of `time_of`".into(),
+                given: t.to_string(),
+                allowed: format!("from 0 to {t_end}"),
+            }),
+            // No such level: the search says between which there are some.
+            Err(error) if error.status() == Status::Arg => Searched(self).time_of(sigma, t_end),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The linear part of a process that does not tell times of noise levels.
+struct Searched<'a>(&'a Process);
+
+impl Linear for Searched<'_> {
+    fn form(&self) -> Form {
+        self.0.form()
+    }
+
+    fn at(&self, t: f64, alpha: &mut [f64], covariance: &mut [f64]) {
+        self.0.at(t, alpha, covariance);
+    }
 }
 
 impl IntegralG2 for Process {
@@ -390,7 +459,9 @@ impl Transition for Process {
             .table
             .transition_sample
             .ok_or_else(|| self.lacks("transition_sample"))?;
-        let (n, d) = xs.dim();
+        let (n, d) = (xs.nrows(), self.info.dim);
+        self.fits("xs", (n, d), xs.dim())?;
+        self.fits("xt", (n, d), xt.dim())?;
         let xs = dense2(&xs);
         self.call(cx, |call| {
             into2(&mut xt, |xt| {
@@ -414,7 +485,15 @@ impl Transition for Process {
             .table
             .transition_score
             .ok_or_else(|| self.lacks("transition_score"))?;
-        let (n, d) = xs.dim();
+        let (n, d) = (xs.nrows(), self.info.dim);
+        self.fits("xs", (n, d), xs.dim())?;
+        self.fits("xt", (n, d), xt.dim())?;
+        if let Some(l) = &log_density {
+            self.fits("log density", (n, 1), (l.len(), 1))?;
+        }
+        if let Some(g) = &gradient {
+            self.fits("gradient", (n, d), g.dim())?;
+        }
         let (xs, xt) = (dense2(&xs), dense2(&xt));
         self.call(cx, |call| {
             into1_if(&mut log_density, |l| {
@@ -442,7 +521,10 @@ impl ForwardMap for Process {
             .table
             .forward_map
             .ok_or_else(|| self.lacks("forward_map"))?;
-        let (n, d) = r.dim();
+        let (n, d) = (r.nrows(), self.info.dim);
+        self.fits("r", (n, d), r.dim())?;
+        self.fits("z", (n, d), z.dim())?;
+        self.fits("x", (n, d), x.dim())?;
         let (r, z) = (dense2(&r), dense2(&z));
         self.call(cx, |call| {
             into2(&mut x, |out| {
@@ -465,7 +547,10 @@ impl ForwardMap for Process {
             .table
             .solve_noise
             .ok_or_else(|| self.lacks("solve_noise"))?;
-        let (n, d) = r.dim();
+        let (n, d) = (r.nrows(), self.info.dim);
+        self.fits("r", (n, d), r.dim())?;
+        self.fits("x", (n, d), x.dim())?;
+        self.fits("z", (n, d), z.dim())?;
         let (r, x) = (dense2(&r), dense2(&x));
         self.call(cx, |call| {
             into2(&mut z, |out| {
@@ -487,7 +572,10 @@ impl Restore for Process {
         mut r: ArrayViewMut2<'_, f64>,
     ) -> Result {
         let f = self.table.restore.ok_or_else(|| self.lacks("restore"))?;
-        let (n, d) = x.dim();
+        let (n, d) = (x.nrows(), self.info.dim);
+        self.fits("x", (n, d), x.dim())?;
+        self.fits("score", (n, d), score.dim())?;
+        self.fits("r", (n, d), r.dim())?;
         let (x, score) = (dense2(&x), dense2(&score));
         self.call(cx, |call| {
             into2(&mut r, |out| {
@@ -519,7 +607,12 @@ impl Warp for Process {
         mut log_det: Option<ArrayViewMut1<'_, f64>>,
     ) -> Result {
         let f = self.table.warp.ok_or_else(|| self.lacks("warp"))?;
-        let (n, d) = x.dim();
+        let (n, d) = (x.nrows(), self.info.dim);
+        self.fits("x", (n, d), x.dim())?;
+        self.fits("y", (n, d), y.dim())?;
+        if let Some(l) = &log_det {
+            self.fits("log det", (n, 1), (l.len(), 1))?;
+        }
         let x = dense2(&x);
         self.call(cx, |call| {
             into1_if(&mut log_det, |det| {
@@ -538,7 +631,9 @@ impl Warp for Process {
         mut x: ArrayViewMut2<'_, f64>,
     ) -> Result {
         let f = self.table.unwarp.ok_or_else(|| self.lacks("unwarp"))?;
-        let (n, d) = y.dim();
+        let (n, d) = (y.nrows(), self.info.dim);
+        self.fits("y", (n, d), y.dim())?;
+        self.fits("x", (n, d), x.dim())?;
         let y = dense2(&y);
         self.call(cx, |call| {
             into2(&mut x, |out| {
@@ -559,7 +654,10 @@ impl Warp for Process {
             .table
             .warp_score
             .ok_or_else(|| self.lacks("warp_score"))?;
-        let (n, d) = x.dim();
+        let (n, d) = (x.nrows(), self.info.dim);
+        self.fits("x", (n, d), x.dim())?;
+        self.fits("score_y", (n, d), score_y.dim())?;
+        self.fits("score_x", (n, d), score_x.dim())?;
         let (x, score_y) = (dense2(&x), dense2(&score_y));
         self.call(cx, |call| {
             into2(&mut score_x, |out| {
@@ -582,6 +680,9 @@ impl Cdf for Process {
     ) -> Result {
         let f = self.table.cdf.ok_or_else(|| self.lacks("cdf"))?;
         let n = r.len();
+        self.fits("r", (n, 1), (r.len(), 1))?;
+        self.fits("x", (n, 1), (x.len(), 1))?;
+        self.fits("p", (n, 1), (p.len(), 1))?;
         let (r, x) = (dense1(&r), dense1(&x));
         self.call(cx, |call| {
             into1(&mut p, |out| {
@@ -602,6 +703,9 @@ impl Cdf for Process {
     ) -> Result {
         let f = self.table.quantile.ok_or_else(|| self.lacks("quantile"))?;
         let n = r.len();
+        self.fits("r", (n, 1), (r.len(), 1))?;
+        self.fits("p", (n, 1), (p.len(), 1))?;
+        self.fits("x", (n, 1), (x.len(), 1))?;
         let (r, p) = (dense1(&r), dense1(&p));
         self.call(cx, |call| {
             into1(&mut x, |out| {

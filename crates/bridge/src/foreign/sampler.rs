@@ -1,7 +1,7 @@
 //! A sampler of another side.
 
 use super::{Asked, Asking, Foreign};
-use retrograde_abi::{RG_OK, rg_sampler_vtable, rg_status};
+use retrograde_abi::{RG_ERR_ARG, RG_ERR_IO, RG_OK, rg_sampler_vtable, rg_status};
 use retrograde_core::{
     Cx, Error, Flag, Flow, Result, Run, Sampler, Sink, Status, Traits, seal, unseal,
 };
@@ -104,17 +104,20 @@ impl Sampler for Plugged {
             });
         };
         let mut run = std::ptr::null_mut();
+        let (start, len) = (body.as_ptr().cast(), body.len());
         self.call(cx, |call| {
             // SAFETY: as above.
-            unsafe {
-                load(
-                    self.object,
-                    call,
-                    body.as_ptr().cast(),
-                    body.len(),
-                    &raw mut run,
-                )
+            unsafe { load(self.object, call, start, len, &raw mut run) }
+        })
+        .map_err(|error| match error {
+            // What it does not like is the state.
+            Error::Callback { text, code, .. } if code == RG_ERR_IO || code == RG_ERR_ARG => {
+                Error::State {
+                    component: self.label().into(),
+                    message: text,
+                }
             }
+            other => other,
         })?;
         self.begun(run, n, "load")
     }
@@ -124,7 +127,8 @@ impl Run for ForeignRun<'_> {
     fn step(&mut self, cx: &mut Cx<'_>, sink: &mut dyn Sink) -> Result<Flow> {
         let sampler = self.sampler;
         let step = sampler.table.step.ok_or_else(|| sampler.lacks("step"))?;
-        if !self.told {
+        // As built-ins do in their first step; a run that goes on has told them.
+        if !self.told && cx.position().step.unwrap_or(0) == 0 {
             self.told = true;
             for flag in sampler.flags_of_parts() {
                 sink.flag(flag);

@@ -42,7 +42,10 @@ impl Score for Foreign<rg_score_vtable> {
         mut out: ArrayViewMut2<'_, f64>,
     ) -> Result {
         let eval = self.table.eval.ok_or_else(|| self.lacks("eval"))?;
-        let (n, d) = x.dim();
+        let (n, d) = (x.nrows(), self.info.dim);
+        self.times_fit(n, &t)?;
+        self.fits("x", (n, d), x.dim())?;
+        self.fits("out", (n, d), out.dim())?;
         let (x, t) = (dense2(&x), DenseTimes::new(&t));
         self.call(cx, |call| {
             into2(&mut out, |out| {
@@ -82,8 +85,12 @@ impl ScoreJvp for Foreign<rg_score_vtable> {
         mut out: ArrayViewMut2<'_, f64>,
     ) -> Result {
         let jvp = self.table.jvp.ok_or_else(|| self.lacks("jvp"))?;
-        let (n, d) = x.dim();
+        let (n, d) = (x.nrows(), self.info.dim);
         let k = tangents.ncols() / d;
+        self.times_fit(n, &t)?;
+        self.fits("x", (n, d), x.dim())?;
+        self.fits("tangents", (n, k * d), tangents.dim())?;
+        self.fits("out", (n, k * d), out.dim())?;
         let (x, v, t) = (dense2(&x), dense2(&tangents), DenseTimes::new(&t));
         self.call(cx, |call| {
             into2(&mut out, |out| {
@@ -108,7 +115,10 @@ impl LogMarginal for Foreign<rg_score_vtable> {
             .table
             .log_marginal
             .ok_or_else(|| self.lacks("log_marginal"))?;
-        let (n, d) = x.dim();
+        let (n, d) = (x.nrows(), self.info.dim);
+        self.times_fit(n, &t)?;
+        self.fits("x", (n, d), x.dim())?;
+        self.fits("out", (n, 1), (out.len(), 1))?;
         let (x, t) = (dense2(&x), DenseTimes::new(&t));
         self.call(cx, |call| {
             into1(&mut out, |out| {

@@ -51,7 +51,14 @@ impl Target for Foreign<rg_target_vtable> {
         mut gradient: Option<ArrayViewMut2<'_, f64>>,
     ) -> Result {
         let eval = self.table.eval.ok_or_else(|| self.lacks("eval"))?;
-        let (n, d) = x.dim();
+        let (n, d) = (x.nrows(), self.info.dim);
+        self.fits("x", (n, d), x.dim())?;
+        if let Some(l) = &log_density {
+            self.fits("log density", (n, 1), (l.len(), 1))?;
+        }
+        if let Some(g) = &gradient {
+            self.fits("gradient", (n, d), g.dim())?;
+        }
         let x = dense2(&x);
         self.call(cx, |call| {
             into1_if(&mut log_density, |l| {
@@ -103,7 +110,10 @@ impl Hvp for Foreign<rg_target_vtable> {
         mut out: ArrayViewMut2<'_, f64>,
     ) -> Result {
         let hvp = self.table.hvp.ok_or_else(|| self.lacks("hvp"))?;
-        let (n, d) = x.dim();
+        let (n, d) = (x.nrows(), self.info.dim);
+        self.fits("x", (n, d), x.dim())?;
+        self.fits("v", (n, d), v.dim())?;
+        self.fits("out", (n, d), out.dim())?;
         let (x, v) = (dense2(&x), dense2(&v));
         self.call(cx, |call| {
             into2(&mut out, |out| {
@@ -140,8 +150,9 @@ impl Outputs for Foreign<rg_target_vtable> {
         mut out: ArrayViewMut2<'_, f64>,
     ) -> Result {
         let outputs = self.table.outputs.ok_or_else(|| self.lacks("outputs"))?;
-        let (n, d) = x.dim();
-        let k = self.info.outputs;
+        let (n, d, k) = (x.nrows(), self.info.dim, self.info.outputs);
+        self.fits("x", (n, d), x.dim())?;
+        self.fits("out", (n, k), out.dim())?;
         let x = dense2(&x);
         self.call(cx, |call| {
             into2(&mut out, |out| {

@@ -36,6 +36,15 @@ impl Cx<'_> {
         if self.local.counts.failed == failed {
             return Ok(());
         }
+        self.check_counts()
+    }
+
+    /// Whether too many evaluations failed so far; not inside a block, where it is looked at after all of
+    /// them.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`](crate::Error), as of [`eval_target`](Cx::eval_target).
+    pub fn check_counts(&self) -> Result {
         let first = self.local.counts.first_failure.as_ref();
         let score = first.is_some_and(|f| f.what == "score");
         self.check_failures(if score { "score" } else { "target" })

@@ -211,6 +211,18 @@ impl<'a> Cx<'a> {
         self.step = position.step;
     }
 
+    /// Makes it the context of a block, or not, as that of the other side of a boundary is.
+    #[doc(hidden)]
+    pub fn set_inside(&mut self, inside: bool) {
+        self.inside = inside;
+    }
+
+    /// The counters, for a context whose evaluations are counted on the other side of a boundary.
+    #[doc(hidden)]
+    pub fn counts_mut(&mut self) -> &mut Counts {
+        &mut self.local.counts
+    }
+
     /// The host's call that this context stands on; none in the host itself.
     #[must_use]
     pub fn call(&self) -> Option<NonNull<c_void>> {

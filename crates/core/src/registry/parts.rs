@@ -41,6 +41,12 @@ impl Needs {
         process: Need::No,
         score: Need::No,
     };
+    /// A target with a log density.
+    pub const DENSITY: Self = Self {
+        target: Need::Required,
+        density: Need::Required,
+        ..Self::NOTHING
+    };
     /// A target with log density and gradient.
     pub const DENSITY_AND_GRADIENT: Self = Self {
         target: Need::Required,
@@ -80,6 +86,25 @@ pub trait Files {
     /// # Errors
     /// [`Error::Io`] with the path as it was looked for.
     fn read(&self, path: &Path) -> Result<Vec<u8>>;
+
+    /// Where a file is that another must open itself, such as a shared library: a path that can be
+    /// opened from anywhere. It is read first, so that what keeps account of the files knows this one.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    fn locate(&self, path: &Path) -> Result<PathBuf> {
+        self.read(path)?;
+        absolute(path)
+    }
+}
+
+/// `path` from the root.
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|source| Error::Io {
+        action: "cannot find",
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Reads files relative to a folder.
@@ -94,6 +119,11 @@ impl Files for Folder {
             path,
             source,
         })
+    }
+
+    fn locate(&self, path: &Path) -> Result<PathBuf> {
+        self.read(path)?;
+        absolute(&self.0.join(path))
     }
 }
 

@@ -1,5 +1,10 @@
-//! Finding and examining plugins.
+//! What the host finds, examines and loads, from outside.
 
+#![allow(unsafe_code, reason = "these tests look into what they load")]
+
+mod bridgestan;
+#[cfg(target_os = "linux")]
+mod check;
 #[cfg(target_os = "linux")]
 mod descriptors;
 mod digest;

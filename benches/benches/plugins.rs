@@ -1,0 +1,153 @@
+//! What the boundary of plugins costs: components of this program exported as a plugin exports its own and
+//! taken up again, against the very same called directly. n = 10⁴ rows, d = 2, one thread; times of the
+//! processor, by turns, so that ratios hold on a busy machine.
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use ndarray::{Array1, Array2};
+use retrograde::core::drive::drive;
+use retrograde::core::registry::{Folder, Parts};
+use retrograde::core::{
+    Build, Collected, ForwardProcess, Runtime, Sampler, Signature, Target, Times, Traits,
+};
+use retrograde::processes::{Benes, Ou};
+use retrograde::samplers::Ula;
+use retrograde::targets::{Gmm40, Gmm40Means, StandardNormal};
+use retrograde_benches::{median, timed};
+use retrograde_bridge::export::Export;
+use retrograde_bridge::foreign::Asked;
+use retrograde_bridge::{Exported, Foreign, Made, Side, host};
+use std::sync::Arc;
+
+const ROWS: usize = 10_000;
+const TURNS: usize = 41;
+const MOVES: u64 = 32;
+
+/// Plugged in.
+#[allow(unsafe_code)]
+fn plug<K: ?Sized + Export<Table = T>, T: Asked>(component: &Arc<K>) -> Foreign<T> {
+    let made = Made {
+        made: Exported::give(component.clone(), Side::Plugin(host())),
+        label: "plugged in".into(),
+        host: None,
+        parts: Traits::PURE,
+        keep: Box::new(()),
+        signature: Signature::default(),
+    };
+    // SAFETY: a table of this type, of this program.
+    unsafe { Foreign::new(made) }.expect("a right table")
+}
+
+/// The ratio of the medians of two things, each done often enough for the clock, by turns; and the first
+/// of the two in microseconds.
+fn ratio(mut direct: impl FnMut(), mut plugged: impl FnMut()) -> (f64, f64) {
+    direct();
+    let once = timed(&mut direct).max(1e-7);
+    let times = (5e-3 / once).ceil() as usize;
+    let mut many = |f: &mut dyn FnMut()| timed(|| (0..times).for_each(|_| f())) / times as f64;
+    let (mut a, mut b) = (Vec::new(), Vec::new());
+    for _ in 0..TURNS {
+        a.push(many(&mut direct));
+        b.push(many(&mut plugged));
+    }
+    let direct = median(a);
+    (median(b) / direct, 1e6 * direct)
+}
+
+fn boundary(c: &mut Criterion) {
+    let files = Folder::default();
+    let parts = Parts::new(&files);
+    let means = Gmm40Means::Exact;
+    let mixture: Arc<dyn Target> = Gmm40 { means }.build(&parts).expect("right");
+    let normal: Arc<dyn Target> = Arc::new(StandardNormal { dim: 2 });
+    let within = Parts::new(&files).with_target(mixture.clone());
+    let benes: Arc<dyn ForwardProcess> = Benes::default().build(&within).expect("right");
+    let ou: Arc<dyn ForwardProcess> = Ou::default().build(&within).expect("right");
+    let mut table = Vec::new();
+    let mut say = |name: &str, (ratio, direct): (f64, f64)| {
+        table.push(format!(
+            "{name}: directly {direct:.1} µs, plugged in × {ratio:.4}"
+        ));
+    };
+    let mut x = Array2::zeros((ROWS, 2));
+    let mut runtime = Runtime::new(1, 1).expect("one thread");
+    runtime.enter("bench", 0, |cx| cx.fill_normal(x.view_mut()));
+    for (name, target) in [("gmm40", &mixture), ("standard-normal", &normal)] {
+        let plugged = plug(target);
+        let eval = |target: &dyn Target| {
+            let (mut l, mut g) = (Array1::zeros(ROWS), x.clone());
+            let mut runtime = Runtime::new(1, 1).expect("one thread");
+            let x = x.view();
+            move || {
+                let both = (Some(l.view_mut()), Some(g.view_mut()));
+                runtime
+                    .enter("bench", 0, |cx| target.eval(cx, x, both.0, both.1))
+                    .expect("it evaluates");
+            }
+        };
+        say(name, ratio(eval(&**target), eval(&plugged)));
+        c.bench_function(&format!("{name}, plugged in"), |b| b.iter(eval(&plugged)));
+    }
+    for (name, process) in [("drift of benes", &benes), ("drift of ou", &ou)] {
+        let plugged = plug(process);
+        let drift = |process: &dyn ForwardProcess| {
+            let mut f = x.clone();
+            let mut runtime = Runtime::new(1, 1).expect("one thread");
+            let x = x.view();
+            move || {
+                let (t, f) = (Times::Shared(0.5), f.view_mut());
+                runtime
+                    .enter("bench", 0, |cx| process.drift(cx, t, x, f))
+                    .expect("it evaluates");
+            }
+        };
+        say(name, ratio(drift(&**process), drift(&plugged)));
+        c.bench_function(&format!("{name}, plugged in"), |b| b.iter(drift(&plugged)));
+    }
+    // One row: what a call costs.
+    let plugged = plug(&normal);
+    let one = Array2::zeros((1, 2));
+    let eval = |target: &dyn Target| {
+        let mut l = Array1::zeros(1);
+        let mut runtime = Runtime::new(1, 1).expect("one thread");
+        let one = one.view();
+        move || {
+            let l = Some(l.view_mut());
+            runtime
+                .enter("bench", 0, |cx| target.eval(cx, one, l, None))
+                .expect("it evaluates");
+        }
+    };
+    say(
+        "one row of standard-normal",
+        ratio(eval(&*normal), eval(&plugged)),
+    );
+    // A whole sampler, on a target of the host.
+    let ula = Ula {
+        step_size: 0.1,
+        warmup: MOVES - 1,
+        chains: ROWS,
+        ..Ula::default()
+    };
+    let parts = Parts::new(&files).with_target(mixture.clone());
+    let own: Arc<dyn Sampler> = ula.clone().build(&parts).expect("right");
+    let parts = Parts::new(&files).with_target(Arc::new(plug(&mixture)));
+    let on_plugged: Arc<dyn Sampler> = ula.build(&parts).expect("right");
+    let plugged = plug(&own);
+    let run = |sampler: &dyn Sampler| {
+        let mut runtime = Runtime::new(1, 1).expect("one thread");
+        drive(sampler, &mut runtime, ROWS, None, &mut Collected::new(2)).expect("it runs");
+    };
+    say("ula, plugged in", ratio(|| run(&*own), || run(&plugged)));
+    say(
+        "ula on a plugged-in target",
+        ratio(|| run(&*own), || run(&*on_plugged)),
+    );
+    println!("\n{}", table.join("\n"));
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(10);
+    targets = boundary
+}
+criterion_main!(benches);
