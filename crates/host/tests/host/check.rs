@@ -203,12 +203,12 @@ fn lies_of_arrays_are_told() {
     told("LIE_BEYOND", "guards", &words, &["bad numbers"]);
     // Where it is written to memory of the allocator before a guard is looked at, the child ends.
     let report = checked(&liar(&["LIE_BEFORE"]), &Options::default(), LIMIT);
-    let told = failures(&report).iter().any(|l| {
+    let seen = failures(&report).iter().any(|l| {
         l.text
             .contains("eval() wrote 1 number before the start of `logp` (n = 1000)")
             || l.text.contains("crashed with SIGABRT") && l.text.contains("in eval() (n = 1000)")
     });
-    assert!(told, "{}", report.text());
+    assert!(seen, "{}", report.text());
     let words = ["eval() changed 1 number of its input `x`, the first in row 3 (n = 1000)"];
     told("LIE_INPUT", "inputs", &words, &["bad numbers"]);
 }
