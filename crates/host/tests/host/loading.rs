@@ -279,7 +279,7 @@ fn a_component_that_cannot_be_made_says_why() {
             "misspelt.so",
             "{ double v; rg_status s = h->cfg_f64(call, cfg, \"dpeth\", &v); if (s != RG_OK) return s; }"
         ),
-        "the plugin: `key` is `dpeth`, but must be a parameter that the component declares: depth"
+        "target demo/well: `dpeth` is not declared, but must be a parameter of it (did you mean `depth`?)"
     );
     assert_eq!(
         said(
@@ -418,7 +418,7 @@ fn a_table_may_come_with_the_object() {
     assert_eq!(late.dim(), 2);
     assert_eq!(
         not_made(&folder, "never.so", &["TABLE=NULL"], "").to_string(),
-        "target demo/well: `table` is the rg_target_vtable is NULL, but must be as retrograde_plugin.h says"
+        "target demo/well: `table` is wrong, but must be as retrograde_plugin.h says: the rg_target_vtable is NULL"
     );
     assert_eq!(
         not_made(
@@ -432,7 +432,8 @@ fn a_table_may_come_with_the_object() {
             ""
         )
         .to_string(),
-        "target demo/well: `eval` of its rg_target_vtable is NULL, but is required"
+        "target demo/well: `table` is wrong, but must be as retrograde_plugin.h says: `eval` of its rg_target_vtable \
+         is NULL, but is required"
     );
 }
 

@@ -224,7 +224,8 @@ static void end(void *object, void *state) {
   free(state);
 #else
   /* Enough for the resident set to grow, whatever is free in the heap. */
-  memset(malloc(4096), 1, 4096);
+  volatile char *leak = malloc(4096);
+  for (size_t i = 0; leak != NULL && i < 4096; i++) leak[i] = 1;
   (void)state;
 #endif
 }
