@@ -315,15 +315,13 @@ fn lies_of_samplers_are_told() {
         &["a run of 2000 draws left 1990"],
         &[],
     );
-    for (lie, check, words) in [
-        ("LIE_LAW", "law", "the draws are not of the target"),
-        ("LIE_SLOW_STEP", "cancel", "after it was asked to stop"),
-    ] {
-        let report = checked(&liar(&[lie]), &Options::default(), LIMIT);
-        let it =
-            |l: &Line| l.verdict == Verdict::Warn && l.check == check && l.text.contains(words);
-        assert!(report.lines.iter().any(it), "{}", report.text());
-    }
+    let report = checked(&liar(&["LIE_LAW"]), &Options::default(), LIMIT);
+    let it = |l: &Line| {
+        l.verdict == Verdict::Warn
+            && l.check == "law"
+            && l.text.contains("the draws are not of the target")
+    };
+    assert!(report.lines.iter().any(it), "{}", report.text());
 }
 
 #[test]
