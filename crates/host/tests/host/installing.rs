@@ -17,6 +17,7 @@ fn of(file: &Path) -> Plugin {
 
 /// What a file says of itself. Under a name of its own: the program knows a file that was replaced by its name.
 fn loaded(file: &Path) -> Option<Plugin> {
+    preflight(file).ok()?;
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let n = COUNT.fetch_add(1, Ordering::Relaxed);
     let copy = workshop(&format!("install-loaded-{n}")).join(file.file_name()?);
