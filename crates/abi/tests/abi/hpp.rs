@@ -293,6 +293,7 @@ fn gompertz_in_c() {
                 "2.65321895265761230930e-1",
                 "quantile",
             ),
+            ("log1p(2.0 * p->rate * ratio", "log1p(1.0 * p->rate * ratio", "time of a noise level"),
             ("if (p->dim != 1)", "if (0)", "for d = 1"),
             (
                 "return x < DBL_MIN ? DBL_MIN : x;",
@@ -364,8 +365,7 @@ fn barker_in_c() {
             ),
             ("run->log_h = s.log_h;", "run->log_h = 0.0;", "other draws"),
             (
-                "memcmp(&s, &expected, sizeof s) != 0",
-                "0",
+                "memcmp(&s, &expected, sizeof s) != 0", "memcmp(&s, &expected, 8) != 0",
                 "may be anything",
             ),
             (
