@@ -832,6 +832,7 @@ public:
  *   void drift_jvp(Call &, Times, ConstMat x, ConstMat v, Mat out);
  *   void drift_div(Call &, Times, ConstMat x, Vec out);
  *   double int_g2(Call &, double s, double t);
+ *   double time_of(Call &, double level, double t_end);        with RG_CAP_LINEAR
  *   void forward_map(Call &, double s, double t, ConstMat r, ConstMat z, Mat x);       these two together
  *   void solve_noise(Call &, double s, double t, ConstMat r, ConstMat x, Mat z);
  *   void restore(Call &, double t, double back, ConstMat x, ConstMat score, Mat r);
@@ -842,7 +843,6 @@ public:
  *   void quantile(Call &, double s, double t, ConstVec r, ConstVec p, Vec x);
  *   std::pair<double, double> support();
  *   void flags(Call &);
- *   double time_of(Call &, double level, double t_end);        with RG_CAP_LINEAR: where sqrt(sigma2) / alpha is level
  *
  * Objects of a dimension other than 1 get a table without cdf and quantile.
  */
@@ -1014,6 +1014,7 @@ RETROGRADE_PLUGIN_MEMBER(drift_vjp);
 RETROGRADE_PLUGIN_MEMBER(drift_jvp);
 RETROGRADE_PLUGIN_MEMBER(drift_div);
 RETROGRADE_PLUGIN_MEMBER(int_g2);
+RETROGRADE_PLUGIN_MEMBER(time_of);
 RETROGRADE_PLUGIN_MEMBER(forward_map);
 RETROGRADE_PLUGIN_MEMBER(solve_noise);
 RETROGRADE_PLUGIN_MEMBER(restore);
@@ -1024,7 +1025,6 @@ RETROGRADE_PLUGIN_MEMBER(cdf);
 RETROGRADE_PLUGIN_MEMBER(quantile);
 RETROGRADE_PLUGIN_MEMBER(support);
 RETROGRADE_PLUGIN_MEMBER(flags);
-RETROGRADE_PLUGIN_MEMBER(time_of);
 RETROGRADE_PLUGIN_MEMBER(jvp);
 RETROGRADE_PLUGIN_MEMBER(log_marginal);
 RETROGRADE_PLUGIN_MEMBER(start);
@@ -1215,6 +1215,9 @@ template <class C> struct ProcessTable : Base<C> {
   static rg_status int_g2(void *o, rg_call *c, double s, double t, double *out) noexcept {
     return guard(c, [&](Call &call) { *out = self(o).int_g2(call, s, t); });
   }
+  static rg_status time_of(void *o, rg_call *c, double level, double t_end, double *out) noexcept {
+    return guard(c, [&](Call &call) { *out = self(o).time_of(call, level, t_end); });
+  }
   static rg_status forward_map(void *o, rg_call *c, size_t n, size_t d, double s, double t, const double *r,
                                const double *z, double *x) noexcept {
     return run(o, c, d, [&](Call &call, Self &p) {
@@ -1265,9 +1268,6 @@ template <class C> struct ProcessTable : Base<C> {
   static rg_status flags(void *o, rg_call *c) noexcept {
     return guard(c, [&](Call &call) { self(o).flags(call); });
   }
-  static rg_status time_of(void *o, rg_call *c, double level, double t_end, double *t) noexcept {
-    return guard(c, [&](Call &call) { *t = self(o).time_of(call, level, t_end); });
-  }
 
   static constexpr int forms() {
     const std::uint64_t caps = C::about.caps_;
@@ -1316,6 +1316,7 @@ template <class C> struct ProcessTable : Base<C> {
     RETROGRADE_PLUGIN_SLOT(drift_jvp, void, Call &, Times, ConstMat, ConstMat, Mat)
     RETROGRADE_PLUGIN_SLOT(drift_div, void, Call &, Times, ConstMat, Vec)
     RETROGRADE_PLUGIN_SLOT(int_g2, double, Call &, double, double)
+    RETROGRADE_PLUGIN_SLOT(time_of, double, Call &, double, double)
     RETROGRADE_PLUGIN_SLOT(forward_map, void, Call &, double, double, ConstMat, ConstMat, Mat)
     RETROGRADE_PLUGIN_SLOT(solve_noise, void, Call &, double, double, ConstMat, ConstMat, Mat)
     RETROGRADE_PLUGIN_SLOT(restore, void, Call &, double, double, ConstMat, ConstMat, Mat)
@@ -1327,7 +1328,6 @@ template <class C> struct ProcessTable : Base<C> {
     using Ends = std::pair<double, double>;
     RETROGRADE_PLUGIN_PLAIN_SLOT(support, Ends)
     RETROGRADE_PLUGIN_SLOT(flags, void, Call &)
-    RETROGRADE_PLUGIN_SLOT(time_of, double, Call &, double, double)
     return table;
   }
 
