@@ -269,10 +269,25 @@ constexpr bool is_name(const char *name, bool key = false) {
 
 } // namespace detail
 
+/* A parameter that is wrong: its key, what was given, and what it must be. Thrown in a constructor it is shown
+ * with its place in the job. */
+class Setting : public Error {
+public:
+  Setting(std::string key, std::string given, std::string allowed)
+      : Error(RG_ERR_CONFIG, "`" + key + "` is " + given + ": it must be " + allowed), key_(std::move(key)),
+        given_(std::move(given)), allowed_(std::move(allowed)) {}
+  const std::string &key() const noexcept { return key_; }
+  const std::string &given() const noexcept { return given_; }
+  const std::string &allowed() const noexcept { return allowed_; }
+
+private:
+  std::string key_, given_, allowed_;
+};
+
 /* For a parameter that the declared range lets pass but that is wrong all the same: throw
  * setting("nu", nu, "above 2, where the variance is finite"). */
-template <class T> Error setting(const std::string &key, const T &given, const std::string &allowed) {
-  return Error(RG_ERR_CONFIG, "`" + key + "` is " + detail::any_text(given) + ": it must be " + allowed);
+template <class T> Setting setting(const std::string &key, const T &given, const std::string &allowed) {
+  return Setting(key, detail::any_text(given), allowed);
 }
 
 /* --------------------------------------------------------------------------------------------- Calls */
@@ -1279,6 +1294,8 @@ template <class C> struct ProcessTable : Base<C> {
     static_assert((C::about.caps_ & RG_CAP_WARPED) == 0 || named_warp<C>::value,
                   "RG_CAP_WARPED is for a process with `warp`");
     static_assert(B::template both<named_cdf<C>, named_quantile<C>>(), "`cdf` and `quantile` come together");
+    static_assert(!named_time_of<C>::value || (C::about.caps_ & RG_CAP_LINEAR) != 0,
+                  "`time_of` is for a process with RG_CAP_LINEAR");
     rg_process_vtable table{};
     B::head(table);
     table.info = &info;
@@ -1513,12 +1530,21 @@ template <class C> struct Component {
       return {};
   }
 
+  /* A wrong parameter is told by its parts. */
+  static C *built(rg_call *raw, const rg_cfg *cfg, const rg_deps *deps, Call &call) {
+    const Params params(raw, cfg);
+    const Parts parts(deps);
+    try {
+      return construct<C>(params, parts, call);
+    } catch (const Setting &e) {
+      throw Failed(host->cfg_refuse(raw, e.key().c_str(), e.given().c_str(), e.allowed().c_str()));
+    }
+  }
+
   static rg_status create(const rg_host *, rg_call *raw, const rg_cfg *cfg, const rg_deps *deps,
                           rg_ref *made) noexcept {
     return guard(raw, [&](Call &call) {
-      const Params params(raw, cfg);
-      const Parts parts(deps);
-      C *object = construct<C>(params, parts, call);
+      C *object = built(raw, cfg, deps, call);
       if constexpr (C::kind == RG_KIND_PROCESS) {
         if constexpr (named_cdf<C>::value)
           if (object->dim() != 1) made->vtable = ProcessTable<C>::without_cdf();

@@ -347,14 +347,14 @@ static rg_status create(const rg_host *h, rg_call *call, const rg_cfg *cfg, cons
   if (status == RG_OK) status = h->cfg_f64(call, cfg, "start_sd", &b->start_sd);
   if (status != RG_OK) return status;
   b->chains = (size_t)chains;
-  char why[96];
+  char given[32], allowed[96];
   if (!(b->scale > 0.0 && b->scale < INFINITY)) {
-    snprintf(why, sizeof why, "`scale` is %g: it must be above 0 and finite", b->scale);
-    return h->fail(call, RG_ERR_CONFIG, why);
+    snprintf(given, sizeof given, "%g", b->scale);
+    return h->cfg_refuse(call, "scale", given, "above 0 and finite");
   }
   if (!(b->acceptance > 0.0 && b->acceptance < 1.0)) {
-    snprintf(why, sizeof why, "`acceptance` is %g: it must be above 0 and below 1", b->acceptance);
-    return h->fail(call, RG_ERR_CONFIG, why);
+    snprintf(given, sizeof given, "%g", b->acceptance);
+    return h->cfg_refuse(call, "acceptance", given, "above 0 and below 1");
   }
   if (deps == NULL || deps->target == NULL)
     return h->fail(call, RG_ERR_CONFIG, "it needs a target, and the job has none");
@@ -362,8 +362,9 @@ static rg_status create(const rg_host *h, rg_call *call, const rg_cfg *cfg, cons
   b->eval = deps->target->vtable;
   b->dim = deps->dim;
   if (b->dim == 0 || b->chains > SIZE_MAX / 64 / b->dim) {
-    snprintf(why, sizeof why, "`chains` is %zu: that many points of dimension %zu cannot be held", b->chains, b->dim);
-    return h->fail(call, RG_ERR_CONFIG, why);
+    snprintf(given, sizeof given, "%zu", b->chains);
+    snprintf(allowed, sizeof allowed, "fewer: that many points of dimension %zu cannot be held", b->dim);
+    return h->cfg_refuse(call, "chains", given, allowed);
   }
   barker *kept = malloc(sizeof *kept);
   if (kept == NULL) return h->fail(call, RG_ERR_MEMORY, "no memory for the sampler");

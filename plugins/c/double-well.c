@@ -112,9 +112,9 @@ static rg_status create(const rg_host *h, rg_call *call, const rg_cfg *cfg, cons
   if (status != RG_OK) return status;
   /* The declared range has its ends; this one is open. */
   if (!(b > 0.0)) {
-    char why[96];
-    snprintf(why, sizeof why, "`b` is %g: it must be above 0, or the density has no finite integral", b);
-    return h->fail(call, RG_ERR_CONFIG, why);
+    char given[32];
+    snprintf(given, sizeof given, "%g", b);
+    return h->cfg_refuse(call, "b", given, "above 0, or the density has no finite integral");
   }
   well *w = malloc(sizeof *w);
   if (w == NULL) return h->fail(call, RG_ERR_MEMORY, "no memory for the target");

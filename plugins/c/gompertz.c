@@ -174,6 +174,21 @@ static rg_status linear(void *object, rg_call *call, size_t d, double t, double 
   return RG_OK;
 }
 
+/* sqrt(V) / A = level, solved for t. */
+static rg_status time_of(void *object, rg_call *call, double level, double end, double *t) {
+  const gompertz *p = object;
+  const double ratio = level / p->sigma, time = log1p(2.0 * p->rate * ratio * ratio) / (2.0 * p->rate);
+  if (!(level >= 0.0 && time <= end * (1.0 + 1e-14))) {
+    double a = 0.0, v = 0.0;
+    char why[128];
+    kernel(p, end, &a, &v);
+    snprintf(why, sizeof why, "the noise level is %g: it must be from 0 to %g, that at t = %g", level, sqrt(v) / a, end);
+    return host->fail(call, RG_ERR_ARG, why);
+  }
+  *t = time < end ? time : end;
+  return RG_OK;
+}
+
 static rg_status forward_map(void *object, rg_call *call, size_t n, size_t d, double s, double t,
                              const double *r, const double *z, double *x) {
   const gompertz *p = object;
@@ -348,7 +363,8 @@ static void destroy(void *object) { free(object); }
   .linear = linear, .transition_sample = transition_sample, .transition_score = transition_score,          \
   .drift_vjp = drift_jvp /* a diagonal Jacobian is its own transpose */, .drift_jvp = drift_jvp,            \
   .drift_div = drift_div, .forward_map = forward_map, .solve_noise = solve_noise, .restore = restore,       \
-  .warp = warp, .unwarp = unwarp, .warp_score = warp_score, .support = support, .flags = flags
+  .warp = warp, .unwarp = unwarp, .warp_score = warp_score, .support = support, .flags = flags,         \
+  .time_of = time_of
 
 static const rg_process_vtable on_the_line = {SLOTS, .cdf = cdf, .quantile = quantile};
 static const rg_process_vtable in_space = {SLOTS};
@@ -360,9 +376,9 @@ static rg_status create(const rg_host *h, rg_call *call, const rg_cfg *cfg, cons
     const rg_status status = h->cfg_f64(call, cfg, keys[i], &values[i]);
     if (status != RG_OK) return status;
     if (!(values[i] > 0.0 && values[i] < INFINITY)) {
-      char why[96];
-      snprintf(why, sizeof why, "`%s` is %g: it must be above 0 and finite", keys[i], values[i]);
-      return h->fail(call, RG_ERR_CONFIG, why);
+      char given[32];
+      snprintf(given, sizeof given, "%g", values[i]);
+      return h->cfg_refuse(call, keys[i], given, "above 0 and finite");
     }
   }
   if (deps == NULL || deps->dim == 0)
@@ -376,12 +392,13 @@ static rg_status create(const rg_host *h, rg_call *call, const rg_cfg *cfg, cons
   p->t_end = values[3];
   p->m = p->log_k - p->sigma * p->sigma / (2.0 * p->rate);
   if (!(fabs(p->m) < 500.0)) {
-    char why[160];
-    snprintf(why, sizeof why,
-             "`sigma` is %g: with `rate` %g and `capacity` %g the median of x, exp(%g), is too small or too large",
-             p->sigma, p->rate, values[2], p->m);
+    char given[32], allowed[160];
+    snprintf(given, sizeof given, "%g", p->sigma);
+    snprintf(allowed, sizeof allowed,
+             "such that with `rate` %g and `capacity` %g the median of x, exp(%g), is a number well within range",
+             p->rate, values[2], p->m);
     free(p);
-    return h->fail(call, RG_ERR_CONFIG, why);
+    return h->cfg_refuse(call, "sigma", given, allowed);
   }
   made->object = p;
   if (p->dim != 1) made->vtable = &in_space;

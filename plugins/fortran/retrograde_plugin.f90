@@ -22,7 +22,7 @@ module retrograde_plugin
     type(c_ptr) :: name, version
     type(c_funptr) :: log, fail, cancelled, scratch, rng_u64, rng_uniform, rng_normal, for_rows, for_jobs
     type(c_funptr) :: tell, seek
-    type(c_funptr) :: cfg_f64, cfg_i64, cfg_bool, cfg_str, cfg_f64s, cfg_toml, read_file
+    type(c_funptr) :: cfg_f64, cfg_i64, cfg_bool, cfg_str, cfg_f64s, cfg_toml, cfg_refuse
   end type rg_host
 
   type, bind(c) :: rg_ref
@@ -85,5 +85,13 @@ module retrograde_plugin
       integer(c_int64_t), intent(out) :: out
       integer(c_int32_t) :: status
     end function rg_cfg_i64
+
+    ! What is given and allowed are sentences for the person; it returns rg_err_config.
+    function rg_cfg_refuse(call, key, given, allowed) bind(c) result(status)
+      import :: c_ptr, c_int32_t, c_char
+      type(c_ptr), value :: call
+      character(kind=c_char), intent(in) :: key(*), given(*), allowed(*)
+      integer(c_int32_t) :: status
+    end function rg_cfg_refuse
   end interface
 end module retrograde_plugin

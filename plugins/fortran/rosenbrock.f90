@@ -127,6 +127,19 @@ contains
     deallocate (v)
   end subroutine destroy
 
+  ! Refuses a parameter that must be above 0.
+  function above_0(call, key, value) result(status)
+    type(c_ptr), intent(in) :: call
+    character(len=*), intent(in) :: key
+    real(c_double), intent(in) :: value
+    integer(c_int32_t) :: status
+    procedure(rg_cfg_refuse), pointer :: refuse
+    character(len=32) :: given
+    call c_f_procpointer(host%cfg_refuse, refuse)
+    write (given, "(g0)") value
+    status = refuse(call, key // c_null_char, trim(given) // c_null_char, "above 0" // c_null_char)
+  end function above_0
+
   function create(given, call, cfg, deps, made) bind(c, name="") result(status)
     type(c_ptr), value :: given, call, cfg, deps
     type(rg_ref), intent(inout) :: made
@@ -138,7 +151,6 @@ contains
     integer(c_int64_t) :: d
     real(c_double) :: a, b, mu
     integer :: failed
-    character(len=120) :: why
     call c_f_procpointer(host%fail, fail)
     call c_f_procpointer(host%cfg_f64, cfg_f64)
     call c_f_procpointer(host%cfg_i64, cfg_i64)
@@ -148,9 +160,12 @@ contains
     if (status == rg_ok) status = cfg_f64(call, cfg, "mu" // c_null_char, mu)
     if (status /= rg_ok) return
     ! The declared ranges have their ends; these are open.
-    if (.not. (a > 0.0_c_double .and. b > 0.0_c_double)) then
-      write (why, "(a, g0, a, g0, a)") "`a` is ", a, " and `b` is ", b, ": both must be above 0"
-      status = fail(call, rg_err_config, trim(why) // c_null_char)
+    if (.not. a > 0.0_c_double) then
+      status = above_0(call, "a", a)
+      return
+    end if
+    if (.not. b > 0.0_c_double) then
+      status = above_0(call, "b", b)
       return
     end if
     allocate (v, stat=failed)

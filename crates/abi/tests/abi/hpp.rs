@@ -293,6 +293,11 @@ fn gompertz_in_c() {
                 "2.65321895265761230930e-1",
                 "quantile",
             ),
+            (
+                "log1p(2.0 * p->rate * ratio",
+                "log1p(1.0 * p->rate * ratio",
+                "time of a noise level",
+            ),
             ("if (p->dim != 1)", "if (0)", "for d = 1"),
             (
                 "return x < DBL_MIN ? DBL_MIN : x;",
@@ -521,6 +526,12 @@ fn mistakes_in_classes_do_not_compile() {
             "  Run load(Call &, Reader &in)",
             "  Run read(Call &, Reader &in)",
             "`save` and `load`",
+        ),
+        (
+            &classes,
+            "RG_CAP_G_CONST_X | RG_CAP_LINEAR)",
+            "RG_CAP_G_CONST_X | RG_CAP_LINEAR_DIAG)",
+            "`time_of` is for",
         ),
         (
             &classes,

@@ -58,6 +58,18 @@ public:
   }
 };
 
+class Timed : public BareProcess {
+public:
+  static constexpr About about = About("timed", "A process that tells the time of a noise level")
+                                     .caps(RG_CAP_G_CONST_X | RG_CAP_LINEAR)
+                                     .threading(RG_THREAD_CONCURRENT);
+  void linear(Call &, double t, Vec alpha, Vec sigma2) const { alpha[0] = 1.0, sigma2[0] = t * t; }
+  double time_of(Call &, double level, double t_end) const {
+    if (level > t_end) throw Error(RG_ERR_ARG, "no such level");
+    return level;
+  }
+};
+
 /* --- all slots ------------------------------------------------------------------------------------------ */
 
 class Full : public Target, Counted {
@@ -277,7 +289,7 @@ public:
 
 } // namespace
 
-RETROGRADE_PLUGIN("classes", "1.2.3", "MIT", Bare, BareProcess, Full, FullProcess, Asking, Walk, Stroll)
+RETROGRADE_PLUGIN("classes", "1.2.3", "MIT", Bare, BareProcess, Timed, Full, FullProcess, Asking, Walk, Stroll)
 
 /* --- the host's side ------------------------------------------------------------------------------------- */
 
@@ -295,7 +307,7 @@ void descriptors() {
   const rg_plugin *p = plugin_of();
   fake_look(p);
   expect("the names", std::string(p->name) == "classes" && std::string(p->version) == "1.2.3" &&
-                          std::string(p->license) == "MIT" && p->n_components == 7);
+                          std::string(p->license) == "MIT" && p->n_components == 8);
   expect("the version of a component", std::string(fake_find(p, "bare-process")->version) == "9.8.7" &&
                                            fake_find(p, "bare")->version == nullptr);
   expect("kinds", fake_find(p, "bare")->kind == RG_KIND_TARGET && fake_find(p, "full-process")->kind == RG_KIND_PROCESS &&
@@ -334,12 +346,12 @@ void slots() {
   expect("slots of a bare process",
          !few.div_ggt && !few.linear && !few.transition_sample && !few.transition_score && !few.drift_vjp &&
              !few.drift_jvp && !few.drift_div && !few.int_g2 && !few.forward_map && !few.solve_noise && !few.restore &&
-             !few.warp && !few.unwarp && !few.warp_score && !few.cdf && !few.quantile && !few.support && !few.flags);
+             !few.warp && !few.unwarp && !few.warp_score && !few.cdf && !few.quantile && !few.support && !few.flags && !few.time_of);
   const auto &all = *static_cast<const rg_process_vtable *>(fake_find(p, "full-process")->vtable);
   expect("slots of a full process",
          all.div_ggt && all.linear && all.transition_sample && all.transition_score && all.drift_vjp &&
              all.drift_jvp && all.drift_div && all.int_g2 && all.forward_map && all.solve_noise && all.restore &&
-             all.warp && all.unwarp && all.warp_score && all.cdf && all.quantile && all.support && all.flags);
+             all.warp && all.unwarp && all.warp_score && all.cdf && all.quantile && all.support && all.flags && !all.time_of);
   const auto &walk = *static_cast<const rg_sampler_vtable *>(fake_find(p, "walk")->vtable);
   const auto &stroll = *static_cast<const rg_sampler_vtable *>(fake_find(p, "stroll")->vtable);
   expect("slots of samplers", walk.start && walk.step && walk.end && walk.save && walk.load && !walk.rows &&
@@ -375,6 +387,7 @@ void failures() {
   expect("cancelled", failure("none", 1).first == RG_ERR_CANCELLED);
 
   const rg_component *full = fake_find(plugin_of(), "full");
+  std::string refused;
   const auto create = [&](std::vector<const char *> given) {
     fake_call call = fake_new(5);
     rg_ref made;
@@ -383,12 +396,14 @@ void failures() {
     const rg_status status = fake_try(full, given.data(), nullptr, &call, &made);
     if (status == RG_OK) table<rg_target_vtable>(made).destroy(made.object);
     expect("nothing is left of an object", alive == before);
+    refused = call.refused;
     return Outcome(status, call.text);
   };
   expect("made", create({"why=\"file\""}) == Outcome(RG_OK, ""));
   expect("a required one is missing", create({}).first == RG_ERR_CONFIG);
   expect("setting", create({"why=\"\"", "on=false"}) == Outcome(RG_ERR_CONFIG, "`on` is false: it must be true"));
   expect("setting of text", create({"why=\"\"", "mode=\"wild\""}).second == "`mode` is \"wild\": it must be \"calm\"");
+  expect("the key is told", refused == "mode");
   expect("misspelt", create({"why=\"misspelt\""}) == Outcome(RG_ERR_NOT_FOUND, "`scales` is no parameter of it"));
   expect("mistyped", create({"why=\"mistyped\""}).first == RG_ERR_PLUGIN);
   expect("no file", create({"why=\"no file\""}) == Outcome(RG_ERR_NOT_FOUND, "no such file"));
@@ -468,6 +483,16 @@ void processes() {
   expect("a wrong noise", p.apply_g(o, c, 1, 2, 1, &t, 0, x, x, out) == RG_ERR_DIM);
   l.destroy(line.object);
   p.destroy(plane.object);
+}
+
+void times() {
+  const rg_ref made = fake_make(fake_find(plugin_of(), "timed"), nullptr, nullptr);
+  const auto &p = table<rg_process_vtable>(made);
+  fake_call call = fake_new(7);
+  double t = 0.0;
+  expect("time_of", p.time_of(made.object, raw(&call), 2.5, 3.0, &t) == RG_OK && t == 2.5);
+  expect("no such time", p.time_of(made.object, raw(&call), 3.5, 3.0, &t) == RG_ERR_ARG);
+  p.destroy(made.object);
 }
 
 void scores() {
@@ -567,6 +592,7 @@ int main() {
   slots();
   failures();
   processes();
+  times();
   scores();
   samplers();
   expect("nothing is left", alive == 0);

@@ -51,7 +51,7 @@ typedef struct {
 typedef struct {
   uint64_t key, fills, row0;
   rg_status said;
-  char text[512];
+  char text[512], refused[32]; /* the key given to cfg_refuse */
   fake_block *blocks;
   fake_sink *sink; /* in `step` only */
   int cancelled;
@@ -248,6 +248,13 @@ static rg_status fake_toml(rg_call *c, const rg_cfg *cfg, const char **out) {
   *out = cfg_of(cfg)->text;
   return RG_OK;
 }
+static rg_status fake_refuse(rg_call *c, const char *key, const char *given, const char *allowed) {
+  char text[400];
+  snprintf(text, sizeof text, "`%s` is %s: it must be %s", key, given, allowed);
+  fake_fail(c, RG_ERR_CONFIG, text);
+  snprintf(of(c)->refused, sizeof of(c)->refused, "%s", key);
+  return RG_ERR_CONFIG;
+}
 static rg_status fake_read_file(rg_call *c, const char *path, const uint8_t **out, size_t *n) {
   static const uint8_t bytes[3] = {'a', 0, 'b'};
   if (strcmp(path, "there.bin") != 0) return fake_fail(c, RG_ERR_NOT_FOUND, "no such file");
@@ -348,6 +355,7 @@ static const rg_host *fake_host(void) {
   h.cfg_str = fake_str;
   h.cfg_f64s = fake_f64s;
   h.cfg_toml = fake_toml;
+  h.cfg_refuse = fake_refuse;
   h.read_file = fake_read_file;
   h.progress = fake_progress;
   h.set_chains = fake_set_chains;

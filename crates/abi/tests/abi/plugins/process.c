@@ -208,6 +208,24 @@ static void at_a_point(const double *x) {
     bad("a transition over no time is taken");
 }
 
+/* Times of noise levels, and levels that are never reached. */
+static void levels(void) {
+  if (table->time_of == NULL) return;
+  for (double t = 1e-6; t < t_end; t *= 3.7) {
+    double A = NAN, V = NAN, back = NAN;
+    want("linear", table->linear(object, raw(&call), d, t, &A, &V));
+    want("time_of", table->time_of(object, raw(&call), sqrt(V) / A, t_end, &back));
+    near("time of a noise level, in units of it", back / t, 1.0, 1e-9);
+  }
+  double t = NAN;
+  want("time_of", table->time_of(object, raw(&call), 0.0, t_end, &t));
+  near("time of no noise", t, 0.0, 0.0);
+  if (table->time_of(object, raw(&call), 1e9, t_end, &t) != RG_ERR_ARG ||
+      table->time_of(object, raw(&call), -1.0, t_end, &t) != RG_ERR_ARG ||
+      table->time_of(object, raw(&call), NAN, t_end, &t) != RG_ERR_ARG)
+    bad("a noise level that is never reached has the time %g", t);
+}
+
 /* --- laws ---------------------------------------------------------------------------------------------- */
 
 /* Nodes and weights of the trapezoidal rule in u, x = sinh(u) or exp(u). */
@@ -401,6 +419,7 @@ int main(int argc, char **argv) {
     for (size_t j = 0; j < d; j++) x[j] = low == 0.0 ? points[i][j] : 2.0 * (points[i][j] - 1.0);
     at_a_point(x);
   }
+  levels();
   rows();
   outside();
   if (d == 1) laws(argv[4]);
@@ -415,7 +434,8 @@ int main(int argc, char **argv) {
   if (fake_flags != 1) bad("a time that is too short gives %d flags", fake_flags);
   ((const rg_process_vtable *)other.vtable)->destroy(other.object);
   const char *const wrong[] = {"t_end=0.0", NULL};
-  if (fake_try(component, wrong, &deps, &call, &other) != RG_ERR_CONFIG || strstr(call.text, "`t_end` is 0") == NULL)
+  if (fake_try(component, wrong, &deps, &call, &other) != RG_ERR_CONFIG || strstr(call.text, "`t_end` is 0") == NULL ||
+      strcmp(call.refused, "t_end") != 0)
     bad("t_end = 0 gives: %s", call.text);
   deps.dim = 0;
   if (fake_try(component, NULL, &deps, &call, &other) != RG_ERR_CONFIG) bad("a process without a dimension is made");

@@ -220,7 +220,8 @@ int main(int argc, char **argv) {
   normal.eval = normal_eval;
   of_made(&made)->destroy(made.object);
   const char *const wrong[] = {"scale=0.0", NULL};
-  if (fake_try(component, wrong, &deps, &call, &made) != RG_ERR_CONFIG || strstr(call.text, "`scale` is 0") == NULL)
+  if (fake_try(component, wrong, &deps, &call, &made) != RG_ERR_CONFIG || strstr(call.text, "`scale` is 0") == NULL ||
+      strcmp(call.refused, "scale") != 0)
     bad("scale = 0: %s", call.text);
   deps.target = NULL;
   if (fake_try(component, NULL, &deps, &call, &made) != RG_ERR_CONFIG) bad("a sampler without a target is made");
