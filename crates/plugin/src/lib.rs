@@ -61,7 +61,8 @@
 //! # fn main() {}
 //! ```
 //!
-//! With `crate-type = ["cdylib"]` that is all: `target/release/libshapes.so` exports one symbol, and a job
+//! With `crate-type = ["cdylib"]`, and `serde` and `schemars` among the dependencies, whose macros name them,
+//! that is all: `target/release/libshapes.so` exports one symbol, and a job
 //! says `kind = "shapes/round"`. Panics become errors with their text and place; the profile must unwind.
 
 #![allow(unsafe_code)]
@@ -100,6 +101,11 @@ pub mod prelude {
     };
     pub use std::sync::Arc;
 }
+
+/// The code of the guide, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/plugins.md")]
+struct Guide;
 
 /// Makes the library a plugin: its name, its licence, and lines as those of
 /// [`register!`](retrograde_core::register). Once in a library. Its version is that of the package.
