@@ -23,6 +23,13 @@
 
 #include <stddef.h>
 #include <stdint.h>
+/* Before the definition of the entry function, so that it is seen when all else is hidden. */
+#if defined(_WIN32)
+#define RG_EXPORT __declspec(dllexport)
+#else
+#define RG_EXPORT __attribute__((visibility("default")))
+#endif
+
 
 /**
  * Version of the plugin interface; it is also in the name of the entry, retrograde_plugin_v1.
@@ -520,7 +527,8 @@ typedef struct rg_deps {
    */
   size_t struct_size;
   /**
-   * Dimension of the job, 0 while there is no target.
+   * Dimension of the job, 0 while there is no target. A process takes its own from here, whatever it
+   * needs.
    */
   size_t dim;
   /**
@@ -980,6 +988,11 @@ typedef struct rg_process_vtable {
    * Says by host->flag what a person must know, for example that the reference law is approximate.
    */
   rg_status (*flags)(void *object, struct rg_call *call);
+  /**
+   * With RG_CAP_LINEAR: writes the time in [0, t_end] at which the noise level, the root of sigma2 over
+   * alpha, is `level`; without it the host searches.
+   */
+  rg_status (*time_of)(void *object, struct rg_call *call, double level, double t_end, double *t);
 } rg_process_vtable;
 
 /**
@@ -1220,7 +1233,7 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * The one symbol that a plugin exports. The host calls it once; it does no work, and returns the
+ * The one symbol that a plugin exports; write RG_EXPORT before its definition. The host calls it once; it does no work, and returns the
  * plugin's own table, or NULL after host->fail(NULL, ...) to refuse. It may be called on any thread.
  */
 extern const struct rg_plugin *retrograde_plugin_v1(const struct rg_host *host);

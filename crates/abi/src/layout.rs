@@ -108,7 +108,7 @@ layout! {
         output_name 72 8,
         outputs 80 8,
     }
-    rg_process_vtable 224 {
+    rg_process_vtable 232 {
         struct_size 0 8,
         caps 8 8,
         threading 16 4,
@@ -138,6 +138,7 @@ layout! {
         quantile 200 8,
         support 208 8,
         flags 216 8,
+        time_of 224 8,
     }
     rg_score_vtable 72 {
         struct_size 0 8,

@@ -314,4 +314,15 @@ pub struct rg_process_vtable {
     >,
     /// Says by host->flag what a person must know, for example that the reference law is approximate.
     pub flags: Option<unsafe extern "C" fn(object: *mut c_void, call: *mut rg_call) -> rg_status>,
+    /// With RG_CAP_LINEAR: writes the time in [0, t_end] at which the noise level, the root of sigma2 over
+    /// alpha, is `level`; without it the host searches.
+    pub time_of: Option<
+        unsafe extern "C" fn(
+            object: *mut c_void,
+            call: *mut rg_call,
+            level: f64,
+            t_end: f64,
+            t: *mut f64,
+        ) -> rg_status,
+    >,
 }

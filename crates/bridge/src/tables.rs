@@ -217,6 +217,9 @@ functions! {
             if p.warp.is_some() && p.linear.is_none() {
                 return Err("a process that is linear after `warp` needs `linear`".into());
             }
+            if p.time_of.is_some() && p.caps & RG_CAP_LINEAR == 0 {
+                return Err("`time_of` is there, but RG_CAP_LINEAR is not".into());
+            }
             if p.div_ggt.is_none() && p.caps & RG_CAP_G_CONST_X == 0 {
                 return Err("`div_ggt` is NULL, which only RG_CAP_G_CONST_X allows".into());
             }

@@ -67,6 +67,7 @@ impl Export for dyn ForwardProcess {
             quantile: cdf.then_some(quantile as _),
             support: Some(support),
             flags: Some(flags),
+            time_of: (own & RG_CAP_LINEAR != 0).then_some(time_of as _),
         }
     }
 }
@@ -481,6 +482,22 @@ unsafe extern "C" fn support(
         let (from, to) = process.support();
         put(low, from, "low")?;
         put(high, to, "high")
+    })
+}
+
+unsafe extern "C" fn time_of(
+    object: *mut c_void,
+    call: *mut rg_call,
+    level: f64,
+    t_end: f64,
+    t: *mut f64,
+) -> rg_status {
+    plainly!(dyn ForwardProcess, object, call, |process| {
+        let f = process.linear().ok_or_else(|| lacking("time_of"))?;
+        if f.form() != Form::Scalar {
+            return Err(lacking("time_of"));
+        }
+        put(t, f.time_of(level, t_end)?, "t")
     })
 }
 

@@ -8,8 +8,8 @@ use retrograde_abi::{
     rg_process_vtable,
 };
 use retrograde_core::{
-    Cdf, Cx, DivGgt, DriftDivergence, DriftJvp, DriftVjp, Flag, Form, ForwardMap, ForwardProcess,
-    IntegralG2, Linear, Restore, Result, Times, Traits, Transition, Warp,
+    Cdf, Cx, DivGgt, DriftDivergence, DriftJvp, DriftVjp, Error, Flag, Form, ForwardMap,
+    ForwardProcess, IntegralG2, Linear, Restore, Result, Status, Times, Traits, Transition, Warp,
 };
 
 /// What a process says of itself.
@@ -387,6 +387,42 @@ impl Linear for Process {
             covariance.fill(f64::NAN);
             self.remember(error);
         }
+    }
+
+    fn time_of(&self, sigma: f64, t_end: f64) -> Result<f64> {
+        let Some(time_of) = self.table.time_of else {
+            return Searched(self).time_of(sigma, t_end);
+        };
+        let mut t = f64::NAN;
+        let asked = self.ask_status(|call| {
+            // SAFETY: as in `drift`.
+            unsafe { time_of(self.object, call, sigma, t_end, &raw mut t) }
+        });
+        match asked {
+            Ok(()) if (0.0..=t_end).contains(&t) => Ok(t),
+            Ok(()) => Err(Error::Argument {
+                component: self.label().into(),
+                argument: "t of `time_of`".into(),
+                given: t.to_string(),
+                allowed: format!("from 0 to {t_end}"),
+            }),
+            // No such level: the search says between which there are some.
+            Err(error) if error.status() == Status::Arg => Searched(self).time_of(sigma, t_end),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The linear part of a process that does not tell times of noise levels.
+struct Searched<'a>(&'a Process);
+
+impl Linear for Searched<'_> {
+    fn form(&self) -> Form {
+        self.0.form()
+    }
+
+    fn at(&self, t: f64, alpha: &mut [f64], covariance: &mut [f64]) {
+        self.0.at(t, alpha, covariance);
     }
 }
 

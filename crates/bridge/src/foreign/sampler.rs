@@ -127,7 +127,8 @@ impl Run for ForeignRun<'_> {
     fn step(&mut self, cx: &mut Cx<'_>, sink: &mut dyn Sink) -> Result<Flow> {
         let sampler = self.sampler;
         let step = sampler.table.step.ok_or_else(|| sampler.lacks("step"))?;
-        if !self.told {
+        // As built-ins do in their first step; a run that goes on has told them.
+        if !self.told && cx.position().step.unwrap_or(0) == 0 {
             self.told = true;
             for flag in sampler.flags_of_parts() {
                 sink.flag(flag);

@@ -23,7 +23,6 @@ fn all() -> Vec<(String, Arc<dyn ForwardProcess>)> {
         "edm",
         "flow-matching",
         "polynomial-decay",
-        "benes",
         "jacobi",
         "cir",
         "langevin",
@@ -34,6 +33,12 @@ fn all() -> Vec<(String, Arc<dyn ForwardProcess>)> {
             add(kind, "", d);
         }
     }
+    add("benes", "directions = [[1.0], [-0.5]]", 1);
+    add(
+        "benes",
+        "directions = [[1.0, 0.0], [-0.5, 0.5], [0.0, 1.0]]",
+        2,
+    );
     add("ou", "rate = [1.0, 0.5, 2.0]", 3);
     add("ou", "rate = [[1.0, 0.4], [-0.3, 0.8]]", 2);
     add("warped-ou", "pull = false", 2);

@@ -11,7 +11,13 @@ use std::sync::Arc;
 
 const MIXTURE: &str = "means = [[0.0, 1.0], [2.0, -1.0]]\nsd = 0.5";
 
-fn trace(s: &dyn Score, cx: &mut Cx<'_>, n: usize, gaps: bool, per_row: bool) -> Trace {
+/// `counted`: whether evaluations of its target are counted, which those inside of a plugin are not.
+fn trace(
+    s: &dyn Score,
+    cx: &mut Cx<'_>,
+    n: usize,
+    (gaps, per_row, counted): (bool, bool, bool),
+) -> Trace {
     let d = s.dim();
     let mut out = Trace::default();
     let mut x = Array2::zeros((n, d));
@@ -46,15 +52,16 @@ fn trace(s: &dyn Score, cx: &mut Cx<'_>, n: usize, gaps: bool, per_row: bool) ->
     let done = cx.eval_score(s, t, x.view(), o.view_mut());
     out.put("counted", done, &[&o]);
     let c = cx.counts();
-    out.note(
-        "counts",
-        &[c.score_evals as f64, c.rows as f64, c.failed as f64],
-    );
+    out.note("counts", &[c.score_evals as f64, c.failed as f64]);
+    if counted {
+        let all = [c.density_evals, c.gradient_evals, c.rows].map(|n| n as f64);
+        out.note("counts of all", &all);
+    }
     out.0.push(("fills".into(), Ok(vec![cx.position().fills])));
     out
 }
 
-fn assert_same(name: &str, own: &dyn Score, plugged: &dyn Score) {
+fn assert_same(name: &str, own: &dyn Score, plugged: &dyn Score, counted: bool) {
     assert_eq!(own.dim(), plugged.dim(), "{name}");
     assert_eq!(own.traits(), plugged.traits(), "{name}");
     assert_eq!(own.jvp().is_some(), plugged.jvp().is_some(), "{name}");
@@ -72,8 +79,10 @@ fn assert_same(name: &str, own: &dyn Score, plugged: &dyn Score) {
         (600, false, 3),
     ] {
         for per_row in [false, true] {
-            let a = with_cx(1, |cx| trace(own, cx, n, gaps, per_row));
-            let b = with_cx(threads, |cx| trace(plugged, cx, n, gaps, per_row));
+            let a = with_cx(1, |cx| trace(own, cx, n, (gaps, per_row, counted)));
+            let b = with_cx(threads, |cx| {
+                trace(plugged, cx, n, (gaps, per_row, counted))
+            });
             a.assert_same(
                 &b,
                 &format!("{name}, n = {n}, gaps {gaps}, per row {per_row}"),
@@ -98,7 +107,7 @@ fn every_slot_of_every_score_gives_the_same_bits() {
             "monte-carlo, chains",
             score(
                 "monte-carlo",
-                "method = \"langevin\"\nsteps = 3\nchains = 2",
+                "method = \"mala\"\nsteps = 3\nchains = 2",
                 &mixture,
                 &vp,
             ),
@@ -126,7 +135,7 @@ fn every_slot_of_every_score_gives_the_same_bits() {
     let (mut jvp, mut marginal, mut random, mut flags) = (0, 0, 0, 0);
     for (name, own) in all {
         let plugged: Foreign<rg_score_vtable> = plug(own.clone());
-        assert_same(name, &*own, &plugged);
+        assert_same(name, &*own, &plugged, false);
         jvp += usize::from(own.jvp().is_some());
         marginal += usize::from(own.log_marginal().is_some());
         random += usize::from(!own.traits().deterministic);
@@ -170,11 +179,13 @@ fn scores_that_a_plugin_builds_on_the_hosts_parts_have_the_bits_of_built_in_ones
         "monte-carlo",
         &*score("monte-carlo", settings, &mixture, &vp),
         &built::<MonteCarlo>(settings, &mixture, &vp).unwrap(),
+        true,
     );
     assert_same(
         "reference",
         &*score("reference", "", &mixture, &vp),
         &built::<Reference>("", &mixture, &vp).unwrap(),
+        true,
     );
     // It solves an equation when it is built, with a context of its own.
     let settings = "lower = -4.0\nupper = 4.0\ncells = 64\nsteps = 16";
@@ -182,6 +193,7 @@ fn scores_that_a_plugin_builds_on_the_hosts_parts_have_the_bits_of_built_in_ones
         "fokker-planck",
         &*score("fokker-planck", settings, &one, &narrow),
         &built::<FokkerPlanck>(settings, &one, &narrow).unwrap(),
+        true,
     );
 }
 

@@ -137,7 +137,7 @@ fn tables_of_earlier_and_later_versions_are_read() {
     let slots = "SLOTS=.n_outputs = n_outputs, .output_name = output_name, .outputs = outputs";
     let gradient = "CAPS=RG_CAP_GRADIENT";
     let whole = made(&folder, "whole.so", &[&make, gradient, slots], "depth = 3").unwrap();
-    assert_eq!(whole.outputs().map(|o| o.len()), Some(3));
+    assert_eq!(whole.outputs().map(|o| o.count()), Some(3));
     let older = [
         make.as_str(),
         gradient,
@@ -155,7 +155,7 @@ fn tables_of_earlier_and_later_versions_are_read() {
         "TABLE_SIZE(type)=(sizeof(type) + 16)",
     ];
     let newer = made(&folder, "newer.so", &newer, "depth = 3").unwrap();
-    assert_eq!(newer.outputs().map(|o| o.len()), Some(3));
+    assert_eq!(newer.outputs().map(|o| o.count()), Some(3));
     assert_well(&*newer, 3.0);
     // A table that ends before a slot that is required lacks it.
     let file = plugin(
