@@ -3,10 +3,10 @@
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::path::PathBuf;
 
-/// Beside the folder of the tests.
+/// Where cargo puts it for tests: beside them.
 fn library() -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let folder = test.ancestors().nth(2).unwrap();
+    let folder = test.parent().unwrap();
     folder.join(format!("{DLL_PREFIX}my_component{DLL_SUFFIX}"))
 }
 
