@@ -151,7 +151,7 @@ impl Linear for Diffusion {
 }
 
 register! {
-    process "my-component" => MyComponent, needs NOTHING,
+    process "my-component" => MyComponent, needs TARGET,
         summary "One sentence for `list`",
         source "Author (year), title";
 }

@@ -147,7 +147,7 @@ impl Algorithm for Chains {
 }
 
 register! {
-    sampler "my-component" => MyComponent, needs DENSITY_AND_GRADIENT,
+    sampler "my-component" => MyComponent, needs DENSITY,
         summary "One sentence for `list`",
         source "Author (year), title";
 }

@@ -103,7 +103,7 @@ impl Score for NormalData {
 }
 
 register! {
-    score "my-component" => MyComponent, needs NOTHING,
+    score "my-component" => MyComponent, needs PROCESS,
         summary "One sentence for `list`",
         source "Author (year), title";
 }

@@ -61,7 +61,8 @@
 //! # fn main() {}
 //! ```
 //!
-//! With `crate-type = ["cdylib"]` that is all: `target/release/libshapes.so` exports one symbol, and a job
+//! With `crate-type = ["cdylib"]`, and `serde` and `schemars` among the dependencies, whose macros name them,
+//! that is all: `target/release/libshapes.so` exports one symbol, and a job
 //! says `kind = "shapes/round"`. Panics become errors with their text and place; the profile must unwind.
 
 #![allow(unsafe_code)]
