@@ -218,7 +218,7 @@ unsafe extern "C" fn closure_destroy(object: *mut c_void) {
     drop(unsafe { Box::from_raw(object.cast::<ClosureTarget>()) });
 }
 
-pub(crate) fn target_table(threading: i32) -> rg_target_vtable {
+pub(crate) const fn target_table(threading: i32) -> rg_target_vtable {
     rg_target_vtable {
         struct_size: size_of::<rg_target_vtable>(),
         caps: RG_CAP_ROWWISE | RG_CAP_GRADIENT,
@@ -235,12 +235,17 @@ pub(crate) fn target_table(threading: i32) -> rg_target_vtable {
     }
 }
 
-/// The object of a target that is a closure, with a table that is never freed.
+static TARGETS: [rg_target_vtable; 3] = [
+    target_table(RG_THREAD_CALLER),
+    target_table(RG_THREAD_SERIAL),
+    target_table(RG_THREAD_CONCURRENT),
+];
+
+/// The object of a target that is a closure.
 pub(crate) fn closure_ref(threading: i32, eval: Box<Eval>) -> rg_ref {
-    let table = Box::leak(Box::new(target_table(threading)));
     rg_ref {
         object: Box::into_raw(Box::new(ClosureTarget { eval })).cast(),
-        vtable: std::ptr::from_ref(table).cast(),
+        vtable: (&raw const TARGETS[threading as usize]).cast(),
     }
 }
 
@@ -289,27 +294,28 @@ unsafe extern "C" fn step_destroy(object: *mut c_void) {
     drop(unsafe { Box::from_raw(object.cast::<Box<Step>>()) });
 }
 
+static SAMPLER: rg_sampler_vtable = rg_sampler_vtable {
+    struct_size: size_of::<rg_sampler_vtable>(),
+    caps: 0,
+    threading: RG_THREAD_SERIAL,
+    reserved: 0,
+    destroy: Some(step_destroy),
+    start: Some(step_start),
+    step: Some(step_step),
+    end: Some(step_end),
+    save: None,
+    load: None,
+    rows: None,
+};
+
 /// A sampler whose `step` is a closure.
 pub(crate) fn closure_sampler(
     step: impl Fn(*mut rg_call, *mut i32) -> rg_status + Send + Sync + 'static,
 ) -> Foreign<rg_sampler_vtable> {
-    let table = Box::leak(Box::new(rg_sampler_vtable {
-        struct_size: size_of::<rg_sampler_vtable>(),
-        caps: 0,
-        threading: RG_THREAD_SERIAL,
-        reserved: 0,
-        destroy: Some(step_destroy),
-        start: Some(step_start),
-        step: Some(step_step),
-        end: Some(step_end),
-        save: None,
-        load: None,
-        rows: None,
-    }));
     let step: Box<Step> = Box::new(step);
     take_up(rg_ref {
         object: Box::into_raw(Box::new(step)).cast(),
-        vtable: std::ptr::from_ref(table).cast(),
+        vtable: (&raw const SAMPLER).cast(),
     })
     .unwrap()
 }
