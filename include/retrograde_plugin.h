@@ -23,6 +23,13 @@
 
 #include <stddef.h>
 #include <stdint.h>
+/* Before the definition of the entry function, so that it is seen when all else is hidden. */
+#if defined(_WIN32)
+#define RG_EXPORT __declspec(dllexport)
+#else
+#define RG_EXPORT __attribute__((visibility("default")))
+#endif
+
 
 /**
  * Version of the plugin interface; it is also in the name of the entry, retrograde_plugin_v1.
@@ -520,7 +527,8 @@ typedef struct rg_deps {
    */
   size_t struct_size;
   /**
-   * Dimension of the job, 0 while there is no target.
+   * Dimension of the job, 0 while there is no target. A process takes its own from here, whatever it
+   * needs.
    */
   size_t dim;
   /**
@@ -1225,7 +1233,7 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * The one symbol that a plugin exports. The host calls it once; it does no work, and returns the
+ * The one symbol that a plugin exports; write RG_EXPORT before its definition. The host calls it once; it does no work, and returns the
  * plugin's own table, or NULL after host->fail(NULL, ...) to refuse. It may be called on any thread.
  */
 extern const struct rg_plugin *retrograde_plugin_v1(const struct rg_host *host);

@@ -817,6 +817,7 @@ public:
  *   void drift_jvp(Call &, Times, ConstMat x, ConstMat v, Mat out);
  *   void drift_div(Call &, Times, ConstMat x, Vec out);
  *   double int_g2(Call &, double s, double t);
+ *   double time_of(Call &, double level, double t_end);        with RG_CAP_LINEAR
  *   void forward_map(Call &, double s, double t, ConstMat r, ConstMat z, Mat x);       these two together
  *   void solve_noise(Call &, double s, double t, ConstMat r, ConstMat x, Mat z);
  *   void restore(Call &, double t, double back, ConstMat x, ConstMat score, Mat r);
@@ -998,6 +999,7 @@ RETROGRADE_PLUGIN_MEMBER(drift_vjp);
 RETROGRADE_PLUGIN_MEMBER(drift_jvp);
 RETROGRADE_PLUGIN_MEMBER(drift_div);
 RETROGRADE_PLUGIN_MEMBER(int_g2);
+RETROGRADE_PLUGIN_MEMBER(time_of);
 RETROGRADE_PLUGIN_MEMBER(forward_map);
 RETROGRADE_PLUGIN_MEMBER(solve_noise);
 RETROGRADE_PLUGIN_MEMBER(restore);
@@ -1198,6 +1200,9 @@ template <class C> struct ProcessTable : Base<C> {
   static rg_status int_g2(void *o, rg_call *c, double s, double t, double *out) noexcept {
     return guard(c, [&](Call &call) { *out = self(o).int_g2(call, s, t); });
   }
+  static rg_status time_of(void *o, rg_call *c, double level, double t_end, double *out) noexcept {
+    return guard(c, [&](Call &call) { *out = self(o).time_of(call, level, t_end); });
+  }
   static rg_status forward_map(void *o, rg_call *c, size_t n, size_t d, double s, double t, const double *r,
                                const double *z, double *x) noexcept {
     return run(o, c, d, [&](Call &call, Self &p) {
@@ -1294,6 +1299,7 @@ template <class C> struct ProcessTable : Base<C> {
     RETROGRADE_PLUGIN_SLOT(drift_jvp, void, Call &, Times, ConstMat, ConstMat, Mat)
     RETROGRADE_PLUGIN_SLOT(drift_div, void, Call &, Times, ConstMat, Vec)
     RETROGRADE_PLUGIN_SLOT(int_g2, double, Call &, double, double)
+    RETROGRADE_PLUGIN_SLOT(time_of, double, Call &, double, double)
     RETROGRADE_PLUGIN_SLOT(forward_map, void, Call &, double, double, ConstMat, ConstMat, Mat)
     RETROGRADE_PLUGIN_SLOT(solve_noise, void, Call &, double, double, ConstMat, ConstMat, Mat)
     RETROGRADE_PLUGIN_SLOT(restore, void, Call &, double, double, ConstMat, ConstMat, Mat)

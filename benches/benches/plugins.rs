@@ -3,7 +3,7 @@
 //! processor, by turns, so that ratios hold on a busy machine.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, ArrayView2};
 use retrograde::core::drive::drive;
 use retrograde::core::registry::{Folder, Parts};
 use retrograde::core::{
@@ -43,7 +43,7 @@ fn ratio(mut direct: impl FnMut(), mut plugged: impl FnMut()) -> (f64, f64) {
     direct();
     let once = timed(&mut direct).max(1e-7);
     let times = (5e-3 / once).ceil() as usize;
-    let mut many = |f: &mut dyn FnMut()| timed(|| (0..times).for_each(|_| f())) / times as f64;
+    let many = |f: &mut dyn FnMut()| timed(|| (0..times).for_each(|_| f())) / times as f64;
     let (mut a, mut b) = (Vec::new(), Vec::new());
     for _ in 0..TURNS {
         a.push(many(&mut direct));
@@ -51,6 +51,30 @@ fn ratio(mut direct: impl FnMut(), mut plugged: impl FnMut()) -> (f64, f64) {
     }
     let direct = median(a);
     (median(b) / direct, 1e6 * direct)
+}
+
+/// Evaluates a target at the same points again and again.
+fn eval<'a>(target: &'a dyn Target, x: ArrayView2<'a, f64>) -> impl FnMut() + 'a {
+    let (mut l, mut g) = (Array1::zeros(x.nrows()), Array2::zeros(x.dim()));
+    let mut runtime = Runtime::new(1, 1).expect("one thread");
+    move || {
+        let (l, g) = (Some(l.view_mut()), Some(g.view_mut()));
+        runtime
+            .enter("bench", 0, |cx| target.eval(cx, x, l, g))
+            .expect("it evaluates");
+    }
+}
+
+/// Takes the drift at the same points again and again.
+fn drift<'a>(process: &'a dyn ForwardProcess, x: ArrayView2<'a, f64>) -> impl FnMut() + 'a {
+    let mut f = Array2::zeros(x.dim());
+    let mut runtime = Runtime::new(1, 1).expect("one thread");
+    move || {
+        let (t, f) = (Times::Shared(0.5), f.view_mut());
+        runtime
+            .enter("bench", 0, |cx| process.drift(cx, t, x, f))
+            .expect("it evaluates");
+    }
 }
 
 fn boundary(c: &mut Criterion) {
@@ -73,53 +97,30 @@ fn boundary(c: &mut Criterion) {
     runtime.enter("bench", 0, |cx| cx.fill_normal(x.view_mut()));
     for (name, target) in [("gmm40", &mixture), ("standard-normal", &normal)] {
         let plugged = plug(target);
-        let eval = |target: &dyn Target| {
-            let (mut l, mut g) = (Array1::zeros(ROWS), x.clone());
-            let mut runtime = Runtime::new(1, 1).expect("one thread");
-            let x = x.view();
-            move || {
-                let both = (Some(l.view_mut()), Some(g.view_mut()));
-                runtime
-                    .enter("bench", 0, |cx| target.eval(cx, x, both.0, both.1))
-                    .expect("it evaluates");
-            }
-        };
-        say(name, ratio(eval(&**target), eval(&plugged)));
-        c.bench_function(&format!("{name}, plugged in"), |b| b.iter(eval(&plugged)));
+        say(
+            name,
+            ratio(eval(&**target, x.view()), eval(&plugged, x.view())),
+        );
+        c.bench_function(&format!("{name}, plugged in"), |b| {
+            b.iter(eval(&plugged, x.view()));
+        });
     }
     for (name, process) in [("drift of benes", &benes), ("drift of ou", &ou)] {
         let plugged = plug(process);
-        let drift = |process: &dyn ForwardProcess| {
-            let mut f = x.clone();
-            let mut runtime = Runtime::new(1, 1).expect("one thread");
-            let x = x.view();
-            move || {
-                let (t, f) = (Times::Shared(0.5), f.view_mut());
-                runtime
-                    .enter("bench", 0, |cx| process.drift(cx, t, x, f))
-                    .expect("it evaluates");
-            }
-        };
-        say(name, ratio(drift(&**process), drift(&plugged)));
-        c.bench_function(&format!("{name}, plugged in"), |b| b.iter(drift(&plugged)));
+        say(
+            name,
+            ratio(drift(&**process, x.view()), drift(&plugged, x.view())),
+        );
+        c.bench_function(&format!("{name}, plugged in"), |b| {
+            b.iter(drift(&plugged, x.view()));
+        });
     }
     // One row: what a call costs.
     let plugged = plug(&normal);
     let one = Array2::zeros((1, 2));
-    let eval = |target: &dyn Target| {
-        let mut l = Array1::zeros(1);
-        let mut runtime = Runtime::new(1, 1).expect("one thread");
-        let one = one.view();
-        move || {
-            let l = Some(l.view_mut());
-            runtime
-                .enter("bench", 0, |cx| target.eval(cx, one, l, None))
-                .expect("it evaluates");
-        }
-    };
     say(
         "one row of standard-normal",
-        ratio(eval(&*normal), eval(&plugged)),
+        ratio(eval(&*normal, one.view()), eval(&plugged, one.view())),
     );
     // A whole sampler, on a target of the host.
     let ula = Ula {

@@ -20,7 +20,8 @@ pub struct rg_ref {
 pub struct rg_deps {
     /// Size of this table in the host, in bytes.
     pub struct_size: usize,
-    /// Dimension of the job, 0 while there is no target.
+    /// Dimension of the job, 0 while there is no target. A process takes its own from here, whatever it
+    /// needs.
     pub dim: usize,
     /// The target.
     pub target: *const rg_ref,
@@ -127,7 +128,7 @@ unsafe impl Sync for rg_plugin {}
 
 #[allow(unsafe_code)]
 unsafe extern "C" {
-    /// The one symbol that a plugin exports. The host calls it once; it does no work, and returns the
+    /// The one symbol that a plugin exports; write RG_EXPORT before its definition. The host calls it once; it does no work, and returns the
     /// plugin's own table, or NULL after host->fail(NULL, ...) to refuse. It may be called on any thread.
     pub fn retrograde_plugin_v1(host: *const rg_host) -> *const rg_plugin;
 }

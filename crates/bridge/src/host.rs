@@ -10,6 +10,7 @@ use retrograde_abi::{
     RG_ERR_CALLBACK, RG_ERR_CONFIG, RG_OK, RG_PLUGIN_ABI, RG_PLUGIN_MINOR, rg_call, rg_cfg,
     rg_frame, rg_host, rg_job_fn, rg_rows_fn, rg_status,
 };
+use retrograde_core::registry::nearest;
 use retrograde_core::{Cx, Draws, Error, Flag, Key, Level, Position, Result, Severity, SimdLevel};
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::path::Path;
@@ -479,28 +480,18 @@ unsafe fn value<'a>(
     let key = unsafe { text(key, "key")? };
     match settings.table.get(key) {
         Some(value) => Ok((value, key.to_owned())),
-        None => Err(bad(
-            "key",
-            format!("`{key}`"),
-            &format!(
-                "a parameter that the component declares: {}",
-                settings
-                    .table
-                    .keys()
-                    .cloned()
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            ),
-        )),
+        None => {
+            let known = settings.table.keys().map(String::as_str);
+            let near = nearest(key, known).map(|near| format!(" (did you mean `{near}`?)"));
+            let allowed = format!("a parameter of it{}", near.unwrap_or_default());
+            Err(Error::setting(settings.label, key, "not declared", allowed))
+        }
     }
 }
 
-fn other_type(key: &str, value: &toml::Value, wanted: &str) -> Error {
-    bad(
-        &format!("value of `{key}`"),
-        value,
-        &format!("read as what it is, not as {wanted}"),
-    )
+fn other_type(label: &str, key: &str, value: &toml::Value, wanted: &str) -> Error {
+    let allowed = format!("read as what it is, not as {wanted}");
+    Error::setting(label, key, value, allowed)
 }
 
 fn number(value: &toml::Value) -> Option<f64> {
@@ -526,7 +517,7 @@ macro_rules! read_parameter {
                     let read: fn(&toml::Value) -> Option<$type> = $read;
                     match read(value) {
                         Some(v) => put(out, v, "out"),
-                        None => Err(other_type(&key, value, $wanted)),
+                        None => Err(other_type(c.label(), &key, value, $wanted)),
                     }
                 })
             }
@@ -550,7 +541,7 @@ unsafe extern "C" fn cfg_str(
         on_call(call, |c| {
             let (value, key) = value(c, cfg, key)?;
             let Some(v) = value.as_str() else {
-                return Err(other_type(&key, value, "text"));
+                return Err(other_type(c.label(), &key, value, "text"));
             };
             let kept = c.keep_text(v)?;
             put(out, kept, "out")
@@ -573,7 +564,7 @@ unsafe extern "C" fn cfg_f64s(
                 .as_array()
                 .and_then(|a| a.iter().map(number).collect());
             let Some(numbers) = numbers else {
-                return Err(other_type(&key, value, "a list of numbers"));
+                return Err(other_type(c.label(), &key, value, "a list of numbers"));
             };
             let numbers = c.keep(numbers);
             let (start, len) = (numbers.as_ptr(), numbers.len());

@@ -149,6 +149,7 @@ type EntryFn = unsafe extern "C" fn(*const rg_host) -> *const rg_plugin;
 
 /// The table of a file: its entry function is called the first time only. The lock also makes the words of
 /// a refusal those of this file.
+#[allow(clippy::clone_on_copy)] // not on every system
 fn entered(found: &Preflight) -> std::result::Result<TablePtr, String> {
     #[cfg(unix)]
     type File = (u64, u64);
@@ -160,6 +161,17 @@ fn entered(found: &Preflight) -> std::result::Result<TablePtr, String> {
     let file = found.id;
     #[cfg(not(unix))]
     let file = found.file.clone();
+    // The system gives the old library again when the file of a name was replaced.
+    static NAMES: Mutex<Vec<(std::path::PathBuf, File)>> = Mutex::new(Vec::new());
+    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+    match names.iter().find(|(name, _)| *name == found.file) {
+        Some((_, loaded)) if *loaded != file => {
+            return Err("was replaced after this program loaded it: start the program anew".into());
+        }
+        Some(_) => {}
+        None => names.push((found.file.clone(), file.clone())),
+    }
+    drop(names);
     let mut entered = ENTERED.lock().unwrap_or_else(PoisonError::into_inner);
     match entered.get_or_insert_default().entry((file, found.abi)) {
         Entry::Occupied(known) => known.get().clone(),

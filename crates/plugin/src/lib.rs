@@ -101,6 +101,11 @@ pub mod prelude {
     pub use std::sync::Arc;
 }
 
+/// The code of the guide, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/plugins.md")]
+struct Guide;
+
 /// Makes the library a plugin: its name, its licence, and lines as those of
 /// [`register!`](retrograde_core::register). Once in a library. Its version is that of the package.
 #[macro_export]

@@ -450,8 +450,8 @@ fn broken(label: &str, message: String) -> Error {
     Error::Argument {
         component: label.into(),
         argument: "table".into(),
-        given: message,
-        allowed: "as retrograde_plugin.h says".into(),
+        given: "wrong".into(),
+        allowed: format!("as retrograde_plugin.h says: {message}"),
     }
 }
 

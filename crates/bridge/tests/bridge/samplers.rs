@@ -289,7 +289,7 @@ fn whole_runs_have_the_bits_of_built_in_samplers_on_any_threads() {
         let mut last = None;
         for threads in [1, 2, 7] {
             let (whole, counts, steps, _) = run(&*c.own, c.d, c.n, threads, &[]).unwrap();
-            assert!(whole.len() > 0, "{}", c.name);
+            assert!(!whole.is_empty(), "{}", c.name);
             let (out, n, s, _) = run(&c.plugged, c.d, c.n, threads, &[])
                 .unwrap_or_else(|e| panic!("{}: {e}", c.name));
             let at = format!("{}, {threads} threads", c.name);

@@ -194,7 +194,8 @@ fn settings_of_a_plugin_with_a_mistake() {
         let said = lab.run(&["run", "job.toml"]);
         assert_eq!(
             (said.code, said.out.as_str()),
-            (Some(2), ""),
+            // The number of draws is known when the run begins.
+            (Some(if keys == "chains = 7\n" { 1 } else { 2 }), ""),
             "{keys}: {}",
             said.err
         );

@@ -301,6 +301,7 @@ fn signal(status: ExitStatus) -> Option<String> {
 ///
 /// # Errors
 /// [`Error::Io`] when the folder is not that of a task.
+#[must_use]
 pub fn serve() -> Option<Result<()>> {
     let folder = PathBuf::from(std::env::var_os(FOLDER)?);
     Some(work(&folder))

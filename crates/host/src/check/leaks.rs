@@ -47,7 +47,7 @@ pub(crate) fn look(
             desk.at(what);
             work()?;
             *done += 1;
-            if began.elapsed() > until || (*done % 64 == 0 && much()) {
+            if began.elapsed() > until || (done.is_multiple_of(64) && much()) {
                 break;
             }
         }

@@ -368,6 +368,7 @@ impl<'a> Subject<'a> {
     ///
     /// # Errors
     /// What it returned, or did that it may not.
+    #[allow(clippy::type_complexity)] // two matrices
     fn linear(&self, t: f64) -> Result<Option<(Vec<f64>, Vec<f64>)>, String> {
         let Some(f) = self.table.linear else {
             return Ok(None);

@@ -311,7 +311,7 @@ fn names(desk: &Desk<'_>, made: &Arc<Foreign<rg_target_vtable>>) {
         .find(|n| n.is_empty() || !seen.insert(n.as_str()))
     {
         Some(name) if name.is_empty() => {
-            desk.fail("names", "a coordinate or output has an empty name")
+            desk.fail("names", "a coordinate or output has an empty name");
         }
         Some(name) => desk.fail(
             "names",

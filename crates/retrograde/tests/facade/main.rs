@@ -10,7 +10,9 @@ mod scores;
 mod tails;
 
 use retrograde::core::registry::{Folder, Parts};
-use retrograde::core::{Collected, Counts, Runtime, Target, drive::drive};
+use retrograde::core::{
+    Collected, Component, Counts, Kind, Registry, Runtime, Target, drive::drive,
+};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,6 +32,11 @@ fn target(kind: &str, settings: Value) -> Arc<dyn Target> {
     registry
         .target(kind, settings, &Parts::new(&files))
         .unwrap_or_else(|e| panic!("{kind}: {e}"))
+}
+
+/// The targets that need nothing of the user's, such as a compiled model.
+fn targets(registry: &Registry) -> impl Iterator<Item = &Component> {
+    registry.of(Kind::Target).filter(|c| c.name != "bridgestan")
 }
 
 /// A run of the sampler `kind` with these settings.

@@ -2,16 +2,16 @@
 //! of the library.
 
 use crate::registry::fewest;
-use crate::target;
+use crate::{target, targets};
 use ndarray::Array2;
 use retrograde::core::check::{NOT_NORMALISABLE, tails};
-use retrograde::core::{Exact, Kind, Runtime, Severity};
+use retrograde::core::{Exact, Runtime, Severity};
 use retrograde::prelude::*;
 
 #[test]
 fn every_target_can_be_normalised() {
     let registry = retrograde::registry().unwrap();
-    for component in registry.of(Kind::Target) {
+    for component in targets(&registry) {
         let target = target(&component.name, fewest(&component.name));
         if !target.has_density() {
             continue;

@@ -155,12 +155,7 @@ static const rg_plugin plugin = {
     .n_components = sizeof components / sizeof components[0],
 };
 
-#if defined(_WIN32)
-__declspec(dllexport)
-#else
-__attribute__((visibility("default")))
-#endif
-const rg_plugin *retrograde_plugin_v1(const rg_host *given) {
+RG_EXPORT const rg_plugin *retrograde_plugin_v1(const rg_host *given) {
   host = given;
   return host != NULL && host->abi == RG_PLUGIN_ABI ? &plugin : NULL;
 }

@@ -105,11 +105,6 @@ static const rg_plugin plugin = {
     .n_components = sizeof components / sizeof components[0],
 };
 
-#if defined(_WIN32)
-__declspec(dllexport)
-#else
-__attribute__((visibility("default")))
-#endif
-const rg_plugin *retrograde_plugin_v1(const rg_host *host) {
+RG_EXPORT const rg_plugin *retrograde_plugin_v1(const rg_host *host) {
   return host != NULL && host->abi == RG_PLUGIN_ABI ? &plugin : NULL;
 }

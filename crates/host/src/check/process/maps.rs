@@ -146,7 +146,6 @@ pub(super) fn slots<'a>(s: &Subject<'a>) -> Vec<Slot<'a>> {
             call,
         ));
     }
-    drop(add);
     all.extend(one_dimension(s));
     all
 }
