@@ -5,21 +5,24 @@ use retrograde_abi::*;
 use retrograde_bridge::export::Export;
 use retrograde_bridge::foreign::Asked;
 use retrograde_bridge::{Exported, Foreign, Made, Side, host};
-use retrograde_core::registry::{Folder, Parts};
+use retrograde_core::registry::{Folder, Parts, make};
 use retrograde_core::{
-    BatchTarget, Cx, ForwardProcess, Registry, Result, Runtime, Sampler, Score, Signature, Target,
-    Traits,
+    BatchTarget, Cx, ForwardProcess, Registry, Result, Runtime, Sampler, Score, SettingsReader,
+    Signature, Target, Traits,
 };
 use std::ffi::c_void;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// All built-ins.
-pub(crate) fn registry() -> Registry {
-    retrograde_targets::link();
-    retrograde_processes::link();
-    retrograde_scores::link();
-    retrograde_samplers::link();
-    Registry::builtin().unwrap()
+pub(crate) fn registry() -> &'static Registry {
+    static REGISTRY: OnceLock<Registry> = OnceLock::new();
+    REGISTRY.get_or_init(|| {
+        retrograde_targets::link();
+        retrograde_processes::link();
+        retrograde_scores::link();
+        retrograde_samplers::link();
+        Registry::builtin().unwrap()
+    })
 }
 
 pub(crate) fn table(text: &str) -> toml::Table {
@@ -46,10 +49,28 @@ pub(crate) fn process(
     settings: &str,
     target: &Arc<dyn Target>,
 ) -> Arc<dyn ForwardProcess> {
+    use retrograde_processes::*;
     let files = Folder::default();
-    let parts = Parts::new(&files).with_target(target.clone());
-    registry()
-        .process(kind, table(settings), &parts)
+    let mut parts = Parts::new(&files).with_target(target.clone());
+    // Not by the registry unless it is needed: its schemas take an interpreter too long.
+    if settings.contains("formula") {
+        parts.registry = Some(registry());
+    }
+    macro_rules! of {
+        ($($name:literal $settings:ty),*) => {
+            match kind {
+                $($name => make::<dyn ForwardProcess, $settings>,)*
+                _ => panic!("no process {kind}"),
+            }
+        };
+    }
+    let make = of!(
+        "ou" Ou, "vp" Vp, "ve" Ve, "cosine" Cosine, "sub-vp" SubVp, "edm" Edm,
+        "flow-matching" FlowMatching, "polynomial-decay" PolynomialDecay, "benes" Benes,
+        "jacobi" Jacobi, "cir" Cir, "langevin" Langevin,
+        "stochastic-logistic" StochasticLogistic, "warped-ou" WarpedOu
+    );
+    SettingsReader::with(kind, table(settings), |reader| make(reader, &parts))
         .unwrap_or_else(|e| panic!("{kind} {settings}: {e}"))
 }
 
