@@ -167,6 +167,15 @@ impl<'a> Call<'a> {
         std::ptr::from_ref(self).cast_mut().cast()
     }
 
+    /// As [`raw`](Self::raw), or NULL where there is no call to hand over.
+    pub(crate) fn raw_if(&self, here: bool) -> *mut rg_call {
+        if here {
+            self.raw()
+        } else {
+            std::ptr::null_mut()
+        }
+    }
+
     pub(crate) fn take_own(&mut self) -> Option<Error> {
         self.state.get_mut().own.take()
     }

@@ -516,7 +516,10 @@ macro_rules! read_parameter {
                     let (value, key) = value(c, cfg, key)?;
                     let read: fn(&toml::Value) -> Option<$type> = $read;
                     match read(value) {
-                        Some(v) => put(out, v, "out"),
+                        Some(v) => {
+                            c.went_on();
+                            put(out, v, "out")
+                        }
                         None => Err(other_type(c.label(), &key, value, $wanted)),
                     }
                 })

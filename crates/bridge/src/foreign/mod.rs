@@ -101,12 +101,8 @@ pub struct Asking<'a, T> {
 impl<T> Asking<'_, T> {
     pub(crate) fn ask(&self, f: impl FnOnce(*mut rg_call) -> rg_status) -> Result {
         let mut call = Call::bare();
-        let raw = if self.remote {
-            std::ptr::null_mut()
-        } else {
-            call.raw()
-        };
-        call.finish(f(raw), self.label)
+        let code = f(call.raw_if(!self.remote));
+        call.finish(code, self.label)
     }
 
     pub(crate) fn wrong(&self, what: &str, given: impl std::fmt::Display, allowed: &str) -> Error {
@@ -287,28 +283,29 @@ impl<T: Asked> Foreign<T> {
     }
 
     /// Calls a function for which no context is needed. On objects of a host elsewhere there is no call.
-    fn ask<R>(&self, f: impl FnOnce(*mut rg_call, &mut Call<'_>) -> Result<R>) -> Result<R> {
+    /// `f` gets what the object is to be handed anew for each function, since a call that was looked at by
+    /// its owner is another borrow.
+    fn ask<R>(
+        &self,
+        f: impl FnOnce(&dyn Fn(&Call<'_>) -> *mut rg_call, &mut Call<'_>) -> Result<R>,
+    ) -> Result<R> {
         self.ask_in(Call::bare(), f)
     }
 
     fn ask_in<R>(
         &self,
         mut call: Call<'_>,
-        f: impl FnOnce(*mut rg_call, &mut Call<'_>) -> Result<R>,
+        f: impl FnOnce(&dyn Fn(&Call<'_>) -> *mut rg_call, &mut Call<'_>) -> Result<R>,
     ) -> Result<R> {
         let _gate = self.gate.enter(&self.made.label)?;
-        let raw = if self.made.host.is_some() {
-            std::ptr::null_mut()
-        } else {
-            call.raw()
-        };
-        f(raw, &mut call)
+        let here = self.made.host.is_none();
+        f(&|call| call.raw_if(here), &mut call)
     }
 
     /// As [`ask`](Self::ask), for a function that gives a status only.
     fn ask_status(&self, f: impl FnOnce(*mut rg_call) -> rg_status) -> Result {
         self.ask(|raw, call| {
-            let code = f(raw);
+            let code = f(raw(call));
             call.finish(code, &self.made.label)
         })
     }
@@ -320,7 +317,7 @@ impl<T: Asked> Foreign<T> {
             return Vec::new();
         }
         let asked = self.ask_in(Call::of_flags(), |raw, call| {
-            let code = f(raw);
+            let code = f(raw(call));
             call.finish(code, &self.made.label)?;
             Ok(call.take_flags())
         });
@@ -396,7 +393,12 @@ impl<T: Asked> Foreign<T> {
         self.ask(|raw, call| {
             let mut buffer = [0_u8; 64];
             let mut need = 0;
-            let code = f(raw, buffer.as_mut_ptr().cast(), buffer.len(), &raw mut need);
+            let code = f(
+                raw(call),
+                buffer.as_mut_ptr().cast(),
+                buffer.len(),
+                &raw mut need,
+            );
             if code == RG_OK && need <= buffer.len() {
                 return text_in(&buffer, need).map_err(|given| wrong(given, "text in UTF-8"));
             }
@@ -407,7 +409,7 @@ impl<T: Asked> Foreign<T> {
                 return Err(wrong(format!("{need} bytes long"), "at most 65536"));
             }
             let mut long = vec![0_u8; need];
-            let code = f(raw, long.as_mut_ptr().cast(), need, &raw mut need);
+            let code = f(raw(call), long.as_mut_ptr().cast(), need, &raw mut need);
             call.finish(code, label)?;
             text_in(&long, need).map_err(|given| wrong(given, "text in UTF-8"))
         })

@@ -162,7 +162,14 @@ impl Run for ForeignRun<'_> {
             // SAFETY: as above; nothing is written.
             let code = unsafe {
                 let nothing = std::ptr::null_mut();
-                save(sampler.object, raw, self.run, nothing, 0, &raw mut need)
+                save(
+                    sampler.object,
+                    raw(call),
+                    self.run,
+                    nothing,
+                    0,
+                    &raw mut need,
+                )
             };
             if code == Status::Unsupported as rg_status {
                 return Ok(None);
@@ -185,7 +192,7 @@ impl Run for ForeignRun<'_> {
                 let buffer = body.as_mut_ptr().cast();
                 save(
                     sampler.object,
-                    raw,
+                    raw(call),
                     self.run,
                     buffer,
                     need,

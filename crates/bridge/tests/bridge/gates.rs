@@ -1,6 +1,6 @@
 //! Thread classes are kept, and a second call at once is a sentence, not a deadlock.
 
-use crate::plugged::{closure_target, eval, process, target, with_cx};
+use crate::plugged::{closure_target, eval, flat, process, with_cx};
 use ndarray::Array2;
 use retrograde_abi::*;
 use retrograde_bridge::{Exported, Side};
@@ -184,9 +184,8 @@ fn a_serial_process_of_the_host_is_not_called_in_the_blocks_of_a_plugin() {
             code
         }
     }
-    let banana = target("banana", "");
     let serial: Arc<dyn retrograde_core::ForwardProcess> =
-        Arc::new(Serial(process("ou", "", &banana)));
+        Arc::new(Serial(process("ou", "", &flat(2))));
     let lent = Exported::new(serial, Side::Host);
     // SAFETY: it lives as long as `lent`.
     let reference = unsafe { *lent.reference() };

@@ -5,21 +5,24 @@ use retrograde_abi::*;
 use retrograde_bridge::export::Export;
 use retrograde_bridge::foreign::Asked;
 use retrograde_bridge::{Exported, Foreign, Made, Side, host};
-use retrograde_core::registry::{Folder, Parts};
+use retrograde_core::registry::{Folder, Parts, make};
 use retrograde_core::{
-    BatchTarget, Cx, ForwardProcess, Registry, Result, Runtime, Sampler, Score, Signature, Target,
-    Traits,
+    BatchTarget, Cx, ForwardProcess, Registry, Result, Runtime, Sampler, Score, SettingsReader,
+    Signature, Target, Traits,
 };
 use std::ffi::c_void;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// All built-ins.
-pub(crate) fn registry() -> Registry {
-    retrograde_targets::link();
-    retrograde_processes::link();
-    retrograde_scores::link();
-    retrograde_samplers::link();
-    Registry::builtin().unwrap()
+pub(crate) fn registry() -> &'static Registry {
+    static REGISTRY: OnceLock<Registry> = OnceLock::new();
+    REGISTRY.get_or_init(|| {
+        retrograde_targets::link();
+        retrograde_processes::link();
+        retrograde_scores::link();
+        retrograde_samplers::link();
+        Registry::builtin().unwrap()
+    })
 }
 
 pub(crate) fn table(text: &str) -> toml::Table {
@@ -46,10 +49,28 @@ pub(crate) fn process(
     settings: &str,
     target: &Arc<dyn Target>,
 ) -> Arc<dyn ForwardProcess> {
+    use retrograde_processes::*;
     let files = Folder::default();
-    let parts = Parts::new(&files).with_target(target.clone());
-    registry()
-        .process(kind, table(settings), &parts)
+    let mut parts = Parts::new(&files).with_target(target.clone());
+    // Not by the registry unless it is needed: its schemas take an interpreter too long.
+    if settings.contains("formula") {
+        parts.registry = Some(registry());
+    }
+    macro_rules! of {
+        ($($name:literal $settings:ty),*) => {
+            match kind {
+                $($name => make::<dyn ForwardProcess, $settings>,)*
+                _ => panic!("no process {kind}"),
+            }
+        };
+    }
+    let make = of!(
+        "ou" Ou, "vp" Vp, "ve" Ve, "cosine" Cosine, "sub-vp" SubVp, "edm" Edm,
+        "flow-matching" FlowMatching, "polynomial-decay" PolynomialDecay, "benes" Benes,
+        "jacobi" Jacobi, "cir" Cir, "langevin" Langevin,
+        "stochastic-logistic" StochasticLogistic, "warped-ou" WarpedOu
+    );
+    SettingsReader::with(kind, table(settings), |reader| make(reader, &parts))
         .unwrap_or_else(|e| panic!("{kind} {settings}: {e}"))
 }
 
@@ -218,7 +239,7 @@ unsafe extern "C" fn closure_destroy(object: *mut c_void) {
     drop(unsafe { Box::from_raw(object.cast::<ClosureTarget>()) });
 }
 
-pub(crate) fn target_table(threading: i32) -> rg_target_vtable {
+pub(crate) const fn target_table(threading: i32) -> rg_target_vtable {
     rg_target_vtable {
         struct_size: size_of::<rg_target_vtable>(),
         caps: RG_CAP_ROWWISE | RG_CAP_GRADIENT,
@@ -235,12 +256,17 @@ pub(crate) fn target_table(threading: i32) -> rg_target_vtable {
     }
 }
 
-/// The object of a target that is a closure, with a table that is never freed.
+static TARGETS: [rg_target_vtable; 3] = [
+    target_table(RG_THREAD_CALLER),
+    target_table(RG_THREAD_SERIAL),
+    target_table(RG_THREAD_CONCURRENT),
+];
+
+/// The object of a target that is a closure.
 pub(crate) fn closure_ref(threading: i32, eval: Box<Eval>) -> rg_ref {
-    let table = Box::leak(Box::new(target_table(threading)));
     rg_ref {
         object: Box::into_raw(Box::new(ClosureTarget { eval })).cast(),
-        vtable: std::ptr::from_ref(table).cast(),
+        vtable: (&raw const TARGETS[threading as usize]).cast(),
     }
 }
 
@@ -289,27 +315,28 @@ unsafe extern "C" fn step_destroy(object: *mut c_void) {
     drop(unsafe { Box::from_raw(object.cast::<Box<Step>>()) });
 }
 
+static SAMPLER: rg_sampler_vtable = rg_sampler_vtable {
+    struct_size: size_of::<rg_sampler_vtable>(),
+    caps: 0,
+    threading: RG_THREAD_SERIAL,
+    reserved: 0,
+    destroy: Some(step_destroy),
+    start: Some(step_start),
+    step: Some(step_step),
+    end: Some(step_end),
+    save: None,
+    load: None,
+    rows: None,
+};
+
 /// A sampler whose `step` is a closure.
 pub(crate) fn closure_sampler(
     step: impl Fn(*mut rg_call, *mut i32) -> rg_status + Send + Sync + 'static,
 ) -> Foreign<rg_sampler_vtable> {
-    let table = Box::leak(Box::new(rg_sampler_vtable {
-        struct_size: size_of::<rg_sampler_vtable>(),
-        caps: 0,
-        threading: RG_THREAD_SERIAL,
-        reserved: 0,
-        destroy: Some(step_destroy),
-        start: Some(step_start),
-        step: Some(step_step),
-        end: Some(step_end),
-        save: None,
-        load: None,
-        rows: None,
-    }));
     let step: Box<Step> = Box::new(step);
     take_up(rg_ref {
         object: Box::into_raw(Box::new(step)).cast(),
-        vtable: std::ptr::from_ref(table).cast(),
+        vtable: (&raw const SAMPLER).cast(),
     })
     .unwrap()
 }

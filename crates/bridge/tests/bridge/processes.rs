@@ -1,9 +1,10 @@
 //! Every slot of every built-in process.
 
-use crate::plugged::{Rows, Trace, flat, plug, process, target, uniform, with_cx};
+use crate::plugged::{Rows, Trace, flat, plug, process, registry, uniform, with_cx};
 use ndarray::Array2;
 use retrograde_abi::rg_process_vtable;
 use retrograde_bridge::Foreign;
+use retrograde_core::registry::Kind;
 use retrograde_core::{Cx, Form, ForwardProcess, Times};
 use std::sync::Arc;
 
@@ -11,6 +12,10 @@ use std::sync::Arc;
 fn all() -> Vec<(String, Arc<dyn ForwardProcess>)> {
     let mut all = Vec::new();
     let mut add = |kind: &str, settings: &str, d: usize| {
+        // An interpreter gets a few of each sort.
+        if cfg!(miri) && (d != 2 || settings.contains("formula")) {
+            return;
+        }
         let p = process(kind, settings, &flat(d));
         all.push((format!("{kind} {settings} in {d}"), p));
     };
@@ -47,10 +52,10 @@ fn all() -> Vec<(String, Arc<dyn ForwardProcess>)> {
         "potential = \"expression\"\nformula = \"x0^4/4 + x0*x1 + x1^2\"",
         2,
     );
-    let banana = target("banana", "");
+    let skew = crate::samplers::skew();
     all.push((
         "langevin of a target".into(),
-        process("langevin", "potential = \"target\"", &banana),
+        process("langevin", "potential = \"target\"", &skew),
     ));
     all
 }
@@ -215,10 +220,20 @@ fn abilities(p: &dyn ForwardProcess) -> Vec<bool> {
 
 #[test]
 fn every_slot_of_every_process_gives_the_same_bits() {
+    let cases = all();
     let mut forms = Vec::new();
     let mut seen = vec![0; 13];
+    // Not in an interpreter, which takes too long for the schemas.
+    let listed = (!cfg!(miri)).then(|| registry().of(Kind::Process));
+    let left_out: Vec<_> = listed
+        .into_iter()
+        .flatten()
+        .filter(|c| !cases.iter().any(|(name, _)| name.starts_with(&*c.name)))
+        .map(|c| &c.name)
+        .collect();
+    assert!(left_out.is_empty(), "{left_out:?}");
     let mut lengths = std::collections::BTreeSet::new();
-    for (name, own) in all() {
+    for (name, own) in cases {
         let plugged: Foreign<rg_process_vtable> = plug(own.clone());
         assert_eq!(abilities(&*own), abilities(&plugged), "{name}");
         assert_eq!(own.traits(), plugged.traits(), "{name}");
@@ -227,30 +242,31 @@ fn every_slot_of_every_process_gives_the_same_bits() {
             *seen += usize::from(has);
         }
         forms.extend(own.linear().map(|l| format!("{:?}", l.form())));
-        for (n, gaps) in [(0, false), (1, false), (300, false), (300, true), (1, true)] {
-            for per_row in [false, true] {
-                let a = with_cx(1, |cx| trace(&*own, cx, n, gaps, per_row));
-                let b = with_cx(1, |cx| trace(&plugged, cx, n, gaps, per_row));
-                a.assert_same(
-                    &b,
-                    &format!("{name}, n = {n}, gaps {gaps}, per row {per_row}"),
-                );
-                lengths.insert(a.0.len());
-                // A layout changes nothing.
-                if gaps {
-                    let c = with_cx(1, |cx| trace(&plugged, cx, n, false, per_row));
-                    a.assert_same(&c, &name);
-                }
-            }
+        for (n, gaps, per_row) in [
+            (0, false, false),
+            (0, true, true),
+            (1, false, true),
+            (1, true, false),
+            (300, false, false),
+            (300, true, true),
+        ] {
+            let n = if cfg!(miri) { n.min(2) } else { n };
+            let a = with_cx(1, |cx| trace(&*own, cx, n, gaps, per_row));
+            let b = with_cx(1, |cx| trace(&plugged, cx, n, gaps, per_row));
+            let at = format!("{name}, n = {n}, gaps {gaps}, per row {per_row}");
+            a.assert_same(&b, &at);
+            lengths.insert(a.0.len());
         }
-        let a = with_cx(1, |cx| trace(&*own, cx, 1500, false, true));
-        let b = with_cx(3, |cx| trace(&plugged, cx, 1500, false, true));
-        a.assert_same(&b, &format!("{name} on three threads"));
+        // Over threads, and without the gaps of before, which change nothing.
+        let n = if cfg!(miri) { 2 } else { 300 };
+        let a = with_cx(3, |cx| trace(&plugged, cx, n, false, true));
+        let b = with_cx(1, |cx| trace(&plugged, cx, n, true, true));
+        a.assert_same(&b, &format!("{name} without gaps on three threads"));
     }
     // Nothing is left out: every ability occurs, and every form.
-    assert!(seen.iter().all(|n| *n > 0), "{seen:?}");
+    assert!(cfg!(miri) || seen.iter().all(|n| *n > 0), "{seen:?}");
     for form in ["Scalar", "Diagonal", "Dense"] {
-        assert!(forms.iter().any(|f| f == form), "{form}");
+        assert!(cfg!(miri) || forms.iter().any(|f| f == form), "{form}");
     }
     assert!(lengths.len() > 4, "{lengths:?}");
 }
