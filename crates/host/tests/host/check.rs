@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// This program, as a child that checks: [`as_child`] alone.
 fn command() -> Command {
@@ -40,7 +40,7 @@ fn outcome(file: &Path, options: &Options, limit: Duration) -> Outcome {
     child::run(command, file, options, limit, &mut |_| {}).unwrap()
 }
 
-fn checked(file: &Path, options: &Options, limit: Duration) -> Report {
+pub(crate) fn checked(file: &Path, options: &Options, limit: Duration) -> Report {
     match outcome(file, options, limit) {
         Outcome::Checked(report) => report,
         Outcome::Refused(why) => panic!("{why}"),
@@ -48,7 +48,7 @@ fn checked(file: &Path, options: &Options, limit: Duration) -> Report {
 }
 
 /// Compiles a plugin in C.
-fn plugin(folder: &Path, source: &Path, defines: &[&str]) -> PathBuf {
+pub(crate) fn plugin(folder: &Path, source: &Path, defines: &[&str]) -> PathBuf {
     let library = folder.join(format!("{}.so", source.file_stem().unwrap().display()));
     run(cc()
         .args(["-std=c11", "-O1", "-fPIC", "-shared", "-fvisibility=hidden"])
@@ -71,7 +71,7 @@ fn liar(defines: &[&str]) -> PathBuf {
     plugin(&folder, &source, defines)
 }
 
-fn failures(report: &Report) -> Vec<&Line> {
+pub(crate) fn failures(report: &Report) -> Vec<&Line> {
     let failed = |l: &&Line| l.verdict == Verdict::Fail;
     report.lines.iter().filter(failed).collect()
 }
@@ -137,194 +137,12 @@ fn the_plugins_of_the_project_pass() {
 }
 
 /// A plugin in which one piece of the source is another.
-fn mutant(folder: &Path, source: &Path, from: &str, to: &str) -> PathBuf {
+pub(crate) fn mutant(folder: &Path, source: &Path, from: &str, to: &str) -> PathBuf {
     let text = std::fs::read_to_string(source).unwrap();
     assert_eq!(text.matches(from).count(), 1, "{from}");
     let other = folder.join(source.file_name().unwrap());
     std::fs::write(&other, text.replace(from, to)).unwrap();
     plugin(folder, &other, &[])
-}
-
-/// Panics unless each planted fault fails its check, and none but those named beside it.
-fn faults(name: &str, source: &Path, all: &[(&str, &str, &[&str])]) {
-    let folder = workshop(name);
-    let sound = checked(&plugin(&folder, source, &[]), &Options::default(), LIMIT);
-    assert_eq!(sound.worst(), Verdict::Ok, "{}", sound.text());
-    let mut wrong = String::new();
-    for (from, to, checks) in all {
-        let library = mutant(&folder, source, from, to);
-        let report = checked(&library, &Options::default(), LIMIT);
-        let failed: Vec<_> = failures(&report).iter().map(|l| l.check.as_str()).collect();
-        if !failed.contains(&checks[0]) || failed.iter().any(|f| !checks.contains(f)) {
-            let report = report.text();
-            let lines: String = report.lines().filter(|l| l.contains("FAIL")).collect();
-            wrong.push_str(&format!(
-                "{to}\n  fails {failed:?}, not {checks:?}\n{lines}\n"
-            ));
-        }
-    }
-    assert!(wrong.is_empty(), "{wrong}");
-}
-
-#[test]
-fn faults_of_a_warped_process_are_found() {
-    let source = root().join("plugins/c/gompertz.c");
-    faults(
-        "check-warped",
-        &source,
-        &[
-            (
-                "out[k] = 2.0 * p->sigma * p->sigma",
-                "out[k] = 1.99 * p->sigma * p->sigma",
-                &["div_ggt"],
-            ),
-            (
-                "out[k] = slope(p, x[k]) * v[k];",
-                "out[k] = 1.001 * slope(p, x[k]) * v[k];",
-                &["drift_jvp", "drift_vjp"],
-            ),
-            (
-                "sum += slope(p, x[i * d + j]);",
-                "sum += 0.999 * slope(p, x[i * d + j]);",
-                &["drift_div"],
-            ),
-            (
-                "out[k] = g * g * v[k];",
-                "out[k] = g * v[k];",
-                &["apply_ggt", "div_ggt"],
-            ),
-            (
-                "grad[k] = (-e / v - 1.0)",
-                "grad[k] = (-e / v - 0.9)",
-                &["ref_eval", "reference", "transition"],
-            ),
-            (
-                "const double sd = p->sigma / sqrt(2.0 * p->rate);",
-                "const double sd = 1.1 * p->sigma / sqrt(2.0 * p->rate);",
-                &["reference"],
-            ),
-            (
-                "sum += constant -",
-                "sum += constant + 0.1 -",
-                &["reference", "transition", "cdf"],
-            ),
-            (
-                "kernel(object, t, alpha, sigma2);",
-                "kernel(object, 1.01 * t, alpha, sigma2);",
-                &["linear", "transition"],
-            ),
-            (
-                "a * to_y(p, r[k]) + sd * z[k]",
-                "a * to_y(p, r[k]) + 1.1 * sd * z[k]",
-                &["forward_map"],
-            ),
-            (
-                "a * to_y(p, xs[k]) + sd * xt[k]",
-                "a * to_y(p, xs[k]) + 1.1 * sd * xt[k]",
-                &["transition"],
-            ),
-            (
-                "log_normal(object, n, d, a, v, xs",
-                "log_normal(object, n, d, a, 1.1 * v, xs",
-                &["transition", "cdf"],
-            ),
-            (
-                "log_det[i] = sum;",
-                "log_det[i] = -sum;",
-                &["log_det", "warp_score"],
-            ),
-            (
-                "sx[k] = (sy[k] - 1.0)",
-                "sx[k] = (sy[k] - 0.9)",
-                &["warp_score", "transition"],
-            ),
-            (
-                "x[k] = to_x(object, y[k]);",
-                "x[k] = to_x(object, y[k] + 1e-3);",
-                &["warp", "linear"],
-            ),
-            (
-                "0.5 * erfc(-SQRT_HALF * u)",
-                "0.5 * erfc(-0.7 * u)",
-                &["cdf"],
-            ),
-            (
-                "sqrt(v) * normal_quantile(p[i])",
-                "1.01 * sqrt(v) * normal_quantile(p[i])",
-                &["cdf"],
-            ),
-            (
-                "f[k] = p->rate * at *",
-                "f[k] = (1.0 + 1e-6 * t[ts * (k / d)]) * p->rate * at *",
-                &["capabilities"],
-            ),
-            (
-                "| RG_CAP_WARPED |",
-                "| RG_CAP_WARPED | RG_CAP_G_CONST_X |",
-                &["capabilities"],
-            ),
-            ("*low = 0.0;", "*low = 0.5;", &["support"]),
-        ],
-    );
-}
-
-#[test]
-fn faults_of_a_linear_process_and_of_a_score_are_found() {
-    let source = root().join("crates/host/tests/host/lies/exploding.c");
-    faults(
-        "check-exploding",
-        &source,
-        &[
-            ("x[k] *= END;", "x[k] *= 0.95 * END;", &["reference"]),
-            (
-                "normal(n, d, END * END,",
-                "normal(n, d, 0.9 * END * END,",
-                &["reference"],
-            ),
-            (
-                "-0.5 * (double)d * log(TAU * v);",
-                "-0.5 * (double)d * log(TAU * v) - 0.1;",
-                &["reference", "transition"],
-            ),
-            (
-                "*sigma2 = t * t;",
-                "*sigma2 = t * t * 1.001;",
-                &["linear", "transition"],
-            ),
-            (
-                "*alpha = 1.0;",
-                "*alpha = 1.0 - 1e-3 * t;",
-                &["linear", "transition"],
-            ),
-            (
-                "xt[k] = xs[k] + sqrt",
-                "xt[k] = 1.1 * xs[k] + sqrt",
-                &["transition"],
-            ),
-            ("*out = t * t - s * s;", "*out = t * t;", &["int_g2"]),
-            (
-                "out[k] = sqrt(2.0 * t[ts * (k / d)]) * z[k];",
-                "out[k] = sqrt(2.0 * t[ts * (n - 1)]) * z[k];",
-                &["row-wise", "bad numbers", "apply_ggt", "int_g2"],
-            ),
-            (
-                "out[k] = 2.0 * t[ts * (k / d)] * v[k];",
-                "out[k] = (ts ? 2.0 : 1.0) * t[ts * (k / d)] * v[k];",
-                &["times"],
-            ),
-            (
-                "s[k] = -x[k] / (1.0 + at * at);",
-                "s[k] = -x[k] / (1.0 + ts * at * at);",
-                &["times"],
-            ),
-            ("out[k] = -v[k] /", "out[k] = -0.999 * v[k] /", &["jvp"]),
-            (
-                "normal(1, d, 1.0 + t[ts * i] * t[ts * i],",
-                "normal(1, d, 1.001 + t[ts * i] * t[ts * i],",
-                &["log_marginal"],
-            ),
-        ],
-    );
 }
 
 #[test]
@@ -600,6 +418,29 @@ fn settings_reach_the_component_that_they_are_of() {
         "{}",
         report.text()
     );
+    // Without a default a component waits for its parameter.
+    let from = r#""Dimension", RG_TYPE_I64, 0, "2","#;
+    let library = mutant(
+        &folder,
+        &source,
+        from,
+        r#""Dimension", RG_TYPE_I64, 1, NULL,"#,
+    );
+    let report = checked(&library, &Options::default(), LIMIT);
+    let waits = |l: &Line| l.check == "create" && l.text.contains("`--set double-well.dim=VALUE`");
+    assert!(
+        report.worst() == Verdict::Warn && report.lines.len() == 1 && waits(&report.lines[0]),
+        "{}",
+        report.text()
+    );
+    let mut given = Given::default();
+    given.set("target wells/double-well.dim=2").unwrap();
+    let options = Options {
+        given,
+        ..Options::default()
+    };
+    let report = checked(&library, &options, LIMIT);
+    assert_eq!(report.worst(), Verdict::Ok, "{}", report.text());
     for bad in ["dim=5", "double-well.dim", ".dim=5", "double-well.=5"] {
         let error = Given::default().set(bad).unwrap_err().to_string();
         assert!(
