@@ -192,12 +192,7 @@ impl<'a> Call<'a> {
             return Err(error);
         }
         if misused {
-            return Err(Error::Argument {
-                component: component.into(),
-                argument: "call".into(),
-                given: "one of another thread, or one that the host is at work for".into(),
-                allowed: "the call that the function was given, or that of the block".into(),
-            });
+            return Err(misuse(component));
         }
         if code == Status::Ok as rg_status {
             return Ok(());
@@ -406,14 +401,26 @@ impl<'a> State<'a> {
 impl Call<'_> {
     /// What came of it, as it is.
     pub(crate) fn said(mut self, code: rg_status) -> crate::probe::Said {
+        let misused = *self.misused.get_mut();
         let state = self.state.get_mut();
+        let own = state.refused.take().or_else(|| state.own.take());
+        let broken = state.broken.take();
         crate::probe::Said {
             code,
             text: state.said.take(),
-            own: state.own.take(),
-            broken: state.broken.take(),
-            flags: std::mem::take(&mut state.flags),
+            own: own.filter(|e| e.status() as rg_status == code),
+            broken: broken.or_else(|| misused.then(|| misuse("the plugin"))),
         }
+    }
+}
+
+/// What is told of a call that was used where it may not be.
+fn misuse(component: &str) -> Error {
+    Error::Argument {
+        component: component.into(),
+        argument: "call".into(),
+        given: "one of another thread, or one that the host is at work for".into(),
+        allowed: "the call that the function was given, or that of the block".into(),
     }
 }
 

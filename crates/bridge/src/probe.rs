@@ -4,7 +4,7 @@
 use crate::call::Call;
 use crate::foreign::{Asked, Foreign};
 use retrograde_abi::{rg_call, rg_status};
-use retrograde_core::{Cx, Error, Flag, Sink};
+use retrograde_core::{Cx, Error, Sink};
 use std::ffi::c_void;
 
 /// What came of a call.
@@ -14,12 +14,11 @@ pub struct Said {
     pub code: rg_status,
     /// What it gave to `fail` last.
     pub text: Option<String>,
-    /// The last error of a service of the host that it used.
+    /// The error of a service of the host that it used, if it is of this status.
     pub own: Option<Error>,
-    /// The first error of a service that can return none, such as random numbers where there are none.
+    /// An error that ends the call whatever was returned, such as that of random numbers where there are
+    /// none.
     pub broken: Option<Error>,
-    /// What it said by `flag`, outside of a step.
-    pub flags: Vec<Flag>,
 }
 
 /// Calls `f` with a call on `cx`.

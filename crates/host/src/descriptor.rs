@@ -308,11 +308,15 @@ impl DescribedComponent {
         }
     }
 
-    /// Its parameters that have no default, where it declares parameters.
+    /// Its parameters that have no default.
     pub(crate) fn required(&self) -> Vec<&str> {
         match &self.settings {
             SettingsOf::Params(params) => params.required(),
-            SettingsOf::Schema(_) => Vec::new(),
+            SettingsOf::Schema(schema) => {
+                let names = schema.get("required").and_then(|r| r.as_array());
+                let texts = names.into_iter().flatten().filter_map(|name| name.as_str());
+                texts.collect()
+            }
         }
     }
 

@@ -14,6 +14,8 @@ mod new;
 mod output;
 mod output_directory;
 #[cfg(target_os = "linux")]
+mod plugin_check;
+#[cfg(target_os = "linux")]
 mod plugin_new;
 #[cfg(target_os = "linux")]
 mod plugin_runs;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 /// Compiles a plugin to the folder of a lab, or of the tests.
-fn compile(file: &Path, source: &str, options: &[&str]) {
+pub(crate) fn compile(file: &Path, source: &str, options: &[&str]) {
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     let include = root().join("include");
     run(cc()

@@ -196,7 +196,7 @@ impl Bench<'_> {
                 }
             }
         }
-        let error = first.map_or_else(String::new, |e| e.to_string());
+        let error = first.map_or_else(String::new, |e| e.to_string().trim().to_owned());
         desk.fail(
             "create",
             format!("none could be made ({error}); if its defaults do not suit, give others by `--set {name}.KEY=VALUE`"),

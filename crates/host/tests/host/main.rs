@@ -6,6 +6,8 @@ mod bridgestan;
 #[cfg(target_os = "linux")]
 mod check;
 #[cfg(target_os = "linux")]
+mod check_faults;
+#[cfg(target_os = "linux")]
 mod descriptors;
 mod digest;
 mod formats;

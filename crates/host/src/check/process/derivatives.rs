@@ -210,13 +210,7 @@ fn constant(s: &Subject<'_>, ggt: &Slot<'_>) -> Outcome {
     let order: Vec<_> = (0..rows.n).rev().collect();
     moved.arrays[1] = rows.pick(&order).arrays.swap_remove(1);
     let there = ggt.values(desk, &moved, desk.seed)?.swap_remove(0);
-    same(
-        s,
-        &here,
-        &there,
-        "apply_ggt() depends on x",
-        "RG_CAP_G_CONST_X",
-    );
+    same(s, &here, &there, ("apply_ggt", "x"), "RG_CAP_G_CONST_X");
     Ok(())
 }
 
@@ -227,27 +221,22 @@ fn autonomous(s: &Subject<'_>, slot: &Slot<'_>) -> Outcome {
     let mut later = rows.clone();
     later.arrays[0].reverse();
     let then = slot.values(desk, &later, desk.seed)?.swap_remove(0);
-    same(
-        s,
-        &now,
-        &then,
-        &format!("{}() depends on t", slot.name),
-        "RG_CAP_AUTONOMOUS",
-    );
+    same(s, &now, &then, (slot.name, "t"), "RG_CAP_AUTONOMOUS");
     Ok(())
 }
 
-fn same(s: &Subject<'_>, a: &[f64], b: &[f64], fault: &str, cap: &str) {
+/// Whether a function does not depend on something, as a capability says.
+fn same(s: &Subject<'_>, a: &[f64], b: &[f64], (name, on): (&str, &str), cap: &str) {
     let found: Vec<_> = b.iter().copied().map(Some).collect();
     let mut worst = Worst::default();
     compare(&mut worst, a, &found, s.d);
-    if worst.error > 1e-9 {
-        let text = format!("{fault}, though its table says {cap}: {:?}", worst.at);
-        s.desk.fail("capabilities", text);
-    } else {
-        let text = format!("{} is kept, to {:.0e}", cap, worst.error);
-        s.desk.ok("capabilities", text);
-    }
+    let text = match worst.at {
+        Some((here, there)) if worst.error > 1e-9 => {
+            format!("{name}() depends on {on}, though its table says {cap}: {here} and {there}")
+        }
+        _ => format!("{name}() does not depend on {on}, as {cap} says"),
+    };
+    s.desk.judge("capabilities", worst.error <= 1e-9, text);
 }
 
 /// ∫ g² by Gauss and Legendre, g from G e₁.

@@ -28,7 +28,7 @@ pub(super) fn log_det(matrix: &[f64], d: usize) -> f64 {
 }
 
 /// m⁻¹ b, by elimination with the largest pivot.
-fn solve(matrix: &[f64], b: &[f64], d: usize) -> Vec<f64> {
+pub(super) fn solve(matrix: &[f64], b: &[f64], d: usize) -> Vec<f64> {
     let (mut m, mut b) = (matrix.to_vec(), b.to_vec());
     for c in 0..d {
         pivot(&mut m, &mut b, d, c);
