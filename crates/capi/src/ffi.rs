@@ -4,10 +4,12 @@
 //! written down in the header.
 
 use crate::error::rg_error;
+use retrograde::core::Times;
+use retrograde::ndarray::{Array2, ArrayView1, ArrayView2};
 use retrograde::{Error, Result};
 use retrograde_abi::{RG_ERR_PANIC, RG_OK, rg_status};
 use std::any::Any;
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
@@ -65,6 +67,15 @@ pub(crate) unsafe fn borrow<'a, T>(handle: *const T, argument: &str) -> Result<&
     unsafe { handle.as_ref() }.ok_or_else(|| null(argument))
 }
 
+/// The object behind a handle that the call changes.
+///
+/// # Safety
+/// `handle` is NULL or points to a live `T` that nobody else uses during `'a`.
+pub(crate) unsafe fn borrow_mut<'a, T>(handle: *mut T, argument: &str) -> Result<&'a mut T> {
+    // SAFETY: NULL gives None, and anything else is valid by contract.
+    unsafe { handle.as_mut() }.ok_or_else(|| null(argument))
+}
+
 /// A place for a result. It may be uninitialised, so it is only ever written.
 pub(crate) fn place<T>(out: *mut T, argument: &str) -> Result<NonNull<T>> {
     NonNull::new(out).ok_or_else(|| null(argument))
@@ -94,6 +105,14 @@ pub(crate) struct TextOut {
 }
 
 impl TextOut {
+    /// The same, where no buffer and no place for the size mean that nothing is asked.
+    pub(crate) fn optional(buf: *mut c_char, cap: usize, need: *mut usize) -> Result<Option<Self>> {
+        if buf.is_null() && cap == 0 && need.is_null() {
+            return Ok(None);
+        }
+        Self::new(buf, cap, need).map(Some)
+    }
+
     /// Refuses what cannot be meant: no buffer of some size, or no question and no place for the
     /// answer.
     pub(crate) fn new(buf: *mut c_char, cap: usize, need: *mut usize) -> Result<Self> {
@@ -135,6 +154,281 @@ impl TextOut {
             buf.add(text.len()).write(0);
         }
         Ok(())
+    }
+}
+
+/// An optional string: NULL is none.
+///
+/// # Safety
+/// As for [`text`].
+pub(crate) unsafe fn optional_text<'a>(
+    text: *const c_char,
+    argument: &str,
+) -> Result<Option<&'a str>> {
+    if text.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: by contract.
+    unsafe { self::text(text, argument) }.map(Some)
+}
+
+/// Settings of a component, written as TOML.
+pub(crate) fn settings(label: &str, text: Option<&str>) -> Result<toml::Table> {
+    text.unwrap_or_default()
+        .parse()
+        .map_err(|e: toml::de::Error| Error::Settings {
+            component: label.into(),
+            key: String::new(),
+            message: format!("its settings are no TOML: {}", e.to_string().trim_end()),
+        })
+}
+
+/// Gives an object to the caller, who frees it.
+///
+/// # Safety
+/// `out` may be written through.
+pub(crate) unsafe fn hand_over<T>(out: NonNull<*mut T>, object: T) {
+    // SAFETY: by contract.
+    unsafe { out.write(Box::into_raw(Box::new(object))) };
+}
+
+/// Frees an object that [`hand_over`] gave away; NULL is none.
+///
+/// # Safety
+/// It was not freed yet, and nobody uses it.
+pub(crate) unsafe fn free<T>(object: *mut T) {
+    guard((), || {
+        if !object.is_null() {
+            // SAFETY: not NULL, so by contract made by `hand_over` and not freed yet.
+            drop(unsafe { Box::from_raw(object) });
+        }
+    });
+}
+
+/// What the caller's functions are handed, and what is called with it once it is not needed.
+#[derive(Debug)]
+pub(crate) struct User {
+    pub(crate) user: *mut c_void,
+    drop: Option<unsafe extern "C" fn(*mut c_void)>,
+}
+
+// SAFETY: it is only handed to functions of the caller, whose thread class says where.
+unsafe impl Send for User {}
+// SAFETY: as above.
+unsafe impl Sync for User {}
+
+impl User {
+    pub(crate) fn new(user: *mut c_void, drop: Option<unsafe extern "C" fn(*mut c_void)>) -> Self {
+        Self { user, drop }
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        if let Some(drop) = self.drop {
+            // SAFETY: the caller's own function with the caller's own pointer, once.
+            unsafe { drop(self.user) };
+        }
+    }
+}
+
+fn wrong_size(what: &str, found: String, expected: String) -> Error {
+    Error::Shape {
+        component: "the caller".into(),
+        what: what.into(),
+        expected,
+        found,
+    }
+}
+
+/// A stride that was given, and the numbers from the first to the last of n rows.
+fn extent(what: &str, n: usize, d: usize, stride: usize) -> Result<usize> {
+    let stride = if stride == 0 { d } else { stride };
+    if stride < d {
+        let expected = format!("{d} or more, the dimension, or 0, which stands for it");
+        return Err(wrong_size(
+            &format!("the stride of `{what}`"),
+            stride.to_string(),
+            expected,
+        ));
+    }
+    let numbers = n.checked_mul(stride);
+    if numbers.is_none_or(|k| k > isize::MAX as usize / 8) {
+        return Err(wrong_size(
+            &format!("`{what}`"),
+            format!("{n} rows {stride} numbers apart"),
+            "rows that fit into the address space".into(),
+        ));
+    }
+    Ok(stride)
+}
+
+pub(crate) fn same_dim(given: usize, dim: usize) -> Result {
+    if given == dim {
+        return Ok(());
+    }
+    Err(wrong_size(
+        "`d`",
+        given.to_string(),
+        format!("{dim}, the dimension"),
+    ))
+}
+
+/// Rows that the caller hands in.
+pub(crate) struct Rows {
+    at: *const f64,
+    n: usize,
+    d: usize,
+    stride: usize,
+}
+
+impl Rows {
+    pub(crate) fn new(
+        what: &str,
+        at: *const f64,
+        n: usize,
+        d: usize,
+        stride: usize,
+        dim: usize,
+    ) -> Result<Self> {
+        same_dim(d, dim)?;
+        let stride = extent(what, n, d, stride)?;
+        if at.is_null() && n > 0 {
+            return Err(null(what));
+        }
+        Ok(Self { at, n, d, stride })
+    }
+
+    /// A copy of them.
+    ///
+    /// # Safety
+    /// There are so many.
+    pub(crate) unsafe fn read(&self) -> Array2<f64> {
+        let mut rows = Vec::with_capacity(self.n * self.d);
+        for i in 0..self.n {
+            // SAFETY: by contract; `extent` saw to it that nothing wraps.
+            let row = unsafe { std::slice::from_raw_parts(self.at.add(i * self.stride), self.d) };
+            rows.extend_from_slice(row);
+        }
+        Array2::from_shape_vec((self.n, self.d), rows).unwrap_or_default()
+    }
+}
+
+/// A place for rows.
+pub(crate) struct RowsOut {
+    at: NonNull<f64>,
+    n: usize,
+    d: usize,
+    stride: usize,
+}
+
+impl RowsOut {
+    pub(crate) fn new(what: &str, at: *mut f64, n: usize, d: usize, stride: usize) -> Result<Self> {
+        let stride = extent(what, n, d, stride)?;
+        let at = match NonNull::new(at) {
+            Some(at) => at,
+            None if n == 0 => NonNull::dangling(),
+            None => return Err(null(what)),
+        };
+        Ok(Self { at, n, d, stride })
+    }
+
+    /// The same, where NULL is none.
+    pub(crate) fn optional(
+        what: &str,
+        at: *mut f64,
+        n: usize,
+        d: usize,
+        stride: usize,
+    ) -> Result<Option<Self>> {
+        extent(what, n, d, stride)?;
+        if at.is_null() {
+            return Ok(None);
+        }
+        Self::new(what, at, n, d, stride).map(Some)
+    }
+
+    /// How many numbers the place must have.
+    pub(crate) fn needed(&self) -> usize {
+        match self.n {
+            0 => 0,
+            n => (n - 1) * self.stride + self.d,
+        }
+    }
+
+    /// Refuses a place of fewer.
+    pub(crate) fn in_room(self, what: &str, len: usize) -> Result<Self> {
+        if self.needed() > len {
+            return Err(Error::Buffer {
+                argument: what.into(),
+                given: len,
+                needed: self.needed(),
+            });
+        }
+        Ok(self)
+    }
+
+    /// Copies rows there, n x d.
+    ///
+    /// # Safety
+    /// There is room.
+    pub(crate) unsafe fn write(&self, rows: ArrayView2<'_, f64>) {
+        for (i, row) in rows.rows().into_iter().enumerate().take(self.n) {
+            // SAFETY: by contract; `extent` saw to it that nothing wraps.
+            let to = unsafe { self.at.add(i * self.stride) };
+            for (j, v) in row.iter().enumerate().take(self.d) {
+                // SAFETY: as above.
+                unsafe { to.add(j).write(*v) };
+            }
+        }
+    }
+}
+
+impl RowsOut {
+    /// Copies rows in which the chains take turns there, chain after chain; what is beyond the room is left
+    /// out.
+    ///
+    /// # Safety
+    /// There is room.
+    pub(crate) unsafe fn write_chains(&self, chains: usize, rows: ArrayView2<'_, f64>) {
+        let per_chain = rows.nrows() / chains;
+        for i in 0..self.n.min(chains * per_chain) {
+            let row = rows.row(i % per_chain * chains + i / per_chain);
+            // SAFETY: by contract; `extent` saw to it that nothing wraps.
+            let to = unsafe { self.at.add(i * self.stride) };
+            match row.as_slice() {
+                Some(row) if row.len() == self.d => {
+                    // SAFETY: as above; the caller's memory is not the library's.
+                    unsafe { to.as_ptr().copy_from_nonoverlapping(row.as_ptr(), self.d) }
+                }
+                _ => row.iter().take(self.d).enumerate().for_each(|(j, v)| {
+                    // SAFETY: as above.
+                    unsafe { to.add(j).write(*v) };
+                }),
+            }
+        }
+    }
+}
+
+/// Times at `t`, `step` numbers apart: with 0 one for all rows.
+///
+/// # Safety
+/// There are so many.
+pub(crate) unsafe fn times(t: *const f64, step: usize, n: usize) -> Result<Vec<f64>> {
+    let count = if step == 0 { 1 } else { n };
+    extent("t", count, 1, step.max(1))?;
+    if t.is_null() && count > 0 {
+        return Err(null("t"));
+    }
+    // SAFETY: by contract.
+    Ok((0..count).map(|i| unsafe { *t.add(i * step) }).collect())
+}
+
+/// As the library takes them.
+pub(crate) fn as_times(times: &[f64], step: usize) -> Times<'_> {
+    match (step, times) {
+        (0, [t]) => Times::Shared(*t),
+        _ => Times::PerRow(ArrayView1::from(times)),
     }
 }
 

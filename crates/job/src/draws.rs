@@ -12,8 +12,9 @@ use std::io::Write;
 /// Rows of a block when functions of the draws are computed.
 const ROWS: usize = 4096;
 
-/// All draws of a run on their natural scale, in the order of emission.
-pub(crate) struct DrawSet {
+/// All draws of a run on their natural scale, in the order of emission: those of the chains by turns.
+#[derive(Debug)]
+pub struct DrawSet {
     /// Coordinates, then outputs.
     pub(crate) names: Vec<String>,
     dim: usize,
@@ -65,10 +66,24 @@ impl DrawSet {
         })
     }
 
-    /// Points, a row each, without outputs.
-    pub(crate) fn points(&self) -> ArrayView2<'_, f64> {
+    /// Points, a row each, without outputs; n × d.
+    #[must_use]
+    pub fn points(&self) -> ArrayView2<'_, f64> {
         self.values
             .slice(s![.., ..self.dim.min(self.values.ncols())])
+    }
+
+    /// Functions of the draws that the target computes; n × k, k may be 0.
+    #[must_use]
+    pub fn outputs(&self) -> ArrayView2<'_, f64> {
+        self.values
+            .slice(s![.., self.dim.min(self.values.ncols())..])
+    }
+
+    /// Chains.
+    #[must_use]
+    pub fn chains(&self) -> usize {
+        self.chains
     }
 
     fn per_chain(&self) -> usize {
@@ -84,7 +99,9 @@ impl DrawSet {
             .unwrap_or_else(|_| ArrayView3::from_shape((c, 0, w), &[]).expect("no draws"))
     }
 
-    pub(crate) fn log_weights(&self) -> Option<ndarray::ArrayView1<'_, f64>> {
+    /// Their log weights, if they have any.
+    #[must_use]
+    pub fn log_weights(&self) -> Option<ndarray::ArrayView1<'_, f64>> {
         self.columns.weighted.then(|| self.rest.column(0))
     }
 
@@ -245,10 +262,6 @@ impl DrawSet {
 /// Single numbers, for what has its own order of them.
 #[cfg(feature = "zarr")]
 impl DrawSet {
-    pub(crate) fn chains(&self) -> usize {
-        self.chains
-    }
-
     /// Draws of each chain.
     pub(crate) fn draws(&self) -> usize {
         self.per_chain()

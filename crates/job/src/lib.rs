@@ -36,6 +36,7 @@ mod verdicts;
 #[cfg(feature = "zarr")]
 mod zarr;
 
+pub use draws::DrawSet;
 pub use error::JobError;
 pub use files::{InputFile, UsedPlugin};
 pub use plan::{Plan, job_schema};

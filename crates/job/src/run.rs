@@ -87,6 +87,8 @@ pub struct Finished {
     pub threads: usize,
     /// Some of its draws.
     pub preview: Preview,
+    /// All of them; none if the run was complete before it was resumed.
+    pub draws: Option<DrawSet>,
 }
 
 /// `timing.json`: what differs between two runs of the same job.
@@ -228,6 +230,7 @@ pub fn resume(
             seconds: 0.0,
             threads: 0,
             preview: Preview::default(),
+            draws: None,
         });
     }
     let path = dir.file("rows.bin");
@@ -370,7 +373,7 @@ impl Engine {
         let written = kept.write(&mut runtime, &gathered, &extent);
         if let Some(error) = error {
             // The first error is the one to mend; a second one, of writing, mostly has the same cause.
-            let report = written.ok().map(|(report, _)| report);
+            let report = written.ok().map(|(report, ..)| report);
             let cause = report.and_then(|r| r.verdict(NOT_NORMALISABLE).cloned());
             if let Some(cause) = cause {
                 let text = format!("{}; {}", cause.text, cause.advice);
@@ -378,7 +381,7 @@ impl Engine {
             }
             return Err(error);
         }
-        let (report, preview) = written?;
+        let (report, preview, draws) = written?;
         if report.complete {
             dir.remove_working_files();
         }
@@ -388,6 +391,7 @@ impl Engine {
             seconds,
             threads: runtime.threads(),
             preview,
+            draws: Some(draws),
         })
     }
 }
@@ -408,7 +412,7 @@ impl Kept<'_> {
         runtime: &mut Runtime,
         gathered: &Gathered,
         extent: &Extent,
-    ) -> Result<(Report, Preview)> {
+    ) -> Result<(Report, Preview, DrawSet)> {
         let counts = runtime.counts().clone();
         let rows = store::read(&self.dir.file("rows.bin"), extent)?;
         let set = DrawSet::new(self.plan, runtime, rows, extent)?;
@@ -452,7 +456,7 @@ impl Kept<'_> {
         self.dir.write_json("timing.json", &timing)?;
         self.dir.write_json("report.json", &report)?;
         let preview = Preview::new(&report, &set);
-        Ok((report, preview))
+        Ok((report, preview, set))
     }
 }
 

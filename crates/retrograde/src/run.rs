@@ -5,8 +5,8 @@ use retrograde_core::check::tails;
 use retrograde_core::drive::{Checkpoint, Observer, drive};
 use retrograde_core::registry::{Folder, Parts};
 use retrograde_core::{
-    Build, Cancel, Collected, Counts, Draws, Error, Flag, Result, Runtime, Sampler, Severity,
-    SimdLevel, Sink, Target,
+    Build, Cancel, Collected, Counts, Draws, Error, Flag, Level, Result, Runtime, Sampler,
+    Severity, SimdLevel, Sink, Target,
 };
 use retrograde_metrics::{CoordinateSummary, WeightedSummary, summarise, summarise_weighted};
 use std::collections::BTreeMap;
@@ -21,7 +21,10 @@ pub struct Run {
     threads: usize,
     simd: SimdLevel,
     cancel: Cancel,
+    log: Option<LogFn>,
 }
+
+type LogFn = Box<dyn Fn(Level, &str) + Send + Sync>;
 
 impl std::fmt::Debug for Run {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -50,6 +53,7 @@ impl Run {
             threads: 0,
             simd: SimdLevel::best(),
             cancel: Cancel::default(),
+            log: None,
         }
     }
 
@@ -59,6 +63,20 @@ impl Run {
         let files = Folder::default();
         let parts = Parts::new(&files).with_target(self.target.clone());
         self.sampler = Some(settings.build(&parts));
+        self
+    }
+
+    /// A sampler that was made, of the registry perhaps. Its target must be that of the run.
+    #[must_use]
+    pub fn shared_sampler(mut self, sampler: Arc<dyn Sampler>) -> Self {
+        self.sampler = Some(Ok(sampler));
+        self
+    }
+
+    /// Sends lines of log to `log`, from any thread.
+    #[must_use]
+    pub fn log(mut self, log: impl Fn(Level, &str) + Send + Sync + 'static) -> Self {
+        self.log = Some(Box::new(log));
         self
     }
 
@@ -142,6 +160,9 @@ impl Run {
         let mut runtime = Runtime::new(self.seed, self.threads)?
             .with_cancel(self.cancel)
             .with_simd(self.simd);
+        if let Some(log) = self.log {
+            runtime = runtime.with_log(log);
+        }
         let mut watched = Watched {
             collected: Collected::new(self.target.dim()),
             fraction: None,
@@ -336,6 +357,12 @@ impl RunResult {
         Some(Array3::from_shape_fn(shape, |(c, i, k)| {
             values[(i * chains + c, k)]
         }))
+    }
+
+    /// The outputs in the order of the [`rows`](Self::rows); n × k. `None` if the target has none.
+    #[must_use]
+    pub fn output_rows(&self) -> Option<ArrayView2<'_, f64>> {
+        Some(self.outputs.as_ref()?.1.view())
     }
 
     /// Names of the [`outputs`](Self::outputs).
