@@ -1,7 +1,7 @@
 //! Versions: of the library, and of its binary interface, which is what a program depends on.
 
 use crate::ffi::guard;
-use retrograde_abi::{RG_ERR_ABI, RG_ERR_NULL, RG_ERR_PANIC, RG_OK, rg_status};
+use retrograde_abi::{RG_ERR_ABI, RG_ERR_NULL, RG_ERR_PANIC, RG_OK, rg_host, rg_status};
 use std::ffi::{CStr, c_char};
 
 /// Version of the binary interface this header describes. Programs built for another one do not
@@ -81,4 +81,16 @@ fn judge(abi: u32, minor: u32) -> (rg_status, String) {
         env!("CARGO_PKG_VERSION")
     );
     (RG_ERR_ABI, sentence)
+}
+
+/// The services that tables of a caller (rg_target_from_vtable and the like) use in their functions: random
+/// numbers, errors with a text, flags. They stand on the rg_call that a function gets.
+///
+/// Returns a table that is valid as long as the program runs; never NULL.
+/// Threads: any, also several at once.
+#[unsafe(no_mangle)]
+pub extern "C" fn rg_host_services() -> *const rg_host {
+    guard(std::ptr::null(), || {
+        std::ptr::from_ref(retrograde_bridge::host())
+    })
 }

@@ -1,11 +1,36 @@
 //! Checks of a component against itself, for users who wrote one.
 
-use crate::{Cx, Result, Target};
+use crate::{Cx, Flag, Result, Severity, Target, Threading};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 
 mod tails;
 
 pub use tails::{NOT_NORMALISABLE, Tails, tails};
+
+/// Says that calls of a target stay on one core, where they do; whatever the number of threads.
+#[must_use]
+pub fn confined(target: &dyn Target) -> Option<Flag> {
+    let traits = target.traits();
+    let (why, advice) = if traits.threading != Threading::Concurrent {
+        (
+            "may not be called by several threads at once",
+            "declare RG_THREAD_CONCURRENT in C, or Threading::Concurrent in Rust, if it may be after all",
+        )
+    } else if !traits.rowwise {
+        (
+            "wants each batch whole",
+            "declare RG_CAP_ROWWISE in C, or rowwise in Rust, if a row does not depend on the others",
+        )
+    } else {
+        return None;
+    };
+    Some(Flag::new(
+        Severity::Note,
+        "one_core",
+        format!("The target {why}: its evaluations used one core"),
+        advice,
+    ))
+}
 
 /// Coordinates whose differences are taken in one batch, so that a batch is not of d² numbers.
 const COORDINATES: usize = 64;

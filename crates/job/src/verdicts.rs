@@ -2,6 +2,7 @@
 
 use crate::modes::ModeCount;
 use crate::report::{Coordinate, Material, Report};
+use retrograde_core::check::confined;
 use retrograde_core::{Flag, Kind, Severity};
 use serde::{Deserialize, Serialize};
 
@@ -105,6 +106,8 @@ pub(crate) fn verdicts(r: &Report, m: &Material<'_>) -> Vec<Verdict> {
     all.extend(m.gathered.flags.values().map(flag_verdict));
     let tails = m.tails.as_ref().and_then(|t| t.flag.as_ref());
     all.extend(tails.map(flag_verdict));
+    let confined = confined(m.plan.target.as_ref());
+    all.extend(confined.as_ref().map(flag_verdict));
     all.sort_by_key(|v| v.status);
     all
 }

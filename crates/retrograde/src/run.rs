@@ -1,7 +1,7 @@
 //! A run in memory, for programs that sample.
 
 use ndarray::{Array2, Array3, ArrayView1, ArrayView2};
-use retrograde_core::check::tails;
+use retrograde_core::check::{confined, tails};
 use retrograde_core::drive::{Checkpoint, Observer, drive};
 use retrograde_core::registry::{Folder, Parts};
 use retrograde_core::{
@@ -189,6 +189,9 @@ impl Run {
                 "run it again to the end",
             ));
         }
+        confined(self.target.as_ref())
+            .into_iter()
+            .for_each(|f| collected.flag(f));
         let mut tail_evaluations = 0;
         if outcome.complete {
             let found = runtime.enter("tails", 0, |cx| {

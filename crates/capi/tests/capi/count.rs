@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What a program needs beside the static library, from `rustc --print native-static-libs`.
-const NATIVE: &[&str] = if cfg!(target_os = "macos") {
+pub(crate) const NATIVE: &[&str] = if cfg!(target_os = "macos") {
     &["-liconv", "-lSystem", "-lc", "-lm"]
 } else {
     &[
@@ -25,7 +25,7 @@ const NATIVE: &[&str] = if cfg!(target_os = "macos") {
 
 /// The library as it is named when installed, alone in a folder of its own, so that the linker has
 /// no choice.
-fn installed(built: &str, name: &str) -> PathBuf {
+pub(crate) fn installed(built: &str, name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let file = test.parent().unwrap().join(built);
     assert!(

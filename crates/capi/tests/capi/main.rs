@@ -1,10 +1,11 @@
 //! The C interface from outside.
 //!
-//! `abuse` calls the exports from Rust as a C program would, bad calls above all. `header` and
-//! `count` need a C and a C++ compiler, and fail with a sentence if there is none.
+//! `abuse` calls the exports from Rust as a C program would, bad calls above all. `header`, `count` and
+//! `programs` need a C and a C++ compiler, and fail with a sentence if there is none.
 
 #![allow(unsafe_code, reason = "these tests call a C interface")]
 
 mod abuse;
 mod count;
 mod header;
+mod programs;

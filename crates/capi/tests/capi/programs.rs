@@ -1,0 +1,206 @@
+//! Programs in C that are linked against the library, and what they find.
+
+use crate::count::installed;
+use retrograde_testkit::compiler::{cc, cxx, root, run, workshop};
+use retrograde::Run;
+use retrograde::core::registry::{Folder, Parts};
+use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A program, linked against the shared library.
+fn program(source: &str, options: &[&str]) -> PathBuf {
+    let source = root().join(source);
+    let name = source.file_stem().unwrap().to_str().unwrap();
+    let folder = installed(
+        &format!("{DLL_PREFIX}retrograde_capi{DLL_SUFFIX}"),
+        &format!("program-{name}-{}", options.concat().replace(['/', ' '], "")),
+    );
+    let program = folder.join(name);
+    let mut compiler = if source.extension().is_some_and(|e| e == "cpp") {
+        cxx()
+    } else {
+        cc()
+    };
+    run(compiler
+        .args(["-pedantic", "-Wall", "-Wextra", "-Werror", "-g"])
+        .args(options)
+        .arg("-I")
+        .arg(root().join("include"))
+        .arg(source)
+        .arg("-L")
+        .arg(&folder)
+        .arg("-lretrograde")
+        .args(["-Xlinker", "-rpath", "-Xlinker"])
+        .arg(&folder)
+        .arg("-lm")
+        .arg("-o")
+        .arg(&program));
+    program
+}
+
+const ALL: &str = "crates/capi/tests/capi/programs/all.c";
+const WRAPPED: &str = "crates/capi/tests/capi/programs/wrapped.cpp";
+
+fn plugin(folder: &Path) -> PathBuf {
+    let file = folder.join("double-well.so");
+    run(cc()
+        .args(["-std=c11", "-fPIC", "-shared", "-fvisibility=hidden", "-I"])
+        .arg(root().join("include"))
+        .arg(root().join("plugins/c/double-well.c"))
+        .arg("-lm")
+        .arg("-o")
+        .arg(&file));
+    file
+}
+
+#[test]
+fn every_function_and_every_status() {
+    let program = program(ALL, &["-std=c99"]);
+    let plugin = plugin(program.parent().unwrap());
+    let folder = workshop(env!("CARGO_TARGET_TMPDIR"), "all-runs");
+    let said = run(Command::new(&program).arg(folder).arg(&plugin));
+    assert_eq!(said, "every function, every status\n");
+    // It names each function that the header declares.
+    let source = std::fs::read_to_string(root().join(ALL)).unwrap();
+    for (name, _) in crate::header::declared() {
+        assert!(
+            source.contains(&format!("{name}(")),
+            "all.c never calls {name}"
+        );
+    }
+}
+
+#[test]
+fn classes_of_cpp() {
+    for standard in ["-std=c++17", "-std=c++20"] {
+        let program = program(WRAPPED, &[standard]);
+        assert_eq!(run(&mut Command::new(program)), "every class\n");
+    }
+}
+
+#[test]
+fn a_lattice_in_cpp_agrees_with_the_built_in() {
+    let program = program("examples/cpp/phi4.cpp", &["-std=c++17", "-O2"]);
+    let said = run(&mut Command::new(program));
+    assert!(said.starts_with("log Z: "), "{said}");
+}
+
+const JOB: &str = "[target]\nkind = \"gmm40\"\n[sampler]\nkind = \"smc\"\n";
+
+/// The numbers of a table, by their bits.
+fn bits(table: &str) -> Vec<u64> {
+    let words = table.split_whitespace();
+    words
+        .map(|w| w.parse::<f64>().unwrap().to_bits())
+        .collect()
+}
+
+#[test]
+fn every_language_gets_the_bits_of_rust() {
+    let registry = retrograde::registry().unwrap();
+    let files = Folder::default();
+    let parts = Parts::new(&files);
+    let none = toml::Table::new;
+    let target = registry.target("gmm40", none(), &parts).unwrap();
+    let parts = parts.with_target(target.clone());
+    let sampler = registry.sampler("smc", none(), &parts).unwrap();
+    let job = Run::shared(target).shared_sampler(sampler);
+    let result = job.draws(200).seed(11).run().unwrap();
+    let want: Vec<u64> = result.rows().iter().map(|v| v.to_bits()).collect();
+    assert_eq!(want.len(), 400);
+
+    let c = program("examples/c/draws.c", &["-std=c99"]);
+    let folder = c.parent().unwrap().to_owned();
+    let job = folder.join("job.toml");
+    std::fs::write(&job, JOB).unwrap();
+    let cpp = program("examples/cpp/draws.cpp", &["-std=c++17"]);
+    let fortran = folder.join("draws-f90");
+    run(Command::new("gfortran")
+        .args(["-std=f2008ts", "-Wall", "-Werror", "-J"])
+        .arg(&folder)
+        .arg(root().join("examples/fortran/draws.f90"))
+        .arg("-L")
+        .arg(&folder)
+        .args(["-lretrograde", "-Xlinker", "-rpath", "-Xlinker"])
+        .arg(&folder)
+        .arg("-o")
+        .arg(&fortran));
+    let library = folder.join(format!("{DLL_PREFIX}retrograde{DLL_SUFFIX}"));
+    let mut python = Command::new("python3");
+    python.arg(root().join("examples/python/draws.py")).arg(library);
+    let mut others = [Command::new(c), Command::new(cpp), Command::new(fortran), python];
+    for command in &mut others {
+        let said = run(command.arg(&job).args(["11", "200"]));
+        assert_eq!(bits(&said), want, "{command:?}");
+    }
+    // The comparison can fail.
+    let other = program("examples/c/draws.c", &["-std=c99"]);
+    let said = run(Command::new(other).arg(&job).args(["12", "200"]));
+    assert_ne!(bits(&said), want);
+}
+
+/// What README.md prints between marks of that language and has a line with that word.
+fn printed(language: &str, word: &str) -> String {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let mark = format!("```{language}\n");
+    let block = readme
+        .split(&mark)
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .find(|block| block.contains(word));
+    block
+        .unwrap_or_else(|| panic!("README.md has no {language} with {word}"))
+        .to_owned()
+}
+
+#[test]
+fn the_programs_of_the_readme_run_as_printed() {
+    // Two wells in each of two coordinates: log Z by quadrature, plugins/c/double-well.c.
+    const LOG_Z: f64 = 2.0 * 0.344_238_219_7;
+    for (language, include, standard, suffix) in [
+        ("c", "retrograde.h", "-std=c99", "c"),
+        ("cpp", "retrograde.hpp", "-std=c++17", "cpp"),
+    ] {
+        let folder = workshop(env!("CARGO_TARGET_TMPDIR"), &format!("readme-{language}"));
+        let source = folder.join(format!("wells.{suffix}"));
+        std::fs::write(&source, printed(language, include)).unwrap();
+        let said = run(&mut Command::new(program(
+            source.to_str().unwrap(),
+            &[standard],
+        )));
+        let value = said.split("log Z = ").nth(1).unwrap();
+        let value = value.split([' ', ',']).next().unwrap();
+        let value: f64 = value.parse().unwrap();
+        // The standard error of 4000 particles is 0.014.
+        assert!((value - LOG_Z).abs() < 0.07, "{said}");
+    }
+}
+
+#[test]
+fn valgrind_finds_nothing() {
+    if Command::new("valgrind").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: there is no valgrind here");
+        return;
+    }
+    let clean = |program: &Path, arguments: &[&Path]| {
+        run(Command::new("valgrind")
+            .args([
+                "-q",
+                "--error-exitcode=9",
+                "--leak-check=full",
+                "--errors-for-leak-kinds=definite",
+            ])
+            .arg(program)
+            .args(arguments))
+    };
+    let all = program(ALL, &["-std=c99", "-DVALGRIND"]);
+    let plugin = plugin(all.parent().unwrap());
+    let folder = workshop(env!("CARGO_TARGET_TMPDIR"), "all-valgrind");
+    assert_eq!(
+        clean(&all, &[&folder, &plugin]),
+        "every function, every status\n"
+    );
+    let wrapped = program(WRAPPED, &["-std=c++17", "-DVALGRIND"]);
+    assert_eq!(clean(&wrapped, &[]), "every class\n");
+}

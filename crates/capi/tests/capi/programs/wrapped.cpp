@@ -1,0 +1,122 @@
+/* The classes of retrograde.hpp: what they give, and what they throw. Exit status 0 if all is right. */
+#include <retrograde.hpp>
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <limits>
+#include <stdexcept>
+
+#define CHECK(condition)                                                                     \
+  do {                                                                                       \
+    if (!(condition)) {                                                                      \
+      std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                   \
+      std::exit(1);                                                                          \
+    }                                                                                        \
+  } while (0)
+
+namespace rg = retrograde;
+
+struct own_exception : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+template <class E, class F> std::string caught(F f) {
+  try {
+    f();
+  } catch (const E &e) {
+    return e.what();
+  }
+  return "";
+}
+
+static const double log_2pi = std::log(2.0 * 3.14159265358979323846);
+
+int main() {
+  rg::context cx;
+  CHECK(cx.names(RG_KIND_SAMPLER).size() > 5);
+  CHECK(cx.describe(RG_KIND_SAMPLER, "smc").find("\"name\":\"smc\"") != std::string::npos);
+
+  auto bowl = [](auto x, auto grad) {
+    double sum = 0.0;
+    for (std::size_t j = 0; j < x.size(); j++) {
+      sum -= 0.5 * x[j] * x[j];
+      if (!grad.empty()) grad[j] = -x[j];
+    }
+    return sum;
+  };
+  auto points = rg::target::of_points(cx, 2, bowl, RG_CAP_GRADIENT, RG_THREAD_CONCURRENT);
+  auto batches = rg::target::of_batches(
+      cx, 2,
+      [&](auto x, auto logp, auto grad) {
+        for (std::size_t i = 0; i < x.size(); i++) {
+          const double l = bowl(x[i], grad.empty() ? rg::span<double>() : grad[i]);
+          if (!logp.empty()) logp[i] = l;
+        }
+      },
+      RG_CAP_GRADIENT | RG_CAP_ROWWISE | RG_CAP_DETERMINISTIC, RG_THREAD_CONCURRENT);
+  CHECK(points.dim() == 2);
+  rg::matrix x(2, 2), grad;
+  x.data()[0] = 1.0, x.data()[3] = 2.0;
+  const auto l = points.eval(x, &grad);
+  CHECK(l[0] == -0.5 && l[1] == -2.0 && grad(0, 0) == -1.0 && grad(1, 1) == -2.0);
+  points.check(x);
+
+  rg::options options;
+  options.draws = 1000, options.seed = 2;
+  const rg::sampler smc(cx, "smc", "", points);
+  const auto result = smc.run(options);
+  const auto draws = result.draws();
+  CHECK(result.complete() && draws.size() == 1000 && draws.dim() == 2);
+  CHECK(std::abs(result.scalar("log_z") - log_2pi) < 5.0 * result.scalar("log_z_se"));
+  CHECK(result.json().find("\"verdicts\"") != std::string::npos);
+  /* Points and batches are one target: the same bits. */
+  const auto same = rg::sampler(cx, "smc", "", batches).run(options).draws();
+  for (std::size_t i = 0; i < 2000; i++) CHECK(same.data()[i] == draws.data()[i]);
+
+  /* What a callback throws comes out as it is; once, and the target lives on. */
+  bool throws = true;
+  auto moody = rg::target::of_points(cx, 2, [&](auto x, auto grad) {
+    if (throws) throw own_exception("no energy today");
+    return bowl(x, grad);
+  });
+  const rg::sampler moody_smc(cx, "smc", "", moody);
+  CHECK(caught<own_exception>([&] { moody_smc.run(options); }) == "no energy today");
+  CHECK(caught<own_exception>([&] { moody.eval(x); }) == "no energy today");
+  throws = false;
+  CHECK(moody_smc.run(options).complete());
+
+  /* Progress that throws, and that stops. */
+  options.progress = [](const rg_progress &) -> bool { throw own_exception("watched too long"); };
+  CHECK(caught<own_exception>([&] { smc.run(options); }) == "watched too long");
+  options.progress = [](const rg_progress &p) { return p.step == 0; };
+  const auto stopped = smc.run(options);
+  CHECK(!stopped.complete());
+  CHECK(caught<rg::error>([&] { stopped.draws(); }).find("cancelled") != std::string::npos);
+  (void)stopped.partial_draws();
+  options.progress = nullptr;
+
+  /* Errors, and their statuses. */
+  try {
+    rg::sampler bad(cx, "smc", "movez = 3", points);
+    CHECK(false);
+  } catch (const rg::error &e) {
+    CHECK(e.status() == RG_ERR_CONFIG && e.detail().find("movez") != std::string::npos);
+  }
+  CHECK(caught<rg::error>([&] { points.bounded(cx, {0.0}, {}); }).find("limits") != std::string::npos);
+
+  /* The half-plane x0 > 0 has half of the mass. */
+  const double inf = std::numeric_limits<double>::infinity();
+  const auto half = points.bounded(cx, {0.0, -inf}, {});
+  const auto limited = rg::sampler(cx, "smc", "", half).run(options);
+  CHECK(std::abs(limited.scalar("log_z") - (log_2pi - std::log(2.0))) < 5.0 * limited.scalar("log_z_se"));
+  const auto natural = limited.outputs();
+  for (std::size_t i = 0; i < natural.size(); i++) CHECK(natural(i, 0) > 0.0);
+
+  const rg::process ou(cx, "ou", "", points);
+  const rg::target normal(cx, "standard-normal", "dim = 2");
+  const rg::score exact(cx, "exact", "", &normal, &ou);
+  CHECK(std::abs(exact.eval(0.5, x)(0, 0) + 1.0) < 1e-12);
+  std::puts("every class");
+  return 0;
+}
