@@ -353,7 +353,8 @@ impl Param {
 /// A number in the shorter of the two ways it may be written: 0.5, 1e30.
 fn words(x: f64) -> String {
     let (plain, exponent) = (x.to_string(), format!("{x:e}"));
-    if exponent.len() < plain.len() && x.is_finite() {
+    let far = x.is_finite() && !(1e-4..1e6).contains(&x.abs());
+    if far && exponent.len() < plain.len() {
         exponent
     } else {
         plain

@@ -149,7 +149,6 @@ fn gradients(desk: &Desk<'_>, eval: &mut Slot<'_>, declared: bool) {
     let never = std::mem::take(&mut eval.never);
     let how = How {
         seed: desk.seed,
-        note: "with `grad`".into(),
         ..How::default()
     };
     let called = eval.call(desk, &eval.pool, &how);

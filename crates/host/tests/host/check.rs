@@ -215,7 +215,6 @@ fn lies_of_arrays_are_told() {
     told("LIE_ADDS", "outputs", &words, &["gradient", "values"]);
     let words = ["eval() wrote 1 number past the end of `grad` (n = 1000)"];
     told("LIE_BEYOND", "guards", &words, &[]);
-    // Also where the first call of all is the one that writes there, and `gradient` is not yet wanted.
     let words = ["eval() wrote 1 number before the start of `logp` (n = 1000, without grad)"];
     told("LIE_BEFORE", "guards", &words, &[]);
     let words =
@@ -243,7 +242,12 @@ fn lies_of_arrays_are_told_at_every_size() {
 #[test]
 fn gradients_are_declared_and_written_or_neither() {
     let words = ["eval() writes no gradient, though its table says RG_CAP_GRADIENT"];
-    told("LIE_NO_GRADIENT", "gradient", &words, &["outputs", "hvp"]);
+    told(
+        "LIE_NO_GRADIENT",
+        "gradient",
+        &words,
+        &["outputs", "hvp", "values"],
+    );
     let library = liar(&["LIE_FORGETS_GRADIENT"]);
     let report = checked(&library, &Options::default(), LIMIT);
     let text = "eval() writes gradients but its table does not declare RG_CAP_GRADIENT: samplers that need \

@@ -446,7 +446,7 @@ fn a_table_may_come_with_the_object() {
     assert_eq!(late.dim(), 2);
     assert_eq!(
         not_made(&folder, "never.so", &["TABLE=NULL"], "").to_string(),
-        "target demo/well: `table` is wrong, but must be as retrograde_plugin.h says: the rg_target_vtable is NULL"
+        "target demo/well: `made->vtable` is NULL after create() returned RG_OK, but must be a table of functions, of `vtable` of its rg_component or of `create`"
     );
     assert_eq!(
         not_made(
