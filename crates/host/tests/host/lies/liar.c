@@ -178,7 +178,9 @@ static const rg_target_vtable target = {
     .destroy = destroy,
     .dim = dim,
     .eval = eval,
+#ifndef LIE_FORGETS_GRADIENT
     .hvp = hvp,
+#endif
 };
 
 /* --- the sampler -------------------------------------------------------------------------------------- */
