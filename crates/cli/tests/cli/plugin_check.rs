@@ -133,20 +133,10 @@ fn a_library_whose_loading_hangs_ends_with_a_sentence_within_the_limit() {
         .ended(3);
     let line = "did not come back within 1.5 s in its initialisers or its entry function";
     assert!(said.out.contains(line), "{}", said.out);
-    for more in [&[][..], &["--no-check"]] {
-        let args = [
-            &[
-                "plugin",
-                "install",
-                "stuck.so",
-                "--into",
-                "there",
-                "--time-limit",
-                "1.5",
-            ],
-            more,
-        ];
-        let said = lab.run(&args.concat()).ended(1);
+    for more in [None, Some("--no-check")] {
+        let mut args = vec!["plugin", "install", "stuck.so", "--into", "there"];
+        args.extend(["--time-limit", "1.5"].into_iter().chain(more));
+        let said = lab.run(&args).ended(1);
         let line = "stuck.so: was not loaded after 1.5 seconds";
         assert!(said.err.contains(line), "{}", said.err);
         assert!(!lab.path("there").exists());
