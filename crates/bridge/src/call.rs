@@ -262,8 +262,12 @@ impl<'a> State<'a> {
 
     /// The component whose settings may be refused here.
     pub(crate) fn refusable(&self) -> Result<&'a str> {
-        self.refusable
-            .ok_or_else(|| not_here("parameters", "refuse them in `create` or in `start`"))
+        self.refusable.ok_or_else(|| {
+            not_here(
+                "cfg_refuse",
+                "call it in `create` or in `start` of a sampler only",
+            )
+        })
     }
 
     pub(crate) fn settings(&self, cfg: *const rg_cfg) -> Result<&'a Settings<'a>> {
