@@ -4,6 +4,7 @@
 #include <retrograde_plugin.h>
 
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,7 +47,8 @@ static rg_status eval(void *object, rg_call *call, size_t n, size_t d, const dou
   if (n > 1) return RG_ERR_NUMERIC;
 #endif
 #ifdef LIE_CRASH
-  if (n > 1) *(volatile int *)8 = 1;
+  static volatile uintptr_t nowhere = 8;
+  if (n > 1) *(volatile int *)nowhere = 1;
 #endif
 #ifdef LIE_ABORT
   if (n > 1) abort();
