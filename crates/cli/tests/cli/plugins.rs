@@ -65,7 +65,10 @@ fn transcript(lab: &Lab, args: &[&str]) -> String {
             .into_iter()
             .map(|w| {
                 let digits = w.chars().filter(char::is_ascii_hexdigit).count();
-                if digits >= 12 && w.trim_end_matches(['…', ')', ',', '"']).len() == digits {
+                if digits >= 12
+                    && !w.starts_with("1000000000")
+                    && w.trim_end_matches(['…', ')', ',', '"']).len() == digits
+                {
                     format!("‹{digits} digits›")
                 } else if w.ends_with("lib/retrograde/plugins") {
                     "‹prefix›/lib/retrograde/plugins".into()
