@@ -46,3 +46,29 @@ peers:
     target/peers/bin/pip install --quiet --requirement benches/peers/requirements.txt
     cargo build --release
     target/peers/bin/python benches/peers/peers.py
+
+# Memory errors in the adapters and what they carry, by AddressSanitizer (needs nightly)
+asan *ARGS:
+    ASAN_OPTIONS=allocator_may_return_null=1 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 RUSTFLAGS=-Zsanitizer=address \
+        cargo +nightly test --target x86_64-unknown-linux-gnu --target-dir target/asan --release -p retrograde-bridge {{ARGS}}
+
+# Undefined behaviour in the adapters, by an interpreter (needs nightly with miri and rust-src). Borrows as trees: the queues of
+# rayon do not keep to stacks, and leave memory behind at the end.
+miri *ARGS:
+    MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-tree-borrows -Zmiri-ignore-leaks" \
+        cargo +nightly miri test --target-dir target/miri -p retrograde-bridge --test bridge {{ARGS}}
+
+# Memory errors of the example plugins and of the program around them (needs valgrind)
+valgrind:
+    cargo build --release
+    plugins/build target/plugins
+    for job in examples/plugins/*.toml; do \
+        RETROGRADE_PLUGIN_PATH=$PWD/target/plugins valgrind -q --error-exitcode=9 --suppressions=plugins/valgrind.supp \
+            target/release/retrograde run $job --quick -o $(mktemp -d)/run >/dev/null || [ $? -eq 3 ] || exit 1; \
+    done
+    # What was freed is given back at once, or all that is freed looks like a leak.
+    for file in target/plugins/*.so; do \
+        valgrind -q --error-exitcode=9 --trace-children=yes --freelist-vol=0 \
+            target/release/retrograde plugin check $file --time-limit 600 \
+            $(case $file in *demo-rust*) echo --set student-t.dim=2;; esac) >/dev/null || exit 1; \
+    done

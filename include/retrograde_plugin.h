@@ -445,7 +445,7 @@ typedef struct rg_host {
   /**
    * Records that a parameter is wrong: its key, what was given, and what it must be ("2 or more").
    * Returns RG_ERR_CONFIG, so that one can write `return host->cfg_refuse(...)`; the person is shown the
-   * place in the job.
+   * place in the job. Also in `start` of a sampler, for what does not fit the number of draws.
    */
   rg_status (*cfg_refuse)(struct rg_call *call,
                           const char *key,
@@ -591,7 +591,8 @@ typedef struct rg_component {
    */
   const void *vtable;
   /**
-   * Makes one: puts into made->object what the functions get as their first argument. made->vtable is
+   * Makes one: puts into made->object what the functions get as their first argument, never NULL (who has
+   * no state puts any address there, that of its table for example). made->vtable is
    * `vtable`; one that can do other things with these parameters may put another table there, which
    * lives as long as the object. On failure nothing is kept.
    */
@@ -917,7 +918,12 @@ typedef struct rg_process_vtable {
                            const double *x,
                            double *z);
   /**
-   * Writes the restored point at t - back from x at t and the score there; n x d.
+   * Writes, for each row, the mean of X at u = t - back given X = x at t, 0 < back <= t, from the score
+   * s = grad log p_t(x); `x`, `score`, `r` are n x d. Where X_t = E X_u + noise of covariance Q (given
+   * X_u; E, Q of d x d, or numbers times the identity), that is r = E^-1 (x + Q s), by Tweedie's formula.
+   * Where the process is linear in y = psi(x): the same in y, r = psi^-1(E^-1 (psi(x) + Q sy)), with sy =
+   * J'^-1 (s - grad log |det J|), J = dy/dx. Others come as near to that mean as they can; without it
+   * the host takes r = x - back (f - div D - D s), with D = G G' at (t, x) and f there.
    */
   rg_status (*restore)(void *object,
                        struct rg_call *call,

@@ -269,8 +269,8 @@ constexpr bool is_name(const char *name, bool key = false) {
 
 } // namespace detail
 
-/* A parameter that is wrong: its key, what was given, and what it must be. Thrown in a constructor it is shown
- * with its place in the job. */
+/* A parameter that is wrong: its key, what was given, and what it must be. Thrown in a constructor, or in
+ * `start` of a sampler, it is shown with its place in the job. */
 class Setting : public Error {
 public:
   Setting(std::string key, std::string given, std::string allowed)
@@ -392,6 +392,11 @@ private:
 };
 
 namespace detail {
+
+/* Tells by its parts which parameter is wrong, so that the person is shown its place. */
+[[noreturn]] inline void refuse(rg_call *raw, const Setting &e) {
+  throw Failed(host->cfg_refuse(raw, e.key().c_str(), e.given().c_str(), e.allowed().c_str()));
+}
 
 template <class F> rg_status guard(rg_call *raw, F &&work) noexcept {
   const auto fail = [raw](rg_status code, const char *text) { return host->fail(raw, code, text); };
@@ -1397,7 +1402,13 @@ template <class C> struct SamplerTable : Base<C> {
   using Run = typename C::Run;
 
   static rg_status start(void *o, rg_call *c, std::size_t n_draws, void **run) noexcept {
-    return guard(c, [&](Call &call) { *run = new Run(self(o).start(call, n_draws)); });
+    return guard(c, [&](Call &call) {
+      try {
+        *run = new Run(self(o).start(call, n_draws));
+      } catch (const Setting &e) {
+        refuse(c, e);
+      }
+    });
   }
   static rg_status step(void *o, rg_call *c, void *run, std::int32_t *done) noexcept {
     return guard(c, [&](Call &) {
@@ -1530,14 +1541,13 @@ template <class C> struct Component {
       return {};
   }
 
-  /* A wrong parameter is told by its parts. */
   static C *built(rg_call *raw, const rg_cfg *cfg, const rg_deps *deps, Call &call) {
     const Params params(raw, cfg);
     const Parts parts(deps);
     try {
       return construct<C>(params, parts, call);
     } catch (const Setting &e) {
-      throw Failed(host->cfg_refuse(raw, e.key().c_str(), e.given().c_str(), e.allowed().c_str()));
+      refuse(raw, e);
     }
   }
 

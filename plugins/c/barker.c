@@ -101,9 +101,10 @@ static chain_run *allocate(const barker *b) {
 static rg_status start(void *object, rg_call *call, size_t n_draws, void **made) {
   const barker *b = object;
   if (n_draws == 0 || n_draws % b->chains != 0) {
-    char why[160];
-    snprintf(why, sizeof why, "`chains` is %zu: it must be a divisor of the number of draws, %zu", b->chains, n_draws);
-    return host->fail(call, RG_ERR_CONFIG, why);
+    char given[32], allowed[64];
+    snprintf(given, sizeof given, "%zu", b->chains);
+    snprintf(allowed, sizeof allowed, "a divisor of the number of draws, %zu", n_draws);
+    return host->cfg_refuse(call, "chains", given, allowed);
   }
   const uint64_t each = n_draws / b->chains;
   if (b->thin > (UINT64_MAX - b->warmup) / each)

@@ -187,7 +187,7 @@ pub struct rg_host {
     >,
     /// Records that a parameter is wrong: its key, what was given, and what it must be ("2 or more").
     /// Returns RG_ERR_CONFIG, so that one can write `return host->cfg_refuse(...)`; the person is shown the
-    /// place in the job.
+    /// place in the job. Also in `start` of a sampler, for what does not fit the number of draws.
     pub cfg_refuse: Option<
         unsafe extern "C" fn(
             call: *mut rg_call,

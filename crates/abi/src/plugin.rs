@@ -80,7 +80,8 @@ pub struct rg_component {
     pub schema: *const c_char,
     /// The table of functions of its kind; NULL if `create` gives one with each object.
     pub vtable: *const c_void,
-    /// Makes one: puts into made->object what the functions get as their first argument. made->vtable is
+    /// Makes one: puts into made->object what the functions get as their first argument, never NULL (who has
+    /// no state puts any address there, that of its table for example). made->vtable is
     /// `vtable`; one that can do other things with these parameters may put another table there, which
     /// lives as long as the object. On failure nothing is kept.
     pub create: Option<

@@ -227,7 +227,12 @@ pub struct rg_process_vtable {
             z: *mut f64,
         ) -> rg_status,
     >,
-    /// Writes the restored point at t - back from x at t and the score there; n x d.
+    /// Writes, for each row, the mean of X at u = t - back given X = x at t, 0 < back <= t, from the score
+    /// s = grad log p_t(x); `x`, `score`, `r` are n x d. Where X_t = E X_u + noise of covariance Q (given
+    /// X_u; E, Q of d x d, or numbers times the identity), that is r = E^-1 (x + Q s), by Tweedie's formula.
+    /// Where the process is linear in y = psi(x): the same in y, r = psi^-1(E^-1 (psi(x) + Q sy)), with sy =
+    /// J'^-1 (s - grad log |det J|), J = dy/dx. Others come as near to that mean as they can; without it
+    /// the host takes r = x - back (f - div D - D s), with D = G G' at (t, x) and f there.
     pub restore: Option<
         unsafe extern "C" fn(
             object: *mut c_void,

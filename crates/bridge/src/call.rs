@@ -58,6 +58,8 @@ pub(crate) struct State<'a> {
     settings: Option<&'a Settings<'a>>,
     /// In `flags`.
     takes_flags: bool,
+    /// The component whose settings may be refused.
+    refusable: Option<&'a str>,
     /// What the plugin gave to `fail`.
     said: Option<String>,
     /// The last error of the host's own: it knows more than the code that went through the plugin.
@@ -115,6 +117,7 @@ impl<'a> Call<'a> {
                 sink,
                 settings,
                 takes_flags: false,
+                refusable: settings.map(|s| s.label),
                 said: None,
                 own: None,
                 own_is_old: false,
@@ -145,6 +148,14 @@ impl<'a> Call<'a> {
     /// A call of `create`. Through its context the parts may be evaluated.
     pub(crate) fn of_create(cx: &'a mut Cx<'_>, settings: &'a Settings<'a>) -> Self {
         Self::of(Some(NonNull::from(cx).cast()), None, Some(settings))
+    }
+
+    /// A call of `start` of a sampler, in which settings may be refused: some are only seen to be wrong beside
+    /// the number of draws.
+    pub(crate) fn of_start(cx: &'a mut Cx<'_>, label: &'a str) -> Self {
+        let mut call = Self::new(cx);
+        call.state.get_mut().refusable = Some(label);
+        call
     }
 
     /// A call with a context.
@@ -244,9 +255,19 @@ impl<'a> State<'a> {
         }
     }
 
-    /// The component that is made.
-    pub(crate) fn label(&self) -> &'a str {
+    /// The component that is made, for messages.
+    pub(crate) fn label_of_settings(&self) -> &'a str {
         self.settings.map_or("the plugin", |s| s.label)
+    }
+
+    /// The component whose settings may be refused here.
+    pub(crate) fn refusable(&self) -> Result<&'a str> {
+        self.refusable.ok_or_else(|| {
+            not_here(
+                "cfg_refuse",
+                "call it in `create` or in `start` of a sampler only",
+            )
+        })
     }
 
     pub(crate) fn settings(&self, cfg: *const rg_cfg) -> Result<&'a Settings<'a>> {

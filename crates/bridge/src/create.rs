@@ -107,6 +107,33 @@ pub unsafe fn create<T: Asked>(
         }
         return Err(error);
     }
+    let (left, what) = if made.vtable.is_null() {
+        (
+            "made->vtable",
+            "a table of functions, of `vtable` of its rg_component or of `create`",
+        )
+    } else {
+        (
+            "made->object",
+            "what its functions get; one without a state puts any address there, that of its table for example",
+        )
+    };
+    if made.vtable.is_null() || made.object.is_null() {
+        if !made.object.is_null() && !component.vtable.is_null() {
+            let made = rg_ref {
+                vtable: component.vtable,
+                ..made
+            };
+            // SAFETY: by contract; it was made, and nobody has it yet.
+            unsafe { crate::foreign::discard::<T>(made) };
+        }
+        return Err(Error::Argument {
+            component: label.into(),
+            argument: left.into(),
+            given: "NULL after create() returned RG_OK".into(),
+            allowed: what.into(),
+        });
+    }
     let made = Made {
         made,
         label: label.into(),

@@ -520,7 +520,7 @@ macro_rules! read_parameter {
                             c.went_on();
                             put(out, v, "out")
                         }
-                        None => Err(other_type(c.label(), &key, value, $wanted)),
+                        None => Err(other_type(c.label_of_settings(), &key, value, $wanted)),
                     }
                 })
             }
@@ -544,7 +544,7 @@ unsafe extern "C" fn cfg_str(
         on_call(call, |c| {
             let (value, key) = value(c, cfg, key)?;
             let Some(v) = value.as_str() else {
-                return Err(other_type(c.label(), &key, value, "text"));
+                return Err(other_type(c.label_of_settings(), &key, value, "text"));
             };
             let kept = c.keep_text(v)?;
             put(out, kept, "out")
@@ -567,7 +567,12 @@ unsafe extern "C" fn cfg_f64s(
                 .as_array()
                 .and_then(|a| a.iter().map(number).collect());
             let Some(numbers) = numbers else {
-                return Err(other_type(c.label(), &key, value, "a list of numbers"));
+                return Err(other_type(
+                    c.label_of_settings(),
+                    &key,
+                    value,
+                    "a list of numbers",
+                ));
             };
             let numbers = c.keep(numbers);
             let (start, len) = (numbers.as_ptr(), numbers.len());
@@ -602,11 +607,10 @@ unsafe extern "C" fn cfg_refuse(
     // SAFETY: as above.
     let code = unsafe {
         on_call(call, |c| {
-            c.settings(std::ptr::dangling())?;
+            let label = c.refusable()?;
             let key = text(key, "cfg_refuse: key")?;
             let given = text(given, "cfg_refuse: given")?;
             let allowed = text(allowed, "cfg_refuse: allowed")?;
-            let label = c.label().to_owned();
             c.refuse(Error::setting(label, key, given, allowed));
             Ok(())
         })

@@ -28,6 +28,17 @@ pub fn probe(cx: &mut Cx<'_>, f: impl FnOnce(*mut rg_call) -> rg_status) -> Said
     call.said(code)
 }
 
+/// Calls `f` with a call on `cx` in which settings of `label` may be refused, as `start` of a sampler.
+pub fn probe_start(
+    cx: &mut Cx<'_>,
+    label: &str,
+    f: impl FnOnce(*mut rg_call) -> rg_status,
+) -> Said {
+    let call = Call::of_start(cx, label);
+    let code = f(call.raw());
+    call.said(code)
+}
+
 /// Calls `f` with a call on `cx` that may emit to `sink`, as `step` of a sampler.
 pub fn probe_step(
     cx: &mut Cx<'_>,

@@ -315,6 +315,25 @@ pub(crate) fn report(host: &rg_host, call: *mut rg_call, error: &Error) -> rg_st
     if matches!(error, Error::Callback { text, .. } if text.is_empty()) {
         return code;
     }
+    if let (
+        Error::Setting {
+            key,
+            given,
+            allowed,
+            ..
+        },
+        Some(refuse),
+    ) = (error, host.cfg_refuse)
+        && !call.is_null()
+    {
+        let [key, given, allowed] = [key, given, allowed].map(|text| c_text(text));
+        // SAFETY: as above.
+        let told = unsafe { refuse(call, key.as_ptr(), given.as_ptr(), allowed.as_ptr()) };
+        // Elsewhere than in `create` and `start` nobody asks for settings, and the sentence must do.
+        if told == code {
+            return code;
+        }
+    }
     if let Some(fail) = host.fail.filter(|_| !call.is_null()) {
         let text = c_text(&sentence(error));
         // SAFETY: as above.

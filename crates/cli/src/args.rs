@@ -288,6 +288,9 @@ pub(crate) struct InstallArgs {
     /// Only loads it, and does not check it.
     #[arg(long)]
     pub(crate) no_check: bool,
+    /// The longest that loading it, or one call of a function in its check, may take, above 0.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    pub(crate) time_limit: f64,
 }
 
 #[derive(Debug, Args)]

@@ -10,7 +10,7 @@ use retrograde::job::JobError;
 use retrograde::job::Plan;
 use retrograde::job::certify::{
     Certificate, Effort, Grids, Part, Schedules, certify as certify_plan,
-    compare_schedules as compare, write_picture, write_schedules_picture,
+    compare_schedules as compare, no_picture, write_picture, write_schedules_picture,
 };
 use retrograde::job::config::Document;
 use retrograde::metrics::certificate::{Estimate, Method, Origin};
@@ -55,6 +55,10 @@ pub(crate) fn compare_schedules(args: &CompareSchedulesArgs, out: &Output) -> Ex
         draws: args.repeats.max(16),
     };
     let compared = prepare(&args.job, &args.changes, out).and_then(|(registry, document)| {
+        // Before the work, which would be lost.
+        if args.picture.is_some() && args.steps.len() == 1 {
+            return Err(JobError::Run(no_picture()));
+        }
         let grids = Grids {
             variants: args.variant.clone(),
             spacings: args.spacings.clone(),

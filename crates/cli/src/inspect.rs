@@ -4,7 +4,7 @@ use crate::args::{DescribeArgs, ListArgs, SummaryArgs};
 use crate::outcome::{Exit, Output, print};
 use crate::plugins::registry;
 use crate::show;
-use retrograde::core::registry::nearest;
+use retrograde::core::registry::{Need, Needs, nearest};
 use retrograde::core::{Component, Kind, Registry};
 use retrograde::job::{Status, job_schema, read_report};
 use serde_json::{Value, json};
@@ -62,19 +62,26 @@ pub(crate) fn describe(args: &DescribeArgs, out: &Output) -> Exit {
     with_registry(out, |registry| {
         let (kind, name) = match args.name.as_slice() {
             [kind, name] => match kind_called(kind, out) {
-                Ok(kind) => (Some(kind), name),
+                Ok(kind) => (Some(kind), name.as_str()),
                 Err(exit) => return exit,
             },
-            [name, ..] => (None, name),
+            // As `list` and messages name it, in one argument: "sampler smc".
+            [both, ..] => match both.trim().split_once(char::is_whitespace) {
+                Some((kind, name)) => match kind_called(kind, out) {
+                    Ok(kind) => (Some(kind), name.trim_start()),
+                    Err(exit) => return exit,
+                },
+                None => (None, both.trim()),
+            },
             [] => return Exit::Usage,
         };
         let found: Vec<&Component> = registry
             .iter()
-            .filter(|c| c.name == name.as_str() && kind.is_none_or(|k| c.kind() == k))
+            .filter(|c| c.name == name && kind.is_none_or(|k| c.kind() == k))
             .collect();
         if found.is_empty() {
             let what = kind.map_or("component", Kind::word);
-            let hint = if let Some(other) = registry.iter().find(|c| c.name == name.as_str()) {
+            let hint = if let Some(other) = registry.iter().find(|c| c.name == name) {
                 format!("there is a {}", other.label())
             } else {
                 let asked = registry
@@ -125,6 +132,9 @@ fn object(c: &Component, schema: Option<&retrograde::core::reexport::schemars::S
 
 fn description(c: &Component) -> String {
     let mut text = format!("{}: {}\nsource: {}\n", c.label(), c.summary, c.source);
+    if let Some(needs) = needs_words(&c.needs) {
+        let _ = writeln!(text, "needs: {needs}");
+    }
     if let Some(p) = &c.plugin {
         let _ = writeln!(
             text,
@@ -175,10 +185,31 @@ fn description(c: &Component) -> String {
     text
 }
 
+/// The parts that a component cannot do without, in words; `None` when there are none.
+fn needs_words(needs: &Needs) -> Option<String> {
+    let must = |need: Need| need == Need::Required;
+    let mut parts = Vec::new();
+    if must(needs.target) || must(needs.density) || must(needs.gradient) {
+        let with = match (must(needs.density), must(needs.gradient)) {
+            (true, true) => " with a log density and its gradient",
+            (true, false) => " with a log density",
+            (false, true) => " with a gradient",
+            (false, false) => "",
+        };
+        parts.push(format!("a target{with}"));
+    }
+    for (need, word) in [(needs.process, "a process"), (needs.score, "a score")] {
+        if must(need) {
+            parts.push(word.into());
+        }
+    }
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
 /// The prose of a key and the words for its default, which both may tell: a last sentence that only
 /// repeats it goes; where the prose says more of it, the words do.
 fn tell_once<'a>(prose: &'a str, default: &Value) -> (&'a str, String) {
-    let words = format!(", default {default}");
+    let words = format!(", default {}", number_words(default));
     let last = prose.strip_suffix('.');
     match last.and_then(|p| p.rsplit_once("Default ")) {
         Some((before, value)) if is_same(value, default) => (before.trim_end(), words),
@@ -256,10 +287,26 @@ fn range_words(p: &Value) -> String {
         ("exclusiveMaximum", "<"),
     ] {
         if !p[key].is_null() {
-            let _ = write!(words, " {sign} {}", p[key]);
+            let _ = write!(words, " {sign} {}", number_words(&p[key]));
         }
     }
     words
+}
+
+/// A number as it is written in TOML, in the shorter way: 0.5, 1e30.
+fn number_words(v: &Value) -> String {
+    match v.as_f64().filter(|_| v.is_f64()) {
+        Some(x) => {
+            let (plain, exponent) = (format!("{x:?}"), format!("{x:e}"));
+            let far = !(1e-4..1e6).contains(&x.abs());
+            if far && exponent.len() < plain.len() {
+                exponent
+            } else {
+                plain
+            }
+        }
+        None => v.to_string(),
+    }
 }
 
 fn wrap(text: &str, width: usize) -> Vec<String> {

@@ -19,7 +19,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long a plugin may take to load.
+/// How long another plugin that is there already may take to load.
 const LONGEST: Duration = Duration::from_secs(60);
 
 pub(crate) fn plugin(command: &PluginCommand, out: &Output) -> Exit {
@@ -46,9 +46,16 @@ fn install(args: &InstallArgs, out: &Output) -> Exit {
         Ok(folder) => folder,
         Err(exit) => return exit,
     };
-    let checked = loaded_elsewhere(&args.file).and_then(|plugin| {
+    let limit = match check::limit(args.time_limit) {
+        Ok(limit) => limit,
+        Err(text) => {
+            out.plain_error(&text, "RG_ERR_ARG");
+            return Exit::Usage;
+        }
+    };
+    let checked = loaded_elsewhere(&args.file, limit).and_then(|plugin| {
         if !args.no_check {
-            run_check(&args.file)?;
+            run_check(&args.file, limit)?;
         }
         Ok(plugin)
     });
@@ -64,7 +71,7 @@ fn install(args: &InstallArgs, out: &Output) -> Exit {
         .files
         .into_iter()
         .filter_map(|file| {
-            let plugin = loaded_elsewhere(&file).ok()?;
+            let plugin = loaded_elsewhere(&file, LONGEST).ok()?;
             Some(There { file, plugin })
         })
         .collect();
@@ -125,7 +132,7 @@ fn unused(plugin: &Plugin, file: &Path, folders: &Folders) -> Option<String> {
     let before = candidates(folders).files.into_iter();
     let before = before.take_while(|other| real(other) != real(file));
     let first = before
-        .filter_map(|other| loaded_elsewhere(&other).ok())
+        .filter_map(|other| loaded_elsewhere(&other, LONGEST).ok())
         .find(|other| other.name == plugin.name)?;
     Some(format!(
         "{} is found before it, which is plugin {} {} and will be used instead",
@@ -139,8 +146,8 @@ fn unused(plugin: &Plugin, file: &Path, folders: &Folders) -> Option<String> {
 ///
 /// # Errors
 /// What is wrong with it.
-fn run_check(file: &Path) -> Result<(), String> {
-    match check::in_child(file, &Options::default(), LONGEST, &mut |_| {}) {
+fn run_check(file: &Path, limit: Duration) -> Result<(), String> {
+    match check::in_child(file, &Options::default(), limit, &mut |_| {}) {
         Err(error) => Err(error.to_string()),
         Ok(Outcome::Refused(why)) => Err(why),
         Ok(Outcome::Checked(report)) if report.worst() != Verdict::Fail => Ok(()),
@@ -164,7 +171,7 @@ fn run_check(file: &Path) -> Result<(), String> {
 ///
 /// # Errors
 /// Why it cannot be loaded.
-fn loaded_elsewhere(file: &Path) -> Result<Plugin, String> {
+fn loaded_elsewhere(file: &Path, limit: Duration) -> Result<Plugin, String> {
     let at = |text: String| format!("plugin {}: {text}", file.display());
     let lost = |e: std::io::Error| at(format!("cannot be loaded in another process: {e}"));
     let program = std::env::current_exe().map_err(lost)?;
@@ -172,11 +179,11 @@ fn loaded_elsewhere(file: &Path) -> Result<Plugin, String> {
     command
         .args(["plugin", "list", "--json", "--no-plugins", "--plugin"])
         .arg(file);
-    let Ended { status, out } = ended(&mut command).map_err(lost)?;
+    let Ended { status, out } = ended(&mut command, limit).map_err(lost)?;
     let Some(status) = status else {
         return Err(at(format!(
             "was not loaded after {} seconds",
-            LONGEST.as_secs()
+            limit.as_secs_f64()
         )));
     };
     let said: Option<Value> = serde_json::from_slice(&out).ok();
@@ -217,7 +224,7 @@ struct Ended {
 }
 
 /// Runs a command to its end, or to that of its time.
-fn ended(command: &mut Command) -> std::io::Result<Ended> {
+fn ended(command: &mut Command, limit: Duration) -> std::io::Result<Ended> {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -229,7 +236,7 @@ fn ended(command: &mut Command) -> std::io::Result<Ended> {
         stdout.map(|mut s| s.read_to_end(&mut out));
         out
     });
-    let status = wait(&mut child)?;
+    let status = wait(&mut child, limit)?;
     // A child of the plugin's own may hold the pipe open for ever; then nothing is waited for.
     let out = match status {
         Some(_) => reader.join().unwrap_or_default(),
@@ -238,9 +245,9 @@ fn ended(command: &mut Command) -> std::io::Result<Ended> {
     Ok(Ended { status, out })
 }
 
-fn wait(child: &mut Child) -> std::io::Result<Option<ExitStatus>> {
+fn wait(child: &mut Child, limit: Duration) -> std::io::Result<Option<ExitStatus>> {
     let begin = Instant::now();
-    while begin.elapsed() < LONGEST {
+    while begin.elapsed() < limit {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }

@@ -16,12 +16,17 @@ use std::sync::Arc;
 #[serde(deny_unknown_fields)]
 pub struct MyComponent {
     /// Dimension d, ≥ 1.
+    #[serde(default = "two")]
     #[schemars(range(min = 1))]
     pub dim: usize,
     /// Standard deviation s of each coordinate, > 0.
     #[serde(default = "one")]
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub scale: f64,
+}
+
+fn two() -> usize {
+    2
 }
 
 fn one() -> f64 {

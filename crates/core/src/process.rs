@@ -390,7 +390,9 @@ pub trait ForwardMap {
 
 /// The restoration half of a restoration-degradation step.
 pub trait Restore {
-    /// Writes the restored point at t − `back` from x at t and the score there; all n × d.
+    /// Writes, row by row, E[X_u | X_t = x] for u = t − `back`, 0 < `back` ≤ t, from x and the score
+    /// s = ∇ log p_t(x); all n × d. Where X_t = E X_u + noise of covariance Q that is r = E⁻¹ (x + Q s)
+    /// (Tweedie), in y = ψ(x) with s_y = J⁻ᵀ (s − ∇ ln |det J|) for a warped process.
     ///
     /// # Errors
     /// As [`ForwardProcess::drift`].

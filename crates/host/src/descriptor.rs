@@ -47,6 +47,9 @@ enum SettingsOf {
     Schema(Schema),
 }
 
+/// The size of the first rg_plugin there was, which ends with the number of components.
+const LEAST: usize = std::mem::offset_of!(rg_plugin, n_components) + size_of::<usize>();
+
 /// Looks a plugin over.
 ///
 /// # Errors
@@ -60,6 +63,13 @@ pub(crate) unsafe fn describe(
 ) -> std::result::Result<Described, String> {
     // SAFETY: by contract.
     let table = unsafe { read(table) }?;
+    // What lies beyond its size counts as 0, which would be told as a version or a number of components.
+    if table.struct_size < LEAST {
+        return Err(format!(
+            "the struct_size of its rg_plugin is {}, but must be at least {LEAST}: set it to sizeof(rg_plugin)",
+            table.struct_size
+        ));
+    }
     if table.abi != abi {
         return Err(format!(
             "its rg_plugin is of version {} of the interface, but came from `retrograde_plugin_v{abi}`; \

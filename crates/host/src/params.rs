@@ -15,6 +15,8 @@ const RESERVED: [&str; 2] = ["kind", "bounds"];
 /// The longest text, in bytes.
 const LONGEST: usize = 1 << 20;
 const MOST_CHOICES: usize = 4096;
+/// Beyond what any whole number of TOML is: 2⁶³.
+const WHOLE: f64 = 9_223_372_036_854_775_808.0;
 
 /// A text of a plugin.
 ///
@@ -197,7 +199,8 @@ impl Param {
         ) {
             return Err(at(format!(
                 "its range is from {} to {}; -INFINITY and INFINITY stand for none",
-                raw.min, raw.max
+                words(raw.min),
+                words(raw.max)
             )));
         }
         // SAFETY: as above.
@@ -289,9 +292,9 @@ impl Param {
         }
         let range = match (self.min.is_finite(), self.max.is_finite()) {
             _ if !matches!(self.kind, Type::Number | Type::Whole | Type::Numbers) => String::new(),
-            (true, true) => format!(" from {} to {}", self.min, self.max),
-            (true, false) => format!(", {} or more", self.min),
-            (false, true) => format!(", {} or less", self.max),
+            (true, true) => format!(" from {} to {}", words(self.min), words(self.max)),
+            (true, false) => format!(", {} or more", words(self.min)),
+            (false, true) => format!(", {} or less", words(self.max)),
             (false, false) => String::new(),
         };
         format!("{}{range}", self.kind.words())
@@ -301,8 +304,14 @@ impl Param {
         let mut schema = Map::new();
         let range = |schema: &mut Map<String, Json>| {
             for (key, limit) in [("minimum", self.min), ("maximum", self.max)] {
-                // A whole limit as such: messages then say 1, not 1.0.
-                if limit.is_finite() && limit.fract() == 0.0 && limit.abs() < 1e15 {
+                // A whole limit as such: messages then say 1, not 1.0; of a whole number whatever its
+                // size, since 1e15 is no whole number in TOML.
+                let most = if self.kind == Type::Whole {
+                    WHOLE
+                } else {
+                    1e15
+                };
+                if limit.is_finite() && limit.fract() == 0.0 && limit.abs() < most {
                     schema.insert(key.into(), json!(limit as i64));
                 } else if limit.is_finite() {
                     schema.insert(key.into(), json!(limit));
@@ -338,6 +347,17 @@ impl Param {
             schema.insert("default".into(), json!(default));
         }
         Json::Object(schema)
+    }
+}
+
+/// A number in the shorter of the two ways it may be written: 0.5, 1e30.
+fn words(x: f64) -> String {
+    let (plain, exponent) = (x.to_string(), format!("{x:e}"));
+    let far = x.is_finite() && !(1e-4..1e6).contains(&x.abs());
+    if far && exponent.len() < plain.len() {
+        exponent
+    } else {
+        plain
     }
 }
 

@@ -178,7 +178,8 @@ pub fn check_output(
 
 fn start_error(document: &Document, base: &Path, error: Error) -> JobError {
     match error {
-        Error::Setting { .. } | Error::Settings { .. } => {
+        // A plugin that says no more than that the settings are wrong is told of at the head of its table.
+        _ if error.status() == retrograde_core::Status::Config => {
             place(document, base, "sampler", &error).into()
         }
         other => other.into(),

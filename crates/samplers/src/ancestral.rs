@@ -110,6 +110,6 @@ impl Solver for Ancestral {
 
 register! {
     sampler "ancestral" => Ancestral, needs REVERSE,
-        summary "Ancestral sampling with the noise of the posterior or of the forward kernel",
+        summary "Ancestral sampling with the noise of the posterior or of the forward kernel; scalar linear processes",
         source "Ho, Jain & Abbeel (2020), arXiv:2006.11239";
 }

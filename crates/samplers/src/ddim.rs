@@ -122,6 +122,6 @@ impl Solver for Ddim {
 
 register! {
     sampler "ddim" => Ddim, needs REVERSE,
-        summary "DDIM with eta, deterministic at 0, ancestral at 1",
+        summary "DDIM with eta, deterministic at 0, ancestral at 1; scalar linear processes",
         source "Song, Meng & Ermon (2021), arXiv:2010.02502";
 }

@@ -92,6 +92,6 @@ impl Solver for Multistep {
 
 register! {
     sampler "dpm-solver" => DpmSolver, needs REVERSE,
-        summary "DPM-Solver++(2M), second order with one score call a step",
+        summary "DPM-Solver++(2M), second order with one score call a step; scalar linear processes",
         source "Lu et al. (2022), arXiv:2211.01095";
 }

@@ -198,6 +198,6 @@ impl Solver for Edm {
 
 register! {
     sampler "edm" => Edm, needs REVERSE,
-        summary "Heun in the noise level with stochastic churn (EDM)",
+        summary "Heun in the noise level with stochastic churn (EDM); scalar linear processes",
         source "Karras, Aittala, Aila & Laine (2022), arXiv:2206.00364";
 }

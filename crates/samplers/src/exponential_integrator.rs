@@ -111,6 +111,6 @@ impl Solver for ExponentialIntegrator {
 
 register! {
     sampler "exponential-integrator" => ExponentialIntegrator, needs REVERSE,
-        summary "Exponential integrator of the probability flow, of order 1 or 2",
+        summary "Exponential integrator of the probability flow, of order 1 or 2; scalar linear processes",
         source "Lu et al. (2022), arXiv:2206.00927";
 }

@@ -129,6 +129,6 @@ impl Solver for PredictorCorrector {
 
 register! {
     sampler "predictor-corrector" => PredictorCorrector, needs REVERSE,
-        summary "Langevin moves at each noise level, then reverse diffusion",
+        summary "Langevin moves at each noise level, then reverse diffusion; scalar linear processes",
         source "Song et al. (2021), arXiv:2011.13456";
 }

@@ -563,7 +563,7 @@ impl Score for Estimate {
 
 register! {
     score "monte-carlo" => MonteCarlo, needs PROCESS,
-        summary "Score by importance sampling or MALA from an unnormalised density",
+        summary "Score by importance sampling or MALA from an unnormalised density; scalar linear processes",
         source "Huang et al. (2024), arXiv:2307.02037; De Bortoli et al. (2024), arXiv:2402.08667";
 }
 

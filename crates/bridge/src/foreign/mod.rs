@@ -265,6 +265,18 @@ impl<T: Asked> Foreign<T> {
         }
     }
 
+    /// Calls `start` of a sampler, which may refuse a setting.
+    fn call_start(&self, cx: &mut Cx<'_>, f: impl FnOnce(*mut rg_call) -> rg_status) -> Result {
+        self.tell_failure()?;
+        if self.made.host.is_some() {
+            return Err(broken(&self.made.label, "a sampler of a host".into()));
+        }
+        let _gate = self.gate.enter(&self.made.label)?;
+        let mut call = Call::of_start(cx, &self.made.label);
+        let code = f(call.raw());
+        call.finish(code, &self.made.label)
+    }
+
     /// Calls a function of a sampler that may emit.
     fn call_step(
         &self,
@@ -365,6 +377,15 @@ impl<T: Asked> Foreign<T> {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         failed.get_or_insert(error);
         self.pending.store(true, Ordering::Release);
+    }
+
+    /// What failed in a function that gives no status here, such as a name; told once, by this or by the next
+    /// call that evaluates.
+    ///
+    /// # Errors
+    /// That error.
+    pub fn take_failure(&self) -> Result {
+        self.tell_failure()
     }
 
     fn tell_failure(&self) -> Result {

@@ -70,7 +70,7 @@ impl Sampler for Plugged {
     fn start(&self, cx: &mut Cx<'_>, n: usize) -> Result<Box<dyn Run + '_>> {
         let start = self.table.start.ok_or_else(|| self.lacks("start"))?;
         let mut run = std::ptr::null_mut();
-        self.call(cx, |call| {
+        self.call_start(cx, |call| {
             // SAFETY: by the contract of `Foreign::new`.
             unsafe { start(self.object, call, n, &raw mut run) }
         })?;

@@ -506,6 +506,10 @@ fn scratch_is_aligned_and_apart_and_refused_where_there_is_none() {
                 (8, 3),
                 (8, 8192),
             ] {
+                // An interpreter ends where an allocator would say no.
+                if cfg!(miri) && (1 << 60..=isize::MAX as usize).contains(&bytes) {
+                    continue;
+                }
                 assert!(scratch(call, bytes, align).is_null(), "{bytes} {align}");
             }
             // In a call that is none of an evaluation there is some as well.

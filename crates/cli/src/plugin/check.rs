@@ -48,6 +48,19 @@ pub(crate) fn child(out: &Output) -> Exit {
     }
 }
 
+/// `--time-limit` as a time.
+///
+/// # Errors
+/// When it is none.
+pub(crate) fn limit(seconds: f64) -> Result<Duration, String> {
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|limit| !limit.is_zero())
+        .ok_or_else(|| {
+            format!("`--time-limit` must be a number of seconds above 0, but is {seconds}")
+        })
+}
+
 /// The options of the command line.
 ///
 /// # Errors
@@ -62,15 +75,7 @@ fn options(args: &PluginCheckArgs) -> Result<(Options, Duration), String> {
     for set in &args.set {
         given.set(set).map_err(|e| e.to_string())?;
     }
-    let limit = Duration::try_from_secs_f64(args.time_limit)
-        .ok()
-        .filter(|limit| !limit.is_zero())
-        .ok_or_else(|| {
-            format!(
-                "`--time-limit` must be a number of seconds above 0, but is {}",
-                args.time_limit
-            )
-        })?;
+    let limit = limit(args.time_limit)?;
     let options = Options {
         given,
         seed: args.seed,

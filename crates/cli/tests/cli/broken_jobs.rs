@@ -505,6 +505,8 @@ fn names_of_components() {
         &["describe", "nothing-like-it"],
         &["describe", "target", "ula"],
         &["describe", "smapler", "ula"],
+        &["describe", "smapler ula"],
+        &["describe", "target ula"],
     ]
     .iter()
     .map(|args| refused(&lab, args))

@@ -175,7 +175,7 @@ kind = \"perturbed\"
 size = 1.0
 profile = \"low-noise\"
 length = 1e-4
-features = 1024
+features = 512
 [sampler]
 kind = \"reverse-sde\"
 scheme = \"frozen-score\"
@@ -192,7 +192,7 @@ grid = { to_zero = false }
         "--repeats",
         "1024",
         "--paths",
-        "32768",
+        "8192",
         "--picture",
         "steps.svg",
     ]);
@@ -209,7 +209,7 @@ grid = { to_zero = false }
         "--repeats",
         "1024",
         "--paths",
-        "32768",
+        "8192",
         "--picture",
         "steps.svg",
     ]);

@@ -276,6 +276,24 @@ fn defaults_are_in_front_of_the_words() {
     ] {
         assert!(words.contains(part), "{part}: {words}");
     }
+    for (name, summary, needs) in [
+        (
+            "monte-carlo",
+            "; scalar linear processes\n",
+            "a target, a process",
+        ),
+        (
+            "dpm-solver",
+            "; scalar linear processes\n",
+            "a target, a process, a score",
+        ),
+        ("hmc", "\n", "a target with a log density and its gradient"),
+    ] {
+        let said = small().run(&["describe", name]).ended(0);
+        let lines: Vec<_> = said.out.split_inclusive('\n').collect();
+        assert!(lines[0].ends_with(summary), "{}", said.out);
+        assert_eq!(lines[2], format!("needs: {needs}\n"), "{}", said.out);
+    }
 }
 
 #[test]

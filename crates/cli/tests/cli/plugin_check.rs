@@ -3,6 +3,7 @@
 
 use crate::lab::{Lab, NORMAL};
 use crate::plugins::compile;
+use std::time::{Duration, Instant};
 
 const LIAR: &str = "crates/host/tests/host/lies/liar.c";
 
@@ -119,4 +120,31 @@ fn what_is_no_plugin_ends_with_2() {
     // What the check starts by itself, started by hand.
     let said = lab.run(&["plugin", "check-child"]).ended(2);
     assert!(said.err.contains("retrograde plugin check"), "{}", said.err);
+}
+
+/// Code of a library runs when it is loaded, before any function of a plugin is called.
+#[test]
+fn a_library_whose_loading_hangs_ends_with_a_sentence_within_the_limit() {
+    let lab = Lab::new(NORMAL);
+    compile(&lab.path("stuck.so"), LIAR, &["-DLIE_HANG_IN_LOADING"]);
+    let begin = Instant::now();
+    let said = lab
+        .run(&["plugin", "check", "stuck.so", "--time-limit", "1.5"])
+        .ended(3);
+    let line = "did not come back within 1.5 s in its initialisers or its entry function";
+    assert!(said.out.contains(line), "{}", said.out);
+    for more in [None, Some("--no-check")] {
+        let mut args = vec!["plugin", "install", "stuck.so", "--into", "there"];
+        args.extend(["--time-limit", "1.5"].into_iter().chain(more));
+        let said = lab.run(&args).ended(1);
+        let line = "stuck.so: was not loaded after 1.5 seconds";
+        assert!(said.err.contains(line), "{}", said.err);
+        assert!(!lab.path("there").exists());
+    }
+    assert!(begin.elapsed() < Duration::from_secs(30));
+    let said = lab
+        .run(&["plugin", "install", "stuck.so", "--time-limit", "0"])
+        .ended(2);
+    let line = "`--time-limit` must be a number of seconds above 0, but is 0";
+    assert!(said.err.contains(line), "{}", said.err);
 }

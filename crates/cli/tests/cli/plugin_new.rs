@@ -68,6 +68,8 @@ fn a_new_plugin_in_c_or_cpp_builds_and_passes_its_test() {
             let component = &said["plugins"][0]["components"][0];
             assert_eq!(component["kind"], kind);
             assert_eq!(component["name"], format!("{name}/{name}"));
+            let said = lab.run(&["plugin", "check", &file]).ended(0);
+            assert!(said.out.ends_with(" checks passed\n"), "{}", said.out);
         }
     }
     // Its own test finds a mistake.

@@ -97,7 +97,7 @@ fn a_run_leaves_all_its_files_and_they_agree() {
 fn the_same_job_gives_the_same_bits() {
     let jobs = JOBS.iter().map(|job| (job, "40"));
     let jobs = jobs.chain(PARTICLES.iter().map(|job| (job, "300")));
-    for ((name, job), draws) in jobs {
+    for (i, ((name, job), draws)) in jobs.enumerate() {
         let lab = Lab::new(format!("draws = {draws}\nseed = 5\n{job}"));
         lab.run(&["run", "job.toml", "-o", "a", "--threads", "1"]);
         let store = lab.tree("a/draws.zarr");
@@ -108,13 +108,15 @@ fn the_same_job_gives_the_same_bits() {
             &["run", "job.toml", "-o", "b", "--threads", "1"],
             &["run", "job.toml", "-o", "b", "--threads", "2"],
             &["run", "job.toml", "-o", "b", "--threads", "7"],
+            &["run", "resolved/job.toml", "-o", "b"],
+            // What does not depend on the components.
+            &["run", "a/job.toml", "-o", "b"],
             &[
                 "run", "job.toml", "-o", "b", "--seed", "5", "--draws", draws,
             ],
-            &["run", "resolved/job.toml", "-o", "b"],
-            &["run", "a/job.toml", "-o", "b"],
         ];
-        for args in runs {
+        let runs = if i == 0 { &runs[..] } else { &runs[..4] };
+        for args in runs.iter().copied() {
             let said = lab.run(args);
             assert!(
                 matches!(said.code, Some(0 | 3)),

@@ -3,6 +3,7 @@
 use super::report::Desk;
 use super::slot::{Called, How, Rows, Slot, code, reasoned, words};
 use std::sync::Barrier;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Rows that are evaluated one by one.
@@ -84,8 +85,6 @@ pub(crate) fn look<'s, 'a>(desk: &Desk<'_>, slots: &'s [Slot<'a>]) -> Vec<&'s Sl
     let (mut fine, mut sound) = (Vec::new(), Vec::new());
     let mut sizes = Tally::new("batches");
     let mut written = Tally::new("outputs");
-    let mut guards = Tally::new("guards");
-    let mut inputs = Tally::new("inputs");
     for slot in slots {
         let calls = batches(desk, slot);
         let wrong = |c: &&(String, Called)| !c.1.fine();
@@ -107,8 +106,6 @@ pub(crate) fn look<'s, 'a>(desk: &Desk<'_>, slots: &'s [Slot<'a>]) -> Vec<&'s Sl
                 .collect()
         };
         written.of(desk, slot, collect(|c| &c.faults.unwritten));
-        guards.of(desk, slot, collect(|c| &c.faults.guard));
-        inputs.of(desk, slot, collect(|c| &c.faults.input));
         if works {
             fine.push(slot);
             // Elements that are not written differ from call to call; that is told once.
@@ -123,8 +120,6 @@ pub(crate) fn look<'s, 'a>(desk: &Desk<'_>, slots: &'s [Slot<'a>]) -> Vec<&'s Sl
         desk,
         "every element of an output is written, and none where NULL is given",
     );
-    guards.end(desk, "nothing is written beside the arrays");
-    inputs.end(desk, "inputs stay as they are");
     outputs_alone(desk, &sound);
     reproducible(desk, &sound);
     deterministic(desk, &sound);
@@ -132,7 +127,28 @@ pub(crate) fn look<'s, 'a>(desk: &Desk<'_>, slots: &'s [Slot<'a>]) -> Vec<&'s Sl
     hostile(desk, &sound);
     threads(desk, &sound);
     slow(desk, &fine);
+    kept(desk, slots);
     fine
+}
+
+/// What no call has shown: the calls themselves tell where one wrote beside its arrays or to its inputs.
+fn kept(desk: &Desk<'_>, slots: &[Slot<'_>]) {
+    let mut guards = Tally::new("guards");
+    let mut inputs = Tally::new("inputs");
+    for slot in slots {
+        for (tally, told) in [
+            (&mut guards, &slot.told.guard),
+            (&mut inputs, &slot.told.input),
+        ] {
+            if told.load(Ordering::Relaxed) {
+                tally.failed = true;
+            } else {
+                tally.passed.push(slot.name);
+            }
+        }
+    }
+    guards.end(desk, "nothing is written beside the arrays");
+    inputs.end(desk, "inputs stay as they are");
 }
 
 fn no_reason(desk: &Desk<'_>, slot: &Slot<'_>, called: &Called) {
@@ -167,18 +183,12 @@ fn batches(desk: &Desk<'_>, slot: &Slot<'_>) -> Vec<(String, Called)> {
     for n in [1, 0, slot.pool.n] {
         let rows = slot.pool.first(n);
         for without in combinations(slot) {
-            let names: Vec<_> = without.iter().map(|k| slot.outputs[*k].name).collect();
-            let at = if names.is_empty() {
-                format!("n = {n}")
-            } else {
-                format!("n = {n}, without {}", names.join(" and "))
-            };
             let how = How {
                 seed: desk.seed,
                 without,
                 ..How::default()
             };
-            calls.push((at, slot.call(desk, &rows, &how)));
+            calls.push((slot.place(&rows, &how), slot.call(desk, &rows, &how)));
         }
     }
     calls
@@ -348,16 +358,13 @@ fn hostile(desk: &Desk<'_>, slots: &[&Slot<'_>]) {
                     "{}() with {} = {bad:e} (n = {n})",
                     slot.name, array.name
                 ));
-                let called = slot.call_quietly(&rows, &plain(desk));
                 let at = format!("where `{}` is {bad:e}", array.name);
-                for fault in [
-                    &called.faults.unwritten,
-                    &called.faults.guard,
-                    &called.faults.input,
-                ]
-                .into_iter()
-                .flatten()
-                {
+                let how = How {
+                    note: at.clone(),
+                    ..plain(desk)
+                };
+                let called = slot.call_quietly(desk, &rows, &how);
+                for fault in &called.faults.unwritten {
                     failures.push(format!("{fault} ({at})"));
                 }
                 if !called.fine() {
@@ -433,7 +440,7 @@ fn threads(desk: &Desk<'_>, slots: &[&Slot<'_>]) {
                         if round >= RACES && began.elapsed() > RACE {
                             break;
                         }
-                        let called = slot.call_quietly(&rows, &how);
+                        let called = slot.call_quietly(desk, &rows, &how);
                         if !called.fine() {
                             return Some(words(&called.said));
                         }

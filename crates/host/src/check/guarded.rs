@@ -10,6 +10,11 @@ const EMPTY: u64 = 0x7ff4_5247_454d_5054;
 /// What becomes of it when it is computed with: the quiet one.
 const TOUCHED: u64 = EMPTY | 0x0008_0000_0000_0000;
 
+/// Whether it is what outputs are filled with.
+pub(crate) fn untouched(value: f64) -> bool {
+    value.to_bits() == EMPTY
+}
+
 /// An array between marks.
 pub(crate) struct Guarded {
     bits: Vec<u64>,

@@ -67,7 +67,7 @@ pub struct Options {
 /// As [`load`](crate::load()). What is wrong with a component is in the report.
 pub fn check(file: &Path, options: &Options, tell: &(dyn Fn(Event) + Sync)) -> Result<Report> {
     let watch = Watch::new(tell);
-    watch.at("", "its entry function");
+    watch.at("", "its initialisers or its entry function");
     let (plugin, components) = described(file)?;
     let makers: Vec<_> = components.iter().map(|c| c.maker(&plugin)).collect();
     let about = About {
@@ -137,9 +137,14 @@ pub(crate) struct Bench<'a> {
 impl Bench<'_> {
     /// The parts, of dimension `d`, that it says it needs.
     fn parts(&self, d: usize) -> Parts<'_> {
+        self.parts_with(Gaussian::new(d))
+    }
+
+    /// As [`parts`](Self::parts), with this target.
+    fn parts_with(&self, target: Gaussian) -> Parts<'_> {
+        let d = target.d;
         let needs = needs_of(self.component.raw.needs);
         let wants = |n: Need| n != Need::No;
-        let target = Gaussian::new(d);
         let score = wants(needs.score);
         let process = wants(needs.process) || score;
         let mut parts = Parts::new(self.files);
@@ -161,6 +166,13 @@ impl Bench<'_> {
         self.desk.at("create()");
         self.maker
             .make_with::<T>(self.given.clone(), &self.parts(d))
+    }
+
+    /// Makes one with another target.
+    pub(crate) fn make_of<T: Asked>(&self, target: Gaussian) -> Result<Arc<Foreign<T>>> {
+        self.desk.at("create()");
+        self.maker
+            .make_with::<T>(self.given.clone(), &self.parts_with(target))
     }
 
     fn run<T: Asked>(&self, look: fn(&Bench<'_>, &Arc<Foreign<T>>, usize)) {

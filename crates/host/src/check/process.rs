@@ -78,7 +78,7 @@ pub(crate) fn look(bench: &Bench<'_>, made: &Arc<Foreign<rg_process_vtable>>, di
     let (inputs, outputs) = (vec![array("x", d)], vec![array("f", d)]);
     let slot = Slot::new("drift", claims(table), inputs, outputs, pool, f);
     leaks::<rg_process_vtable>(bench, dim, "drift()", || {
-        let called = slot.call_quietly(&slot.pool, &How::default());
+        let called = slot.call_quietly(desk, &slot.pool, &How::default());
         if called.fine() {
             Ok(())
         } else {

@@ -6,6 +6,7 @@ use retrograde_abi::{RG_OK, rg_call, rg_status};
 use retrograde_bridge::probe::{Said, probe};
 use retrograde_core::{Cancel, Runtime, Status};
 use std::ffi::c_void;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// An object of a plugin, as its functions get it.
@@ -73,6 +74,15 @@ pub(crate) struct Slot<'a> {
     /// Ordinary values of the inputs, all of as many rows.
     pub(crate) pool: Rows,
     function: Function<'a>,
+    /// Whether it was told that it writes beside its arrays, and that it changes its inputs.
+    pub(crate) told: Told,
+}
+
+/// Faults that are told once, of whichever call they are in first.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) guard: AtomicBool,
+    pub(crate) input: AtomicBool,
 }
 
 /// Rows of several arrays.
@@ -113,6 +123,8 @@ pub(crate) struct How {
     /// Outputs that are not wanted.
     pub(crate) without: Vec<usize>,
     pub(crate) cancel: bool,
+    /// What is special about the inputs, for a sentence.
+    pub(crate) note: String,
 }
 
 /// What came of a call.
@@ -175,6 +187,7 @@ impl<'a> Slot<'a> {
             never: Vec::new(),
             pool,
             function: Box::new(function),
+            told: Told::default(),
         }
     }
 
@@ -191,11 +204,40 @@ impl<'a> Slot<'a> {
     /// Calls it, and tells before.
     pub(crate) fn call(&self, desk: &Desk<'_>, rows: &Rows, how: &How) -> Called {
         desk.at(&format!("{}() (n = {})", self.name, rows.n));
-        self.call_quietly(rows, how)
+        self.call_quietly(desk, rows, how)
+    }
+
+    /// Which call it is: its rows, the outputs that are not wanted, and what else is special.
+    pub(crate) fn place(&self, rows: &Rows, how: &How) -> String {
+        let mut place = format!("n = {}", rows.n);
+        let without: Vec<_> = how.without.iter().map(|k| self.outputs[*k].name).collect();
+        if !without.is_empty() {
+            place += &format!(", without {}", without.join(" and "));
+        }
+        if !how.note.is_empty() {
+            place += &format!(", {}", how.note);
+        }
+        place
+    }
+
+    /// Tells that a call wrote where it may not, whichever check it was made for.
+    fn tell(&self, desk: &Desk<'_>, rows: &Rows, how: &How, faults: &Faults) {
+        let both = [
+            ("guards", &self.told.guard, &faults.guard),
+            ("inputs", &self.told.input, &faults.input),
+        ];
+        for (check, told, faults) in both {
+            if let Some(fault) = faults.first()
+                && !told.swap(true, Ordering::Relaxed)
+            {
+                let place = self.place(rows, how);
+                desk.fail(check, format!("{}() {fault} ({place})", self.name));
+            }
+        }
     }
 
     /// Calls it.
-    pub(crate) fn call_quietly(&self, rows: &Rows, how: &How) -> Called {
+    pub(crate) fn call_quietly(&self, desk: &Desk<'_>, rows: &Rows, how: &How) -> Called {
         let n = rows.n;
         let mut inputs: Vec<_> = rows.arrays.iter().map(|a| Guarded::input(a)).collect();
         let absent = |k: &usize| how.without.contains(k) || self.never.contains(k);
@@ -230,6 +272,7 @@ impl<'a> Slot<'a> {
                 it.faults(array.name, array.columns, &mut faults);
             }
         }
+        self.tell(desk, rows, how, &faults);
         if said.code != RG_OK {
             // A call that failed owes no results.
             faults.unwritten.clear();

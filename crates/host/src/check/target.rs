@@ -1,8 +1,9 @@
 //! Checks of targets.
 
 use super::differences::{Worst, along};
+use super::guarded::untouched;
 use super::report::Desk;
-use super::slot::{Object, Rows, Slot, array, wanted};
+use super::slot::{How, Object, Rows, Slot, array, wanted};
 use super::{Bench, claims, common, leaks, many, random};
 use retrograde_abi::{RG_CAP_GRADIENT, RG_CAP_NO_DENSITY, rg_target_vtable};
 use retrograde_bridge::foreign::Foreign;
@@ -25,7 +26,7 @@ pub(crate) fn look(bench: &Bench<'_>, made: &Arc<Foreign<rg_target_vtable>>, dim
         table.caps & RG_CAP_GRADIENT != 0,
     );
     let n = many(d);
-    let x = points(bench, made, n);
+    let mut x = random::normals(desk.seed, "x", n * d);
     let v = random::normals(desk.seed, "v", n * d);
     let mut slots = Vec::new();
     if let Some(eval) = table.eval.filter(|_| density || gradient) {
@@ -42,7 +43,14 @@ pub(crate) fn look(bench: &Bench<'_>, made: &Arc<Foreign<rg_target_vtable>>, dim
         };
         let pool = Rows::new(n, vec![x.clone()]);
         let outputs = vec![wanted("logp", 1), wanted("grad", d)];
-        slots.push(Slot::new("eval", claims, vec![array("x", d)], outputs, pool, f).never(never));
+        let inputs = vec![array("x", d)];
+        let mut eval = Slot::new("eval", claims, inputs, outputs, pool, f).never(never);
+        if density {
+            x = points(desk, &eval);
+            eval.pool = Rows::new(n, vec![x.clone()]);
+            gradients(desk, &mut eval, gradient);
+        }
+        slots.push(eval);
     }
     if let Some(hvp) = table.hvp {
         let f = move |call, n, i: &[*const f64], o: &[*mut f64]| {
@@ -94,7 +102,7 @@ pub(crate) fn look(bench: &Bench<'_>, made: &Arc<Foreign<rg_target_vtable>>, dim
         }
         let one = eval.pool.first(16);
         leaks::<rg_target_vtable>(bench, dim, "eval()", || {
-            let called = eval.call_quietly(&one, &super::slot::How::default());
+            let called = eval.call_quietly(desk, &one, &How::default());
             if called.fine() {
                 Ok(())
             } else {
@@ -104,24 +112,26 @@ pub(crate) fn look(bench: &Bench<'_>, made: &Arc<Foreign<rg_target_vtable>>, dim
     }
 }
 
-/// Points where most log densities are finite: normal ones, above 0, or in (0, 1).
-fn points(bench: &Bench<'_>, made: &Arc<Foreign<rg_target_vtable>>, n: usize) -> Vec<f64> {
-    let d = made.dim();
-    let normal = random::normals(bench.desk.seed, "x", n * d);
+/// Points where most log densities are finite: normal ones, above 0, or in (0, 1). Called as all else is, since
+/// what is written beside arrays here would end the program later.
+fn points(desk: &Desk<'_>, eval: &Slot<'_>) -> Vec<f64> {
+    let n = eval.pool.n;
+    let normal = eval.pool.arrays[0].clone();
     let positive: Vec<f64> = normal.iter().map(|z| z.exp()).collect();
-    let unit = random::uniforms(bench.desk.seed, "x", n * d);
-    if !made.has_density() {
-        return normal;
-    }
+    let unit = random::uniforms(desk.seed, "x", normal.len());
     let finite = |x: &Vec<f64>| {
-        bench.desk.at(&format!("eval() (n = {n})"));
-        super::slot::on_one_thread(0, retrograde_core::Cancel::default(), |cx| {
-            let view = ndarray::ArrayView2::from_shape((n, d), x).ok()?;
-            let mut l = ndarray::Array1::zeros(n);
-            Target::eval(&**made, cx, view, Some(l.view_mut()), None).ok()?;
-            Some(l.iter().filter(|v| v.is_finite()).count())
-        })
-        .unwrap_or(0)
+        let how = How {
+            seed: desk.seed,
+            without: vec![1],
+            ..How::default()
+        };
+        let called = eval.call(desk, &Rows::new(n, vec![x.clone()]), &how);
+        let l = &called.out[0];
+        if called.fine() {
+            l.iter().filter(|v| v.is_finite()).count()
+        } else {
+            0
+        }
     };
     // The first of equals.
     let mut best = (finite(&normal), normal);
@@ -132,6 +142,33 @@ fn points(bench: &Bench<'_>, made: &Arc<Foreign<rg_target_vtable>>, n: usize) ->
         }
     }
     best.1
+}
+
+/// Whether `eval` writes gradients where its table says that it does, and only there.
+fn gradients(desk: &Desk<'_>, eval: &mut Slot<'_>, declared: bool) {
+    let never = std::mem::take(&mut eval.never);
+    let how = How {
+        seed: desk.seed,
+        ..How::default()
+    };
+    let called = eval.call(desk, &eval.pool, &how);
+    eval.never = never;
+    if !called.fine() {
+        return;
+    }
+    let untouched = called.out[1].iter().filter(|v| untouched(**v)).count();
+    if declared && untouched == called.out[1].len() {
+        desk.fail(
+            "gradient",
+            "eval() writes no gradient, though its table says RG_CAP_GRADIENT",
+        );
+    } else if !declared && untouched == 0 {
+        desk.warn(
+            "gradient",
+            "eval() writes gradients but its table does not declare RG_CAP_GRADIENT: samplers that need one \
+             cannot use it",
+        );
+    }
 }
 
 /// What log densities and gradients may be.
@@ -294,15 +331,7 @@ fn names(desk: &Desk<'_>, made: &Arc<Foreign<rg_target_vtable>>) {
     let mut all: Vec<String> = (0..d).map(|i| made.coordinate(i)).collect();
     desk.at("output_name()");
     all.extend(outputs.iter().flat_map(|o| (0..k).map(|i| o.name(i))));
-    // Names cannot fail by themselves; the next evaluation tells.
-    desk.at("eval() (n = 0)");
-    let failed = super::slot::on_one_thread(0, retrograde_core::Cancel::default(), |cx| {
-        let nothing = ndarray::Array2::zeros((0, d));
-        let mut l = ndarray::Array1::zeros(0);
-        let l = made.has_density().then(|| l.view_mut());
-        Target::eval(&**made, cx, nothing.view(), l, None)
-    });
-    if let Err(error) = failed {
+    if let Err(error) = made.take_failure() {
         return desk.fail("names", format!("name() or output_name() failed: {error}"));
     }
     let mut seen = HashSet::new();

@@ -27,6 +27,16 @@ impl Gaussian {
         }
     }
 
+    /// One that differs in all of these.
+    pub(crate) fn other(d: usize) -> Self {
+        Self {
+            d,
+            mean: -0.3,
+            a: 0.7,
+            b: 0.2,
+        }
+    }
+
     /// Its law at time t of [`Ou`].
     fn at(&self, t: f64) -> Self {
         let decay = (-2.0 * t).exp();

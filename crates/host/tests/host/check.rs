@@ -79,7 +79,12 @@ pub(crate) fn failures(report: &Report) -> Vec<&Line> {
 /// Panics unless the lie is told in these words, as a failure of that check, and nothing else fails but
 /// what follows from it.
 fn told(lie: &str, check: &str, words: &[&str], also: &[&str]) {
-    let report = checked(&liar(&[lie]), &Options::default(), Duration::from_secs(20));
+    told_by(&[lie], check, words, also);
+}
+
+fn told_by(defines: &[&str], check: &str, words: &[&str], also: &[&str]) {
+    let lie = defines.join(" ");
+    let report = checked(&liar(defines), &Options::default(), Duration::from_secs(20));
     let failed = failures(&report);
     let it = failed
         .iter()
@@ -209,17 +214,57 @@ fn lies_of_arrays_are_told() {
     let words = ["eval() computes with what was in `logp` before it wrote there"];
     told("LIE_ADDS", "outputs", &words, &["gradient", "values"]);
     let words = ["eval() wrote 1 number past the end of `grad` (n = 1000)"];
-    told("LIE_BEYOND", "guards", &words, &["bad numbers"]);
-    // Where it is written to memory of the allocator before a guard is looked at, the child ends.
-    let report = checked(&liar(&["LIE_BEFORE"]), &Options::default(), LIMIT);
-    let seen = failures(&report).iter().any(|l| {
-        l.text
-            .contains("eval() wrote 1 number before the start of `logp` (n = 1000)")
-            || l.text.contains("crashed with SIGABRT") && l.text.contains("in eval() (n = 1000)")
-    });
-    assert!(seen, "{}", report.text());
-    let words = ["eval() changed 1 number of its input `x`, the first in row 3"];
-    told("LIE_INPUT", "bad numbers", &words, &["inputs"]);
+    told("LIE_BEYOND", "guards", &words, &[]);
+    let words = ["eval() wrote 1 number before the start of `logp` (n = 1000, without grad)"];
+    told("LIE_BEFORE", "guards", &words, &[]);
+    let words =
+        ["eval() changed 1 number of its input `x`, the first in row 3 (n = 1000, without grad)"];
+    told("LIE_INPUT", "inputs", &words, &[]);
+}
+
+/// Whatever the rows of the calls in which they are told, and whichever check these were made for.
+#[test]
+fn lies_of_arrays_are_told_at_every_size() {
+    for n in [0, 1, 4, 7, 16, 500, 1000] {
+        let at = format!("AT={n}");
+        let size = format!("(n = {n}");
+        let words = ["eval() wrote 1 number before the start of `logp`", &size];
+        told_by(&["LIE_BEFORE", &at], "guards", &words, &[]);
+        let words = ["eval() wrote 1 number past the end of `grad`", &size];
+        told_by(&["LIE_BEYOND", &at], "guards", &words, &[]);
+        if n > 0 {
+            let words = ["eval() changed 1 number of its input `x`", &size];
+            told_by(&["LIE_INPUT", &at], "inputs", &words, &[]);
+        }
+    }
+}
+
+#[test]
+fn gradients_are_declared_and_written_or_neither() {
+    let words = ["eval() writes no gradient, though its table says RG_CAP_GRADIENT"];
+    told(
+        "LIE_NO_GRADIENT",
+        "gradient",
+        &words,
+        &["outputs", "hvp", "values"],
+    );
+    let library = liar(&["LIE_FORGETS_GRADIENT"]);
+    let report = checked(&library, &Options::default(), LIMIT);
+    let text = "eval() writes gradients but its table does not declare RG_CAP_GRADIENT: samplers that need \
+                one cannot use it";
+    let it = |l: &Line| l.verdict == Verdict::Warn && l.check == "gradient" && l.text == text;
+    assert!(report.lines.iter().any(it), "{}", report.text());
+}
+
+#[test]
+fn create_that_leaves_nothing_is_told() {
+    for (lie, place) in [
+        ("LIE_NULL_OBJECT", "`made->object`"),
+        ("LIE_NULL_TABLE", "`made->vtable`"),
+    ] {
+        let words = [place, "is NULL after create() returned RG_OK"];
+        told(lie, "create", &words, &[]);
+    }
 }
 
 #[test]
@@ -261,7 +306,7 @@ fn ends_of_the_program_are_told_with_their_place() {
     told(
         "LIE_ABORT_IN_ENTRY",
         "crash",
-        &["SIGABRT", "in its entry function"],
+        &["SIGABRT", "in its initialisers or its entry function"],
         &[],
     );
 }
@@ -281,6 +326,19 @@ fn what_does_not_come_back_is_told() {
         Duration::from_secs(2),
     );
     let text = "did not come back within 2 s in eval() (n = 1000) of target liar/normal";
+    let failed = failures(&report);
+    assert!(
+        failed.len() == 1 && failed[0].check == "time" && failed[0].text == text,
+        "{}",
+        report.text()
+    );
+}
+
+#[test]
+fn a_library_whose_loading_does_not_come_back_is_told() {
+    let library = liar(&["LIE_HANG_IN_LOADING"]);
+    let report = checked(&library, &Options::default(), Duration::from_secs(2));
+    let text = "did not come back within 2 s in its initialisers or its entry function";
     let failed = failures(&report);
     assert!(
         failed.len() == 1 && failed[0].check == "time" && failed[0].text == text,

@@ -104,6 +104,32 @@ fn an_entry_function_may_refuse() {
 /// Sizes that cannot be those of a table.
 const SIZES: [&str; 5] = ["0", "7", "12", "65544", "(size_t)-8"];
 
+/// What lies beyond the size would count as 0, and be told as version 0 of the interface.
+#[test]
+fn a_plugin_that_ends_too_soon_is_told_of_by_its_size() {
+    let least = size_of::<rg_plugin>();
+    let words = |size: usize| {
+        format!(
+            "the struct_size of its rg_plugin is {size}, but must be at least {least}: set it to sizeof(rg_plugin)"
+        )
+    };
+    refused(
+        "ends-too-soon",
+        &[
+            (&["PLUGIN_SIZE=8"], &words(8)),
+            (&["PLUGIN_SIZE=16"], &words(16)),
+            (&["PLUGIN_SIZE=(sizeof(rg_plugin) - 8)"], &words(least - 8)),
+        ],
+    );
+    let folder = workshop("ends-later");
+    let file = plugin(
+        &folder,
+        "later.so",
+        &["PLUGIN_SIZE=(sizeof(rg_plugin) + 16)"],
+    );
+    retrograde_host::load(&file).unwrap();
+}
+
 #[test]
 fn sizes_of_tables() {
     let folder = workshop("sizes");

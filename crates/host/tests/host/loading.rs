@@ -321,6 +321,34 @@ fn settings_are_held_against_what_is_declared() {
     );
 }
 
+/// What `create` leaves NULL after RG_OK would be a crash later, somewhere else.
+#[test]
+fn create_that_leaves_nothing_is_refused() {
+    let folder = workshop("nothing");
+    let words = |what: &str, advice: &str| {
+        format!(
+            "target demo/well: `{what}` is NULL after create() returned RG_OK, but must be {advice}"
+        )
+    };
+    let object = not_made(&folder, "object.so", &["MAKE=return RG_OK;"], "");
+    assert_eq!(
+        object.to_string(),
+        words(
+            "made->object",
+            "what its functions get; one without a state puts any address there, that of its table for example"
+        )
+    );
+    let table = not_made(&folder, "table.so", &["MAKE=made->vtable = NULL;"], "");
+    assert_eq!(
+        table.to_string(),
+        words(
+            "made->vtable",
+            "a table of functions, of `vtable` of its rg_component or of `create`"
+        )
+    );
+    assert!(made(&folder, "both.so", &[], "").is_ok());
+}
+
 #[test]
 fn an_object_that_says_what_cannot_be_is_refused() {
     let folder = workshop("info");
@@ -418,7 +446,7 @@ fn a_table_may_come_with_the_object() {
     assert_eq!(late.dim(), 2);
     assert_eq!(
         not_made(&folder, "never.so", &["TABLE=NULL"], "").to_string(),
-        "target demo/well: `table` is wrong, but must be as retrograde_plugin.h says: the rg_target_vtable is NULL"
+        "target demo/well: `made->vtable` is NULL after create() returned RG_OK, but must be a table of functions, of `vtable` of its rg_component or of `create`"
     );
     assert_eq!(
         not_made(

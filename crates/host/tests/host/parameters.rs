@@ -131,3 +131,30 @@ fn parameters() {
         ],
     );
 }
+
+/// Limits and defaults as they are written in TOML, in the shorter way.
+#[test]
+fn numbers_of_ranges_are_short() {
+    let depth = |words: &str| {
+        format!(
+            "component 0: target well: parameter 0: `depth`: its default \"-1\" must be {words}"
+        )
+    };
+    refused(
+        "short",
+        &[
+            (
+                &["DEFAULT=\"-1\"", "MAX=1e30"],
+                &depth("a number from 0 to 1e30"),
+            ),
+            (
+                &["DEFAULT=\"-1\"", "MAX=1e15"],
+                &depth("a number from 0 to 1e15"),
+            ),
+            (
+                &["DEFAULT=\"-1\"", "MIN=1e-9", "MAX=0.25"],
+                &depth("a number from 1e-9 to 0.25"),
+            ),
+        ],
+    );
+}

@@ -28,7 +28,8 @@ use setting::Setting;
 
 pub use effects::Order;
 pub use schedules::{
-    Crossover, Grids, ScheduleRow, Schedules, compare_schedules, write_schedules_picture,
+    Crossover, Grids, ScheduleRow, Schedules, compare_schedules, no_picture,
+    write_schedules_picture,
 };
 
 /// Finest cut of a step; noise of coarser ones is summed from that many parts.

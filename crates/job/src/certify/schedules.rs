@@ -153,14 +153,20 @@ fn row(spacing: &str, steps: usize, c: &Certificate, distances: Option<(f64, f64
 /// steps.
 pub fn write_schedules_picture(schedules: &Schedules, path: &Path) -> Result {
     let Some(svg) = crate::pictures::by_steps(schedules) else {
-        return Err(retrograde_core::Error::Missing {
-            component: "the picture of grids".into(),
-            needed: "at least two numbers of steps with errors above 0".into(),
-            holder: "the comparison".into(),
-            advice: "give `--steps 10,20,40`".into(),
-        });
+        return Err(no_picture());
     };
     crate::files::write_atomically(path, |out| out.write_all(svg.as_bytes()))
+}
+
+/// What is said of a comparison of which there is no picture.
+#[must_use]
+pub fn no_picture() -> retrograde_core::Error {
+    retrograde_core::Error::Missing {
+        component: "the picture of grids".into(),
+        needed: "at least two numbers of steps with errors above 0".into(),
+        holder: "the comparison".into(),
+        advice: "give `--steps 10,20,40`".into(),
+    }
 }
 
 /// W₂ and binned total variation between draws of the job and exact ones, in one dimension.

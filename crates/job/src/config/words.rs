@@ -110,6 +110,7 @@ pub(super) fn range_words(schema: &Map<String, Json>) -> Option<String> {
 pub(super) fn short(number: &Json) -> String {
     match number.as_f64() {
         Some(x) if number.is_f64() && x.fract() == 0.0 && x.abs() < 1e15 => format!("{x:.0}"),
+        Some(x) if number.is_f64() && x.fract() == 0.0 => format!("{x:e}"),
         Some(x) if number.is_f64() => float_words(x),
         _ => number.to_string(),
     }
@@ -146,6 +147,7 @@ mod tests {
             "> 0 and at most 0.5"
         );
         assert_eq!(words(json!({"exclusiveMaximum": 1e-9})).unwrap(), "< 1e-9");
+        assert_eq!(words(json!({"maximum": 1e15})).unwrap(), "at most 1e15");
         assert_eq!(
             words(json!({"minimum": 0, "exclusiveMaximum": 1})).unwrap(),
             "at least 0 and < 1"

@@ -5,7 +5,7 @@ use crate::check::slot::{Object, on_one_thread};
 use retrograde_abi::{
     RG_ERR_BUFFER, RG_ERR_CANCELLED, RG_ERR_UNSUPPORTED, RG_OK, rg_sampler_vtable,
 };
-use retrograde_bridge::probe::{Said, probe, probe_bare, probe_step};
+use retrograde_bridge::probe::{Said, probe, probe_bare, probe_start, probe_step};
 use retrograde_core::{Cancel, Collected, Cx};
 use std::ffi::c_void;
 use std::time::{Duration, Instant};
@@ -149,7 +149,7 @@ fn begin<'a>(
     tell(desk, how, &format!("{name}()"));
     let mut cx = cx.at("start", 0);
     let said = match (&how.from, table.start, table.load) {
-        (None, Some(start), _) => probe(&mut cx, |call| {
+        (None, Some(start), _) => probe_start(&mut cx, &desk.label, |call| {
             // SAFETY: by the contract of the interface, which is what is checked.
             unsafe { start(object, call, how.n, &raw mut run) }
         }),

@@ -4,6 +4,7 @@
 #include <retrograde_plugin.h>
 
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,13 @@
 #endif
 
 static const rg_host *host;
+
+/* A lie of arrays is told in batches of AT rows, or in all that it can be told in. */
+#ifdef AT
+#define HERE(any) (n == (AT))
+#else
+#define HERE(any) (any)
+#endif
 
 /* --- the target --------------------------------------------------------------------------------------- */
 
@@ -39,7 +47,8 @@ static rg_status eval(void *object, rg_call *call, size_t n, size_t d, const dou
   if (n > 1) return RG_ERR_NUMERIC;
 #endif
 #ifdef LIE_CRASH
-  if (n > 1) *(volatile int *)8 = 1;
+  static volatile uintptr_t nowhere = 8;
+  if (n > 1) *(volatile int *)nowhere = 1;
 #endif
 #ifdef LIE_ABORT
   if (n > 1) abort();
@@ -63,6 +72,9 @@ static rg_status eval(void *object, rg_call *call, size_t n, size_t d, const dou
   for (size_t i = 0; i < n; i++) {
     const double *row = x + i * d;
     double *g = grad == NULL ? NULL : grad + i * d;
+#ifdef LIE_NO_GRADIENT
+    g = NULL;
+#endif
     double value;
 #ifdef LIE_STATIC
     /* A place for all: between writing and reading there is time for others to write. */
@@ -103,13 +115,13 @@ static rg_status eval(void *object, rg_call *call, size_t n, size_t d, const dou
     if (logp != NULL) logp[i] = value;
   }
 #ifdef LIE_BEYOND
-  if (grad != NULL && n > 1) grad[n * d] = 1.0;
+  if (grad != NULL && HERE(n > 1)) grad[n * d] = 1.0;
 #endif
 #ifdef LIE_BEFORE
-  if (logp != NULL && n > 1) logp[-1] = 1.0;
+  if (logp != NULL && HERE(n > 1)) logp[-1] = 1.0;
 #endif
 #ifdef LIE_INPUT
-  if (n > 3) ((double *)(uintptr_t)x)[3 * d] = 0.0;
+  if (n > 0 && HERE(n > 3)) ((double *)(uintptr_t)x)[n > 3 ? 3 * d : 0] = 0.0;
 #endif
   return RG_OK;
 }
@@ -145,18 +157,32 @@ static rg_status create(const rg_host *h, rg_call *call, const rg_cfg *cfg, cons
 #ifdef LIE_CRASH_CREATE
   *(volatile int *)8 = 1;
 #endif
+#ifdef LIE_NULL_TABLE
+  made->vtable = NULL;
+#endif
+#ifdef LIE_NULL_OBJECT
+  return RG_OK;
+#endif
   made->object = malloc(128);
   return made->object == NULL ? h->fail(call, RG_ERR_MEMORY, "no memory") : RG_OK;
 }
 
+#ifdef LIE_FORGETS_GRADIENT
+#define GRADIENT 0
+#else
+#define GRADIENT RG_CAP_GRADIENT
+#endif
+
 static const rg_target_vtable target = {
     .struct_size = sizeof target,
-    .caps = RG_CAP_ROWWISE | RG_CAP_DETERMINISTIC | RG_CAP_GRADIENT,
+    .caps = RG_CAP_ROWWISE | RG_CAP_DETERMINISTIC | GRADIENT,
     .threading = RG_THREAD_CONCURRENT,
     .destroy = destroy,
     .dim = dim,
     .eval = eval,
+#ifndef LIE_FORGETS_GRADIENT
     .hvp = hvp,
+#endif
 };
 
 /* --- the sampler -------------------------------------------------------------------------------------- */
@@ -251,7 +277,7 @@ static rg_status create_sampler(const rg_host *h, rg_call *call, const rg_cfg *c
                                 rg_ref *made) {
   (void)h, (void)call, (void)cfg;
   dimension = deps->dim;
-  made->object = NULL;
+  made->object = &dimension;
   return RG_OK;
 }
 
@@ -264,6 +290,12 @@ static const rg_sampler_vtable sampler = {
     .save = save,
     .load = load,
 };
+
+#ifdef LIE_HANG_IN_LOADING
+__attribute__((constructor)) static void stuck(void) {
+  for (;;) sink++;
+}
+#endif
 
 /* --- the plugin --------------------------------------------------------------------------------------- */
 
