@@ -1,9 +1,9 @@
 //! Programs in C that are linked against the library, and what they find.
 
 use crate::count::installed;
-use retrograde_testkit::compiler::{cc, cxx, root, run, workshop};
 use retrograde::Run;
 use retrograde::core::registry::{Folder, Parts};
+use retrograde_testkit::compiler::{cc, cxx, root, run, workshop};
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +14,10 @@ fn program(source: &str, options: &[&str]) -> PathBuf {
     let name = source.file_stem().unwrap().to_str().unwrap();
     let folder = installed(
         &format!("{DLL_PREFIX}retrograde_capi{DLL_SUFFIX}"),
-        &format!("program-{name}-{}", options.concat().replace(['/', ' '], "")),
+        &format!(
+            "program-{name}-{}",
+            options.concat().replace(['/', ' '], "")
+        ),
     );
     let program = folder.join(name);
     let mut compiler = if source.extension().is_some_and(|e| e == "cpp") {
@@ -91,9 +94,7 @@ const JOB: &str = "[target]\nkind = \"gmm40\"\n[sampler]\nkind = \"smc\"\n";
 /// The numbers of a table, by their bits.
 fn bits(table: &str) -> Vec<u64> {
     let words = table.split_whitespace();
-    words
-        .map(|w| w.parse::<f64>().unwrap().to_bits())
-        .collect()
+    words.map(|w| w.parse::<f64>().unwrap().to_bits()).collect()
 }
 
 #[test]
@@ -128,8 +129,15 @@ fn every_language_gets_the_bits_of_rust() {
         .arg(&fortran));
     let library = folder.join(format!("{DLL_PREFIX}retrograde{DLL_SUFFIX}"));
     let mut python = Command::new("python3");
-    python.arg(root().join("examples/python/draws.py")).arg(library);
-    let mut others = [Command::new(c), Command::new(cpp), Command::new(fortran), python];
+    python
+        .arg(root().join("examples/python/draws.py"))
+        .arg(library);
+    let mut others = [
+        Command::new(c),
+        Command::new(cpp),
+        Command::new(fortran),
+        python,
+    ];
     for command in &mut others {
         let said = run(command.arg(&job).args(["11", "200"]));
         assert_eq!(bits(&said), want, "{command:?}");
