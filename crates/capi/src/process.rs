@@ -124,7 +124,7 @@ impl Target for Shapeless {
 /// uses the process any more, also if this function fails once it has read the table.
 /// `out`: gets the process, which the caller frees; not NULL.
 /// `err`: gets an error on failure, which the caller frees; may be NULL.
-/// Returns RG_OK; RG_ERR_NULL; RG_ERR_PLUGIN if the table is not right, with what is wrong; RG_ERR_ARG if it
+/// Returns RG_OK; RG_ERR_NULL; RG_ERR_ARG if the table is not right, with what is wrong, or if it
 /// says of itself what cannot be; what its functions return.
 /// Threads: any, also several at once with the same context.
 #[unsafe(no_mangle)]

@@ -42,7 +42,7 @@ impl std::fmt::Debug for rg_sampler {
 /// `cx`: a context; not NULL.
 /// `name`: its name; not NULL.
 /// `toml`: its settings as TOML, the keys that a job has in [sampler] without `kind`; NULL for none.
-/// `t`: the target; NULL if the sampler needs none.
+/// `t`: the target; NULL if the sampler goes by process and score alone.
 /// `p`: the process; NULL if the sampler needs none.
 /// `s`: the score; NULL if the sampler needs none.
 /// `out`: gets the sampler, which the caller frees; not NULL.
@@ -83,6 +83,8 @@ pub unsafe extern "C" fn rg_sampler_new(
                     return Err(wrong("rg_sampler_new", "t", "NULL".into(), allowed));
                 }
             };
+            // Samplers that go by the score alone take the dimension from it.
+            parts.target = Some(target.clone());
             let label = format!("sampler {name}");
             let sampler = cx.registry.sampler(name, settings(&label, toml)?, &parts)?;
             let made = rg_sampler {

@@ -174,7 +174,7 @@ pub unsafe extern "C" fn rg_target_from_batch(
 /// uses the target any more, also if this function fails once it has read the table.
 /// `out`: gets the target, which the caller frees; not NULL.
 /// `err`: gets an error on failure, which the caller frees; may be NULL.
-/// Returns RG_OK; RG_ERR_NULL; RG_ERR_PLUGIN if the table is not right, with what is wrong; RG_ERR_ARG if
+/// Returns RG_OK; RG_ERR_NULL; RG_ERR_ARG if the table is not right, with what is wrong, or if
 /// the dimension is 0; what its functions return.
 /// Threads: any, also several at once with the same context.
 #[unsafe(no_mangle)]

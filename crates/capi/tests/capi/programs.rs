@@ -4,6 +4,7 @@ use crate::count::installed;
 use retrograde::Run;
 use retrograde::core::registry::{Folder, Parts};
 use retrograde_testkit::compiler::{cc, cxx, root, run, workshop};
+use std::collections::BTreeSet;
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -72,6 +73,18 @@ fn every_function_and_every_status() {
             "all.c never calls {name}"
         );
     }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_library_exports_what_the_header_declares_and_nothing_else() {
+    let folder = installed("libretrograde_capi.so", "program-symbols");
+    let said = run(Command::new("nm")
+        .args(["-D", "--defined-only", "--format=just-symbols"])
+        .arg(folder.join("libretrograde.so")));
+    let exported: BTreeSet<String> = said.lines().map(str::to_owned).collect();
+    let declared: BTreeSet<String> = crate::header::declared().into_iter().map(|p| p.0).collect();
+    assert_eq!(exported, declared);
 }
 
 #[test]
@@ -144,6 +157,7 @@ fn every_language_gets_the_bits_of_rust() {
     }
     // The comparison can fail.
     let other = program("examples/c/draws.c", &["-std=c99"]);
+    std::fs::write(&job, JOB).unwrap();
     let said = run(Command::new(other).arg(&job).args(["12", "200"]));
     assert_ne!(bits(&said), want);
 }
@@ -199,6 +213,10 @@ fn valgrind_finds_nothing() {
                 "--leak-check=full",
                 "--errors-for-leak-kinds=definite",
             ])
+            .arg(format!(
+                "--suppressions={}",
+                root().join("plugins/valgrind.supp").display()
+            ))
             .arg(program)
             .args(arguments))
     };

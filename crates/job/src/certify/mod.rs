@@ -92,7 +92,7 @@ pub struct Certificate {
 pub struct Effort {
     /// Forward paths; rounded up to a multiple of 1024.
     pub paths: usize,
-    /// Draws of each run that is made again.
+    /// Draws of each run that is made again; at most as many as paths.
     pub draws: usize,
 }
 
@@ -141,7 +141,7 @@ pub fn certify(plan: &Plan, registry: &Registry, effort: Effort) -> Result<Certi
         score: moved_by_score,
         discretisation: moved_by_steps,
         order,
-    } = effects::effects(&setting, effort.draws)?;
+    } = effects::effects(&setting, effort.draws.min(rows))?;
     initialisation.effect = moved_by_start;
     let method = setting.method();
     let part = |kl: Option<Estimate>, effect, remark: &str| Part {

@@ -116,9 +116,9 @@ static rg_target_vtable target_table = {.struct_size = sizeof(rg_target_vtable),
 
 /* dX = -X dt + sqrt(2) dW, whose law at rest is N(0, I). */
 static double noise = 1.4142135623730951;
-static rg_status one(void *object, rg_call *call, double *t) {
+static rg_status info(void *object, rg_call *call, size_t *d, size_t *m, double *t_end) {
   (void)object, (void)call;
-  *t = 1.0;
+  *d = 2, *m = 2, *t_end = 1.0;
   return RG_OK;
 }
 static rg_status drift(void *object, rg_call *call, size_t n, size_t d, const double *t, size_t t_step,
@@ -141,7 +141,7 @@ static rg_status apply_ggt(void *object, rg_call *call, size_t n, size_t d, cons
 }
 static rg_status ref_sample(void *object, rg_call *call, size_t n, size_t d, double *x) {
   (void)object;
-  rg_host_services()->fill_normal(call, x, n * d);
+  rg_host_services()->rng_normal(call, n, d, x);
   return RG_OK;
 }
 static rg_status ref_eval(void *object, rg_call *call, size_t n, size_t d, const double *x, double *logp,
@@ -258,7 +258,7 @@ static void targets(rg_context *cx) {
   OK(rg_target_from_batch(cx, 2, batch, &me, NULL, caps, RG_THREAD_SERIAL, &t, &err));
   for (rg_status s = RG_ERR_NULL; s <= RG_ERR_BUSY; s++) {
     me.end_with = s;
-    FAILS(s, "target of the caller", rg_target_eval(t, 3, 2, x, 4, l, g, 3, &err));
+    FAILS(s, s == RG_ERR_CANCELLED ? "cancelled" : "target of the caller", rg_target_eval(t, 3, 2, x, 4, l, g, 3, &err));
   }
   me.end_with = 1234;
   FAILS(RG_ERR_CALLBACK, "1234", rg_target_eval(t, 3, 2, x, 4, l, g, 3, &err));
@@ -296,7 +296,7 @@ static void targets(rg_context *cx) {
   rg_target_free(t);
   CHECK(me.drops == 1);
   target_table.eval = NULL;
-  FAILS(RG_ERR_PLUGIN, "eval", rg_target_from_vtable(cx, &target_table, &me, &t, &err));
+  FAILS(RG_ERR_ARG, "`eval`", rg_target_from_vtable(cx, &target_table, &me, &t, &err));
   CHECK(me.drops == 2);
   target_table.eval = table_eval;
 }
@@ -347,9 +347,7 @@ static void processes_and_scores(rg_context *cx) {
                                            .caps = RG_CAP_ROWWISE | RG_CAP_DETERMINISTIC | RG_CAP_G_CONST_X,
                                            .threading = RG_THREAD_CONCURRENT,
                                            .destroy = destroyed,
-                                           .dim = two,
-                                           .noise_dim = two,
-                                           .t_end = one,
+                                           .info = info,
                                            .drift = drift,
                                            .apply_g = apply_g,
                                            .apply_ggt = apply_ggt,
@@ -372,7 +370,7 @@ static void processes_and_scores(rg_context *cx) {
 
   /* A sampler on them alone: the law at rest stays. */
   rg_sampler *sampler = NULL;
-  OK(rg_sampler_new(cx, "euler-maruyama", NULL, NULL, p, s, &sampler, &err));
+  OK(rg_sampler_new(cx, "reverse-sde", NULL, NULL, p, s, &sampler, &err));
   rg_process_free(p);
   rg_score_free(s);
   rg_run_options options = RG_RUN_OPTIONS_INIT;
@@ -451,7 +449,7 @@ static void runs(rg_context *cx) {
   options.flags = RG_RUN_BASELINE_SIMD, options.n_draws = 0;
   FAILS(RG_ERR_ARG, "n_draws", rg_sampler_run(s, &options, &r, &err));
   options.n_draws = SIZE_MAX / 64;
-  FAILS(RG_ERR_MEMORY, "bytes", rg_sampler_run(s, &options, &r, &err));
+  FAILS(RG_ERR_ARG, "particles", rg_sampler_run(s, &options, &r, &err));
   rg_sampler_free(s);
   CHECK(me.drops == 1);
 
@@ -460,7 +458,7 @@ static void runs(rg_context *cx) {
   options.n_draws = 1000;
   FAILS(RG_ERR_NUMERIC, "", rg_sampler_run(s, &options, &r, &err));
   rg_sampler_free(s);
-  FAILS(RG_ERR_CONFIG, "job:2:1", rg_sampler_from_toml(cx, "[sampler]\nkidn = \"smc\"\n", t, &s, &err));
+  FAILS(RG_ERR_CONFIG, "job:3:1", rg_sampler_from_toml(cx, "[sampler]\nkind = \"smc\"\nmovez = 1\n", t, &s, &err));
   rg_target_free(t);
 
   OK(rg_sample(cx, "[sampler]\nkind = \"smc\"\n", 2, batch, &me, caps, RG_THREAD_CALLER, 3, 1000, draws, &se, &err));
@@ -493,7 +491,7 @@ static void runs(rg_context *cx) {
 static const char *job = "seed = 5\ndraws = 600\n[sampler]\nkind = \"ula\"\nstep_size = 0.1\n";
 
 static void jobs(rg_context *cx, const char *folder) {
-  char whole[4096], cut[4096], there[4096];
+  char whole[4096], cut[4096], there[8192];
   rg_target *t = NULL;
   rg_result *r = NULL;
   normal me = {0};
@@ -533,7 +531,7 @@ static void jobs(rg_context *cx, const char *folder) {
 
   const char *diffusion = "seed = 1\ndraws = 200\n[target]\nkind = \"standard-normal\"\ndim = 2\n"
                           "[process]\nkind = \"ou\"\n[score]\nkind = \"exact\"\n"
-                          "[sampler]\nkind = \"euler-maruyama\"\n";
+                          "[sampler]\nkind = \"reverse-sde\"\n";
   OK(rg_job_certify(cx, diffusion, NULL, 1024, NULL, 0, &need, &err));
   CHECK(need > 100);
 }

@@ -90,7 +90,7 @@ int main() {
   options.progress = [](const rg_progress &) -> bool { throw own_exception("watched too long"); };
   CHECK(caught<own_exception>([&] { smc.run(options); }) == "watched too long");
   options.progress = [](const rg_progress &p) { return p.step == 0; };
-  const auto stopped = smc.run(options);
+  const auto stopped = rg::sampler(cx, "hmc", "", points).run(options);
   CHECK(!stopped.complete());
   CHECK(caught<rg::error>([&] { stopped.draws(); }).find("cancelled") != std::string::npos);
   (void)stopped.partial_draws();
