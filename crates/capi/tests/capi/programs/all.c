@@ -536,6 +536,128 @@ static void jobs(rg_context *cx, const char *folder) {
   CHECK(need > 100);
 }
 
+/* NULL in each pointer argument in turn. */
+#define NIL(argument, call) FAILS(RG_ERR_NULL, "`" argument "`", call)
+
+static void nulls(rg_context *cx) {
+  rg_target *t = NULL, *made = NULL;
+  rg_process *p = NULL, *made_p = NULL;
+  rg_score *s = NULL, *made_s = NULL;
+  rg_sampler *sampler = NULL, *made_sampler = NULL;
+  rg_result *r = NULL, *made_r = NULL;
+  rg_cancel *c = NULL;
+  double x[2] = {0}, y[400 * 2], half = 0.5;
+  size_t n = 0;
+  char text[8];
+  const char *smc = "[target]\nkind = \"standard-normal\"\ndim = 2\n[sampler]\nkind = \"smc\"\n";
+  OK(rg_target_new(cx, "standard-normal", "dim = 2", &t, &err));
+  OK(rg_process_new(cx, "ou", NULL, t, 0, &p, &err));
+  OK(rg_score_new(cx, "exact", NULL, t, p, &s, &err));
+  OK(rg_sampler_new(cx, "smc", NULL, t, p, s, &sampler, &err));
+  rg_run_options options = RG_RUN_OPTIONS_INIT;
+  options.n_draws = 400;
+  OK(rg_sampler_run(sampler, &options, &r, &err));
+
+  NIL("out", rg_context_new(NULL, &err));
+  NIL("cx", rg_context_set_log(NULL, log_line, NULL, 1, &err));
+  NIL("cx", rg_context_load_plugin(NULL, "a.so", &err));
+  NIL("path", rg_context_load_plugin(cx, NULL, &err));
+  NIL("cx", rg_context_scan_plugins(NULL, NULL, NULL, NULL, &err));
+  NIL("cx", rg_target_new(NULL, "gmm40", NULL, &made, &err));
+  NIL("name", rg_target_new(cx, NULL, NULL, &made, &err));
+  NIL("out", rg_target_new(cx, "gmm40", NULL, NULL, &err));
+  NIL("cx", rg_target_from_point(NULL, 2, point, NULL, NULL, 0, 0, &made, &err));
+  NIL("f", rg_target_from_point(cx, 2, NULL, NULL, NULL, 0, 0, &made, &err));
+  NIL("out", rg_target_from_point(cx, 2, point, NULL, NULL, 0, 0, NULL, &err));
+  NIL("cx", rg_target_from_batch(NULL, 2, batch, NULL, NULL, 0, 0, &made, &err));
+  NIL("out", rg_target_from_batch(cx, 2, batch, NULL, NULL, 0, 0, NULL, &err));
+  NIL("cx", rg_target_from_vtable(NULL, &target_table, NULL, &made, &err));
+  NIL("vtable", rg_target_from_vtable(cx, NULL, NULL, &made, &err));
+  NIL("out", rg_target_from_vtable(cx, &target_table, NULL, NULL, &err));
+  NIL("cx", rg_target_bounded(NULL, t, NULL, NULL, &made, &err));
+  NIL("t", rg_target_bounded(cx, NULL, NULL, NULL, &made, &err));
+  NIL("out", rg_target_bounded(cx, t, NULL, NULL, NULL, &err));
+  NIL("t", rg_target_dim(NULL, &n, &err));
+  NIL("d", rg_target_dim(t, NULL, &err));
+  NIL("t", rg_target_eval(NULL, 1, 2, x, 0, y, NULL, 0, &err));
+  NIL("x", rg_target_eval(t, 1, 2, NULL, 0, y, NULL, 0, &err));
+  OK(rg_target_eval(t, 0, 2, NULL, 0, NULL, NULL, 0, &err));
+  NIL("t", rg_target_check(NULL, 1, x, 0, 1e-6, NULL, 0, NULL, &err));
+  NIL("x", rg_target_check(t, 1, NULL, 0, 1e-6, NULL, 0, NULL, &err));
+  NIL("cx", rg_process_new(NULL, "ou", NULL, t, 0, &made_p, &err));
+  NIL("name", rg_process_new(cx, NULL, NULL, t, 0, &made_p, &err));
+  FAILS(RG_ERR_ARG, "`d`", rg_process_new(cx, "ou", NULL, NULL, 0, &made_p, &err));
+  NIL("out", rg_process_new(cx, "ou", NULL, t, 0, NULL, &err));
+  NIL("vtable", rg_process_from_vtable(cx, NULL, NULL, &made_p, &err));
+  NIL("p", rg_process_info(NULL, &n, NULL, NULL, NULL, &err));
+  OK(rg_process_info(p, NULL, NULL, NULL, NULL, &err));
+  NIL("p", rg_process_linear(NULL, 0.5, x, y, 1, &err));
+  NIL("alpha", rg_process_linear(p, 0.5, NULL, y, 1, &err));
+  NIL("sigma2", rg_process_linear(p, 0.5, x, NULL, 1, &err));
+  NIL("p", rg_process_drift(NULL, 1, 2, &half, 0, x, 0, y, 0, &err));
+  NIL("t", rg_process_drift(p, 1, 2, NULL, 0, x, 0, y, 0, &err));
+  NIL("x", rg_process_drift(p, 1, 2, &half, 0, NULL, 0, y, 0, &err));
+  NIL("f", rg_process_drift(p, 1, 2, &half, 0, x, 0, NULL, 0, &err));
+  NIL("p", rg_process_simulate(NULL, 0, 1, 2, 0.0, 0.5, 1, x, 0, y, 0, &err));
+  NIL("x0", rg_process_simulate(p, 0, 1, 2, 0.0, 0.5, 1, NULL, 0, y, 0, &err));
+  NIL("x1", rg_process_simulate(p, 0, 1, 2, 0.0, 0.5, 1, x, 0, NULL, 0, &err));
+  NIL("cx", rg_score_new(NULL, "exact", NULL, t, p, &made_s, &err));
+  NIL("name", rg_score_new(cx, NULL, NULL, t, p, &made_s, &err));
+  NIL("out", rg_score_new(cx, "exact", NULL, t, p, NULL, &err));
+  NIL("vtable", rg_score_from_vtable(cx, NULL, NULL, &made_s, &err));
+  NIL("s", rg_score_eval(NULL, 0, 1, 2, &half, 0, x, 0, y, 0, &err));
+  NIL("t", rg_score_eval(s, 0, 1, 2, NULL, 0, x, 0, y, 0, &err));
+  NIL("x", rg_score_eval(s, 0, 1, 2, &half, 0, NULL, 0, y, 0, &err));
+  NIL("out", rg_score_eval(s, 0, 1, 2, &half, 0, x, 0, NULL, 0, &err));
+  NIL("cx", rg_sampler_new(NULL, "smc", NULL, t, NULL, NULL, &made_sampler, &err));
+  NIL("name", rg_sampler_new(cx, NULL, NULL, t, NULL, NULL, &made_sampler, &err));
+  NIL("out", rg_sampler_new(cx, "smc", NULL, t, NULL, NULL, NULL, &err));
+  NIL("cx", rg_sampler_from_toml(NULL, smc, NULL, &made_sampler, &err));
+  NIL("toml", rg_sampler_from_toml(cx, NULL, NULL, &made_sampler, &err));
+  NIL("out", rg_sampler_from_toml(cx, smc, NULL, NULL, &err));
+  NIL("s", rg_sampler_run(NULL, &options, &made_r, &err));
+  NIL("out", rg_sampler_run(sampler, &options, NULL, &err));
+  NIL("cx", rg_sample(NULL, smc, 2, batch, NULL, caps, 0, 0, 10, y, NULL, &err));
+  NIL("toml", rg_sample(cx, NULL, 2, batch, NULL, caps, 0, 0, 10, y, NULL, &err));
+  NIL("f", rg_sample(cx, smc, 2, NULL, NULL, caps, 0, 0, 10, y, NULL, &err));
+  NIL("draws", rg_sample(cx, smc, 2, batch, NULL, caps, 0, 0, 10, NULL, NULL, &err));
+  NIL("cx", rg_job_run(NULL, smc, NULL, "never", &options, &made_r, &err));
+  NIL("toml", rg_job_run(cx, NULL, NULL, "never", &options, &made_r, &err));
+  NIL("out", rg_job_run(cx, smc, NULL, "never", &options, NULL, &err));
+  NIL("cx", rg_job_resume(NULL, "never", NULL, NULL, &made_r, &err));
+  NIL("dir", rg_job_resume(cx, NULL, NULL, NULL, &made_r, &err));
+  NIL("out", rg_job_resume(cx, "never", NULL, NULL, NULL, &err));
+  NIL("cx", rg_job_certify(NULL, smc, NULL, 0, text, sizeof text, NULL, &err));
+  NIL("toml", rg_job_certify(cx, NULL, NULL, 0, text, sizeof text, NULL, &err));
+  NIL("buf", rg_job_certify(cx, smc, NULL, 0, NULL, 1, NULL, &err));
+  NIL("out", rg_cancel_new(NULL, &err));
+  NIL("r", rg_result_shape(NULL, &n, NULL, NULL, NULL, NULL, &err));
+  OK(rg_result_shape(r, NULL, NULL, NULL, NULL, NULL, &err));
+  NIL("r", rg_result_draws(NULL, y, 0, 800, &err));
+  NIL("out", rg_result_draws(r, NULL, 0, 800, &err));
+  NIL("r", rg_result_partial_draws(NULL, y, 0, 800, &err));
+  NIL("out", rg_result_partial_draws(r, NULL, 0, 800, &err));
+  NIL("r", rg_result_outputs(NULL, y, 0, 800, &err));
+  NIL("r", rg_result_log_weights(NULL, y, 400, &err));
+  NIL("r", rg_result_scalar(NULL, "log_z", x, &err));
+  NIL("key", rg_result_scalar(r, NULL, x, &err));
+  NIL("out", rg_result_scalar(r, "log_z", NULL, &err));
+  NIL("r", rg_result_json(NULL, text, sizeof text, NULL, &err));
+  NIL("need", rg_result_json(r, NULL, 0, NULL, &err));
+  CHECK(made == NULL && made_p == NULL && made_s == NULL && made_sampler == NULL && made_r == NULL && c == NULL);
+
+  /* Freed in the order in which they were made; what is left works. */
+  rg_target_free(t);
+  rg_process_free(p);
+  OK(rg_score_eval(s, 0, 1, 2, &half, 0, x, 0, y, 0, &err));
+  rg_score_free(s);
+  OK(rg_sampler_run(sampler, &options, &made_r, &err));
+  rg_sampler_free(sampler);
+  OK(rg_result_draws(made_r, y, 0, 800, &err));
+  rg_result_free(made_r);
+  rg_result_free(r);
+}
+
 int main(int argc, char **argv) {
   if (argc != 3) return 2;
   rg_context *cx = NULL;
@@ -546,6 +668,7 @@ int main(int argc, char **argv) {
   processes_and_scores(cx);
   runs(cx);
   jobs(cx, argv[1]);
+  nulls(cx);
   rg_context_free(cx);
   puts("every function, every status");
   return 0;
