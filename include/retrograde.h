@@ -442,7 +442,7 @@ rg_status rg_context_describe(const rg_context *cx,
  *
  * `cx`: a context; not NULL.
  * `name`: its name, as rg_context_name tells it; not NULL.
- * `toml`: its settings as TOML, the keys that a job has in [target] without `kind`; NULL for none. Files
+ * `toml`: its settings as TOML, the keys that a job has in `[target]` without `kind`; NULL for none. Files
  * that it names are looked for from the current folder.
  * `out`: gets the target, which the caller frees; not NULL.
  * `err`: gets an error on failure, which the caller frees; may be NULL.
@@ -634,7 +634,7 @@ void rg_target_free(rg_target *t);
  *
  * `cx`: a context; not NULL.
  * `name`: its name; not NULL.
- * `toml`: its settings as TOML, the keys that a job has in [process] without `kind`; NULL for none.
+ * `toml`: its settings as TOML, the keys that a job has in `[process]` without `kind`; NULL for none.
  * `t`: the target whose dimension it has, and from which some take more; NULL if `d` is given.
  * `d`: the dimension where `t` is NULL; else 0 or that of `t`.
  * `out`: gets the process, which the caller frees; not NULL.
@@ -784,7 +784,7 @@ void rg_process_free(rg_process *p);
  *
  * `cx`: a context; not NULL.
  * `name`: its name; not NULL.
- * `toml`: its settings as TOML, the keys that a job has in [score] without `kind`; NULL for none.
+ * `toml`: its settings as TOML, the keys that a job has in `[score]` without `kind`; NULL for none.
  * `t`: the target; NULL if the score needs none.
  * `p`: the process; NULL if the score needs none.
  * `out`: gets the score, which the caller frees; not NULL.
@@ -891,7 +891,7 @@ void rg_cancel_free(rg_cancel *c);
  *
  * `cx`: a context; not NULL.
  * `name`: its name; not NULL.
- * `toml`: its settings as TOML, the keys that a job has in [sampler] without `kind`; NULL for none.
+ * `toml`: its settings as TOML, the keys that a job has in `[sampler]` without `kind`; NULL for none.
  * `t`: the target; NULL if the sampler goes by process and score alone.
  * `p`: the process; NULL if the sampler needs none.
  * `s`: the score; NULL if the sampler needs none.
@@ -912,12 +912,12 @@ rg_status rg_sampler_new(const rg_context *cx,
                          rg_error **err);
 
 /**
- * Makes a sampler from the text of a job: its tables [target], [process], [score] and [sampler]. Seed, draws
+ * Makes a sampler from the text of a job: its tables `[target]`, `[process]`, `[score]` and `[sampler]`. Seed, draws
  * and threads are those of the run.
  *
  * `cx`: a context; not NULL.
  * `toml`: the job; not NULL. Files that it names are looked for from the current folder.
- * `t`: takes the place of [target], of which only `bounds` is read then; NULL if the job has a target.
+ * `t`: takes the place of `[target]`, of which only `bounds` is read then; NULL if the job has a target.
  * `out`: gets the sampler, which the caller frees; not NULL.
  * `err`: gets an error on failure, which the caller frees; may be NULL.
  * Returns RG_OK; RG_ERR_NULL; RG_ERR_UTF8; RG_ERR_CONFIG if the job is wrong, with line and column of all that
@@ -953,7 +953,7 @@ rg_status rg_sampler_run(const rg_sampler *s,
  * All in one: a target from a function, a sampler from TOML, a run, its draws.
  *
  * `cx`: a context; not NULL.
- * `toml`: the job without [target]; not NULL. `kind` of [sampler] is enough.
+ * `toml`: the job without `[target]`; not NULL. `kind` of `[sampler]` is enough.
  * `d`, `f`, `user`, `caps`, `threading`: as for rg_target_from_batch.
  * `seed`: seed of all random numbers.
  * `n`: draws in all, 1 or more.
@@ -991,7 +991,7 @@ void rg_sampler_free(rg_sampler *s);
  *
  * `cx`: a context; not NULL.
  * `toml`: the job; not NULL. Files that it names are looked for from the current folder.
- * `t`: takes the place of [target], of which only `bounds` is read then; NULL if the job has a target.
+ * `t`: takes the place of `[target]`, of which only `bounds` is read then; NULL if the job has a target.
  * `dir`: the run directory; NULL for that of the job, output.directory. It must not be there unless RG_RUN_REPLACE is
  * given.
  * `options`: see rg_run_options; `n_draws` 0 stands for seed and draws of the job. NULL for those of the job.
@@ -1037,7 +1037,7 @@ rg_status rg_job_resume(const rg_context *cx,
  *
  * `cx`: a context; not NULL.
  * `toml`: the job, with a process, a score and a sampler that goes back through the process; not NULL.
- * `t`: takes the place of [target]; NULL if the job has a target.
+ * `t`: takes the place of `[target]`; NULL if the job has a target.
  * `paths`: paths that are simulated, 16 or more; 0 stands for 16384. The seed is that of the job.
  * `buf`, `cap`, `need`: for the object, as for rg_context_describe. Each call computes it anew: give a large
  * buffer.

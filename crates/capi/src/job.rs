@@ -160,7 +160,7 @@ impl Monitor for Caller<'_> {
 ///
 /// `cx`: a context; not NULL.
 /// `toml`: the job; not NULL. Files that it names are looked for from the current folder.
-/// `t`: takes the place of [target], of which only `bounds` is read then; NULL if the job has a target.
+/// `t`: takes the place of `[target]`, of which only `bounds` is read then; NULL if the job has a target.
 /// `dir`: the run directory; NULL for that of the job, output.directory. It must not be there unless RG_RUN_REPLACE is
 /// given.
 /// `options`: see rg_run_options; `n_draws` 0 stands for seed and draws of the job. NULL for those of the job.
@@ -281,7 +281,7 @@ pub unsafe extern "C" fn rg_job_resume(
 ///
 /// `cx`: a context; not NULL.
 /// `toml`: the job, with a process, a score and a sampler that goes back through the process; not NULL.
-/// `t`: takes the place of [target]; NULL if the job has a target.
+/// `t`: takes the place of `[target]`; NULL if the job has a target.
 /// `paths`: paths that are simulated, 16 or more; 0 stands for 16384. The seed is that of the job.
 /// `buf`, `cap`, `need`: for the object, as for rg_context_describe. Each call computes it anew: give a large
 /// buffer.

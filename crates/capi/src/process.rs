@@ -35,7 +35,7 @@ impl std::fmt::Debug for rg_process {
 ///
 /// `cx`: a context; not NULL.
 /// `name`: its name; not NULL.
-/// `toml`: its settings as TOML, the keys that a job has in [process] without `kind`; NULL for none.
+/// `toml`: its settings as TOML, the keys that a job has in `[process]` without `kind`; NULL for none.
 /// `t`: the target whose dimension it has, and from which some take more; NULL if `d` is given.
 /// `d`: the dimension where `t` is NULL; else 0 or that of `t`.
 /// `out`: gets the process, which the caller frees; not NULL.

@@ -41,7 +41,7 @@ impl std::fmt::Debug for rg_sampler {
 ///
 /// `cx`: a context; not NULL.
 /// `name`: its name; not NULL.
-/// `toml`: its settings as TOML, the keys that a job has in [sampler] without `kind`; NULL for none.
+/// `toml`: its settings as TOML, the keys that a job has in `[sampler]` without `kind`; NULL for none.
 /// `t`: the target; NULL if the sampler goes by process and score alone.
 /// `p`: the process; NULL if the sampler needs none.
 /// `s`: the score; NULL if the sampler needs none.
@@ -99,12 +99,12 @@ pub unsafe extern "C" fn rg_sampler_new(
     }
 }
 
-/// Makes a sampler from the text of a job: its tables [target], [process], [score] and [sampler]. Seed, draws
+/// Makes a sampler from the text of a job: its tables `[target]`, `[process]`, `[score]` and `[sampler]`. Seed, draws
 /// and threads are those of the run.
 ///
 /// `cx`: a context; not NULL.
 /// `toml`: the job; not NULL. Files that it names are looked for from the current folder.
-/// `t`: takes the place of [target], of which only `bounds` is read then; NULL if the job has a target.
+/// `t`: takes the place of `[target]`, of which only `bounds` is read then; NULL if the job has a target.
 /// `out`: gets the sampler, which the caller frees; not NULL.
 /// `err`: gets an error on failure, which the caller frees; may be NULL.
 /// Returns RG_OK; RG_ERR_NULL; RG_ERR_UTF8; RG_ERR_CONFIG if the job is wrong, with line and column of all that
@@ -204,7 +204,7 @@ fn run(
 /// All in one: a target from a function, a sampler from TOML, a run, its draws.
 ///
 /// `cx`: a context; not NULL.
-/// `toml`: the job without [target]; not NULL. `kind` of [sampler] is enough.
+/// `toml`: the job without `[target]`; not NULL. `kind` of `[sampler]` is enough.
 /// `d`, `f`, `user`, `caps`, `threading`: as for rg_target_from_batch.
 /// `seed`: seed of all random numbers.
 /// `n`: draws in all, 1 or more.

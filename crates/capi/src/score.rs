@@ -34,7 +34,7 @@ impl std::fmt::Debug for rg_score {
 ///
 /// `cx`: a context; not NULL.
 /// `name`: its name; not NULL.
-/// `toml`: its settings as TOML, the keys that a job has in [score] without `kind`; NULL for none.
+/// `toml`: its settings as TOML, the keys that a job has in `[score]` without `kind`; NULL for none.
 /// `t`: the target; NULL if the score needs none.
 /// `p`: the process; NULL if the score needs none.
 /// `out`: gets the score, which the caller frees; not NULL.

@@ -49,7 +49,7 @@ impl std::fmt::Debug for rg_target {
 ///
 /// `cx`: a context; not NULL.
 /// `name`: its name, as rg_context_name tells it; not NULL.
-/// `toml`: its settings as TOML, the keys that a job has in [target] without `kind`; NULL for none. Files
+/// `toml`: its settings as TOML, the keys that a job has in `[target]` without `kind`; NULL for none. Files
 /// that it names are looked for from the current folder.
 /// `out`: gets the target, which the caller frees; not NULL.
 /// `err`: gets an error on failure, which the caller frees; may be NULL.
@@ -399,7 +399,7 @@ pub unsafe extern "C" fn rg_target_check(
                 out.write(&object.to_string())?;
             }
             match &report.at {
-                Some(m) if !(report.worst <= rtol) => Err(Error::Breakdown {
+                Some(m) if report.worst.is_nan() || report.worst > rtol => Err(Error::Breakdown {
                     component: "the target".into(),
                     message: format!(
                         "its gradient is wrong: at row {}, coordinate {} it is {}, differences of the log \
