@@ -90,7 +90,7 @@ fn the_library_exports_what_the_header_declares_and_nothing_else() {
 #[test]
 fn classes_of_cpp() {
     for standard in ["-std=c++17", "-std=c++20"] {
-        let program = program(WRAPPED, &[standard]);
+        let program = program(WRAPPED, &[standard, "-pthread"]);
         assert_eq!(run(&mut Command::new(program)), "every class\n");
     }
 }
@@ -227,6 +227,6 @@ fn valgrind_finds_nothing() {
         clean(&all, &[&folder, &plugin]),
         "every function, every status\n"
     );
-    let wrapped = program(WRAPPED, &["-std=c++17", "-DVALGRIND"]);
+    let wrapped = program(WRAPPED, &["-std=c++17", "-pthread", "-DVALGRIND"]);
     assert_eq!(clean(&wrapped, &[]), "every class\n");
 }

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <limits>
 #include <stdexcept>
+#include <thread>
 
 #define CHECK(condition)                                                                     \
   do {                                                                                       \
@@ -94,7 +95,51 @@ int main() {
   CHECK(!stopped.complete());
   CHECK(caught<rg::error>([&] { stopped.draws(); }).find("cancelled") != std::string::npos);
   (void)stopped.partial_draws();
+
+  /* Stopped at each call of the target: no other error, never complete, and what was kept is a beginning of the
+     whole. */
   options.progress = nullptr;
+  options.draws = 12;
+  std::size_t calls = 0, last = 0;
+  rg::cancel flag;
+  const auto counted = rg::target::of_points(cx, 2, [&](auto x, auto grad) {
+    if (++calls == last) flag.request();
+    return bowl(x, grad);
+  });
+  const rg::sampler ula(cx, "ula", "warmup = 3\nchains = 1", counted);
+  const auto whole = ula.run(options).draws();
+  const std::size_t all = calls;
+  std::size_t kept = 0;
+  for (last = 1; last < all; last++) {
+    calls = 0;
+    flag = rg::cancel();
+    options.cancel = &flag;
+    try {
+      const auto part = ula.run(options);
+      if (part.complete()) continue; /* In calls after the last step. */
+      const auto begun = part.partial_draws();
+      CHECK(begun.size() <= 12);
+      kept = begun.size() > kept ? begun.size() : kept;
+      for (std::size_t i = 0; i < 2 * begun.size(); i++) CHECK(begun.data()[i] == whole.data()[i]);
+    } catch (const rg::error &e) {
+      CHECK(e.status() == RG_ERR_CANCELLED); /* Before the first step. */
+    }
+  }
+  CHECK(kept > 8);
+  options.cancel = nullptr;
+  options.draws = 1000;
+
+  /* Two runs of one sampler at once, on targets of each thread class: the bits of one alone. */
+  for (const std::int32_t threading : {RG_THREAD_CALLER, RG_THREAD_SERIAL, RG_THREAD_CONCURRENT}) {
+    const auto shared = rg::target::of_points(cx, 2, bowl, RG_CAP_GRADIENT, threading);
+    const rg::sampler both(cx, "smc", "", shared);
+    rg::matrix found[2];
+    std::thread threads[2];
+    for (int k = 0; k < 2; k++) threads[k] = std::thread([&, k] { found[k] = both.run(options).draws(); });
+    for (auto &t : threads) t.join();
+    for (const auto &x2 : found)
+      for (std::size_t i = 0; i < 2000; i++) CHECK(x2.data()[i] == draws.data()[i]);
+  }
 
   /* Errors, and their statuses. */
   try {
