@@ -225,3 +225,45 @@ fn check(mut compiler: std::process::Command, standard: &str, files: &[&Path]) {
         .args(files);
     run(&mut compiler);
 }
+
+#[test]
+fn structs_lie_in_memory_as_in_rust_and_begin_with_the_defaults() {
+    use std::mem::offset_of;
+    committed(); // so that it is there
+    let mut program = "#include <retrograde.h>\n".to_owned();
+    macro_rules! lies {
+        ($name:ident $($field:ident)*) => {
+            program += &format!(
+                "_Static_assert(sizeof({0}) == {1}, \"{0}\");\n",
+                stringify!($name),
+                size_of::<capi::$name>()
+            );
+            $(program += &format!(
+                "_Static_assert(offsetof({0}, {1}) == {2}, \"{1}\");\n",
+                stringify!($name),
+                stringify!($field),
+                offset_of!(capi::$name, $field)
+            );)*
+        };
+    }
+    lies!(rg_progress struct_size step n_draws n_eval fraction elapsed_s);
+    lies!(rg_run_options struct_size seed n_draws n_threads flags progress progress_user cancel
+          progress_ms reserved);
+    let o = capi::rg_run_options::default();
+    program += &format!(
+        "int main(void) {{\n  rg_run_options o = RG_RUN_OPTIONS_INIT;\n  return !(o.struct_size == {} && \
+         o.seed == {} && o.n_draws == {} && o.n_threads == {} && o.flags == {} && o.progress == NULL && \
+         o.progress_user == NULL && o.cancel == NULL && o.progress_ms == {} && o.reserved == {});\n}}\n",
+        o.struct_size, o.seed, o.n_draws, o.n_threads, o.flags, o.progress_ms, o.reserved
+    );
+    let folder = workshop(env!("CARGO_TARGET_TMPDIR"), "layout");
+    let (source, built) = (folder.join("layout.c"), folder.join("layout"));
+    fs::write(&source, program).unwrap();
+    run(cc()
+        .args(["-std=c11", "-I"])
+        .arg(root().join("include"))
+        .arg(&source)
+        .arg("-o")
+        .arg(&built));
+    run(&mut std::process::Command::new(built));
+}
