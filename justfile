@@ -72,3 +72,8 @@ valgrind:
             target/release/retrograde plugin check $file --time-limit 600 \
             $(case $file in *demo-rust*) echo --set student-t.dim=2;; esac) >/dev/null || exit 1; \
     done
+
+# Library, headers and pkg-config file for programs in C and C++
+install-c PREFIX:
+    cargo build --release
+    crates/capi/install "{{PREFIX}}"

@@ -37,7 +37,17 @@ pub(crate) fn installed(built: &str, name: &str) -> PathBuf {
     let folder = workshop(env!("CARGO_TARGET_TMPDIR"), name);
     let extension = file.extension().unwrap();
     let copy = folder.join("libretrograde").with_extension(extension);
-    fs::copy(file, copy).unwrap();
+    fs::copy(&file, copy).unwrap();
+    // Its own name, by which programs look for it.
+    let version = env!("CARGO_PKG_VERSION_MINOR");
+    let named = match extension.to_str() {
+        Some("so") => Some(format!("libretrograde.so.0.{version}")),
+        Some("dylib") => Some(format!("libretrograde.0.{version}.dylib")),
+        _ => None,
+    };
+    if let Some(named) = named {
+        fs::copy(&file, folder.join(named)).unwrap();
+    }
     folder
 }
 
