@@ -8,4 +8,6 @@
 mod abuse;
 mod count;
 mod header;
+#[cfg(target_os = "linux")]
+mod install;
 mod programs;

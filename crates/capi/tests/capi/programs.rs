@@ -87,49 +87,6 @@ fn the_library_exports_what_the_header_declares_and_nothing_else() {
     assert_eq!(exported, declared);
 }
 
-/// Installed, moved to a folder with a space in its name, and used from another one through pkg-config.
-#[test]
-#[cfg(target_os = "linux")]
-fn an_installed_library_is_found_by_pkg_config_wherever_it_is_moved() {
-    if Command::new("pkg-config")
-        .arg("--version")
-        .output()
-        .is_err()
-    {
-        eprintln!("SKIPPED: there is no pkg-config here");
-        return;
-    }
-    let folder = workshop(env!("CARGO_TARGET_TMPDIR"), "installed");
-    let test = std::env::current_exe().unwrap();
-    run(Command::new(root().join("crates/capi/install"))
-        .arg(folder.join("first"))
-        .arg(test.parent().unwrap()));
-    let prefix = folder.join("moved to here");
-    std::fs::rename(folder.join("first"), &prefix).unwrap();
-    for (name, libs) in [
-        ("shared", "$(pkg-config --cflags --libs retrograde)"),
-        (
-            "static",
-            "$(pkg-config --cflags retrograde) '\"$PREFIX/lib/libretrograde.a\"' \
-             $(pkg-config --static --libs-only-l retrograde | sed s/-lretrograde//)",
-        ),
-    ] {
-        let script = format!("eval cc -std=c99 '\"$LIST\"' {libs} -o {name}");
-        run(Command::new("sh")
-            .args(["-c", &script])
-            .current_dir(&folder)
-            .env("PREFIX", &prefix)
-            .env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"))
-            .env("LIST", root().join("examples/c/list.c")));
-        let said = run(Command::new(folder.join(name)).env("LD_LIBRARY_PATH", prefix.join("lib")));
-        assert!(said.contains("sampler smc\n"), "{name}: {said}");
-    }
-    // The shared one is looked for by its name with the version.
-    let needed = run(Command::new("readelf").arg("-d").arg(folder.join("shared")));
-    let soname = concat!("[libretrograde.so.0.", env!("CARGO_PKG_VERSION_MINOR"), "]");
-    assert!(needed.contains(soname), "{needed}");
-}
-
 #[test]
 fn classes_of_cpp() {
     for standard in ["-std=c++17", "-std=c++20"] {
