@@ -11,6 +11,7 @@ use retrograde_abi::rg_status;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::ffi::c_char;
+use std::sync::OnceLock;
 
 /// What a run gave: draws, log weights, numbers, verdicts. Made by the functions that run, freed by
 /// rg_result_free.
@@ -19,7 +20,18 @@ pub struct rg_result {
     held: Held,
     complete: bool,
     scalars: BTreeMap<String, f64>,
-    json: String,
+    /// Made when it is asked for: what sums the draws up takes longer than many runs.
+    json: OnceLock<String>,
+    about: About,
+}
+
+/// What a run in memory was made of.
+#[derive(Debug, Default)]
+struct About {
+    components: Vec<(&'static str, String)>,
+    seed: u64,
+    draws: usize,
+    simd: String,
 }
 
 #[derive(Debug)]
@@ -45,14 +57,8 @@ fn number(v: f64) -> Value {
     serde_json::Number::from_f64(v).map_or(Value::Null, Value::Number)
 }
 
-impl rg_result {
-    pub(crate) fn of_run(
-        run: RunResult,
-        components: &[(&'static str, String)],
-        options: &rg_run_options,
-    ) -> Self {
-        let scalars = run.collected().scalars.clone();
-        let draws = run.draws();
+impl About {
+    fn json(&self, run: &RunResult) -> String {
         let coordinates: Vec<Value> = run
             .names()
             .iter()
@@ -64,12 +70,15 @@ impl rg_result {
                     "rhat": number(s.rhat)})
             })
             .collect();
-        let (chains, per_chain, dim) = draws.dim();
-        let numbers: Map<String, Value> = scalars
+        let (rows, chains) = (run.rows(), run.collected().chains());
+        let scalars: Map<String, Value> = run
+            .collected()
+            .scalars
             .iter()
             .map(|(k, v)| (k.clone(), number(*v)))
             .collect();
-        let kinds: Map<String, Value> = components
+        let kinds: Map<String, Value> = self
+            .components
             .iter()
             .map(|(kind, name)| ((*kind).into(), json!(name)))
             .collect();
@@ -77,24 +86,40 @@ impl rg_result {
             "program": concat!("libretrograde ", env!("CARGO_PKG_VERSION")),
             "complete": run.is_complete(),
             "components": kinds,
-            "seed": options.seed,
-            "simd": options.simd().to_string(),
-            "draws": options.n_draws,
-            "dim": dim,
+            "seed": self.seed,
+            "simd": self.simd,
+            "draws": self.draws,
+            "dim": rows.ncols(),
             "chains": chains,
-            "draws_per_chain": per_chain,
+            "draws_per_chain": rows.nrows() / chains,
             "evaluations": run.counts(),
             "tail_evaluations": run.tail_evaluations(),
             "log_z": run.log_z().map(|z| json!({"value": z.value, "se": z.se})),
-            "scalars": numbers,
+            "scalars": scalars,
             "coordinates": coordinates,
             "outputs": run.output_names(),
             "verdicts": run.flags().map(verdict).collect::<Vec<_>>(),
         });
+        object.to_string()
+    }
+}
+
+impl rg_result {
+    pub(crate) fn of_run(
+        run: RunResult,
+        components: &[(&'static str, String)],
+        options: &rg_run_options,
+    ) -> Self {
         Self {
             complete: run.is_complete(),
-            scalars,
-            json: object.to_string(),
+            scalars: run.collected().scalars.clone(),
+            json: OnceLock::new(),
+            about: About {
+                components: components.to_vec(),
+                seed: options.seed,
+                draws: options.n_draws,
+                simd: options.simd().to_string(),
+            },
             held: Held::Memory(Box::new(run)),
         }
     }
@@ -104,11 +129,19 @@ impl rg_result {
         Self {
             complete: report.complete,
             scalars: report.scalars.clone(),
-            json: serde_json::to_string(report).unwrap_or_default(),
+            json: serde_json::to_string(report).unwrap_or_default().into(),
+            about: About::default(),
             held: finished
                 .draws
                 .map_or(Held::None, |draws| Held::Job(Box::new(draws))),
         }
+    }
+
+    fn json(&self) -> &str {
+        self.json.get_or_init(|| match &self.held {
+            Held::Memory(run) => self.about.json(run),
+            Held::Job(_) | Held::None => String::new(),
+        })
     }
 
     /// Chains, and the rows as they came: the draws of the chains by turns.
@@ -428,7 +461,7 @@ pub unsafe extern "C" fn rg_result_json(
     unsafe {
         ffi(err, || {
             let r = borrow(r, "r")?;
-            TextOut::new(buf, cap, need)?.write(&r.json)
+            TextOut::new(buf, cap, need)?.write(r.json())
         })
     }
 }
