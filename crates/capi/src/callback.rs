@@ -2,11 +2,11 @@
 //! keeps thread classes, and turns what they return into errors.
 
 use crate::ffi::User;
-use crate::target::wrong;
-use retrograde::core::{Signature, Target, Traits};
+use crate::target::{made, wrong};
+use retrograde::core::Target;
 use retrograde::{Error, Result};
 use retrograde_abi::*;
-use retrograde_bridge::{Foreign, Made};
+use retrograde_bridge::Foreign;
 use std::ffi::c_void;
 use std::sync::Arc;
 
@@ -206,17 +206,7 @@ fn target<F>(
     let object = Box::into_raw(Box::new(Callback { f, d, user })).cast();
     // SAFETY: the table is copied; its functions may be called with this object until it is destroyed.
     let target = unsafe {
-        Foreign::<rg_target_vtable>::new(Made {
-            made: rg_ref {
-                object,
-                vtable: (&raw const table).cast(),
-            },
-            label: "target of the caller".into(),
-            host: None,
-            parts: Traits::PURE,
-            keep: Box::new(()),
-            signature: Signature::default(),
-        })
+        Foreign::<rg_target_vtable>::new(made((&raw const table).cast(), object, "target"))
     }?;
     Ok(Arc::new(target))
 }

@@ -39,7 +39,8 @@ pub(crate) fn guard<T>(fallback: T, body: impl FnOnce() -> T) -> T {
 
 /// A panic must not leave an `extern "C"` function: it would abort the caller's process.
 fn catch<T>(body: impl FnOnce() -> T) -> Result<T> {
-    // Unwind safety: the interface has no handle that a body changes, so none is left half-changed.
+    // Unwind safety: the one handle that bodies change is a context, whose registry takes components one by
+    // one, each whole or not at all.
     catch_unwind(AssertUnwindSafe(body)).map_err(|payload| Error::Panic {
         message: words(payload.as_ref()),
     })
@@ -366,21 +367,6 @@ impl RowsOut {
             });
         }
         Ok(self)
-    }
-
-    /// Copies rows there, n x d.
-    ///
-    /// # Safety
-    /// There is room.
-    pub(crate) unsafe fn write(&self, rows: ArrayView2<'_, f64>) {
-        for (i, row) in rows.rows().into_iter().enumerate().take(self.n) {
-            // SAFETY: by contract; `extent` saw to it that nothing wraps.
-            let to = unsafe { self.at.add(i * self.stride) };
-            for (j, v) in row.iter().enumerate().take(self.d) {
-                // SAFETY: as above.
-                unsafe { to.add(j).write(*v) };
-            }
-        }
     }
 }
 

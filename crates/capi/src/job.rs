@@ -3,7 +3,7 @@
 use crate::context::{Log, rg_context};
 use crate::error::rg_error;
 use crate::ffi::{TextOut, borrow, ffi, hand_over, optional_text, place, text};
-use crate::options::{RG_RUN_REPLACE, Watch, cancelled, read as read_options, rg_run_options};
+use crate::options::{RG_RUN_REPLACE, Watch, read as read_options, rg_run_options};
 use crate::result::rg_result;
 use crate::target::rg_target;
 use retrograde::core::registry::{Component, Make, Needs, schema_of};
@@ -236,7 +236,11 @@ unsafe fn ended(finished: job::Finished, out: std::ptr::NonNull<*mut rg_result>)
     let complete = finished.report.complete;
     // SAFETY: by the contract of the caller.
     unsafe { hand_over(out, rg_result::of_job(finished)) };
-    if complete { Ok(()) } else { Err(cancelled()) }
+    if complete {
+        Ok(())
+    } else {
+        Err(Error::Cancelled)
+    }
 }
 
 /// Goes on with the run of a directory, to the bits that it would have had without the stop.

@@ -2,8 +2,8 @@
 
 use crate::cancel::rg_cancel;
 use crate::target::wrong;
+use retrograde::Result;
 use retrograde::core::{Cancel, Counts, SimdLevel};
-use retrograde::{Error, Result};
 use std::ffi::c_void;
 use std::time::{Duration, Instant};
 
@@ -200,9 +200,4 @@ impl Watch {
         // SAFETY: the caller's function with the caller's pointer, on the caller's thread.
         self.stop |= unsafe { progress(self.user, &raw const told) } != 0;
     }
-}
-
-/// What a function that was cancelled returns beside its result.
-pub(crate) fn cancelled() -> Error {
-    Error::Cancelled
 }

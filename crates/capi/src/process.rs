@@ -315,7 +315,7 @@ pub unsafe extern "C" fn rg_process_drift(
             Runtime::new(0, 1)?.enter("rg_process_drift", 0, |cx| {
                 p.drift(cx, as_times(&times, t_step), x.view(), f.view_mut())
             })?;
-            out.write(f.view());
+            out.write_chains(1, f.view());
             Ok(())
         })
     }
@@ -376,7 +376,7 @@ pub unsafe extern "C" fn rg_process_simulate(
             Runtime::new(seed, 1)?.enter("rg_process_simulate", 0, |cx| {
                 forward(cx, p, (t0, t1), steps, x.view_mut())
             })?;
-            out.write(x.view());
+            out.write_chains(1, x.view());
             Ok(())
         })
     }

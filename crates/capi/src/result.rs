@@ -198,15 +198,24 @@ impl rg_result {
             })
     }
 
-    /// Writes the draws, chain after chain; those beyond the room are left out.
+    /// Writes the first `n` draws, chain after chain.
+    ///
+    /// # Errors
+    /// When there are fewer.
     ///
     /// # Safety
-    /// There is the room that was told.
-    pub(crate) unsafe fn write_rows(&self, out: &RowsOut) {
-        if let Ok((chains, rows)) = self.rows() {
-            // SAFETY: by contract.
-            unsafe { out.write_chains(chains, rows) };
+    /// There is room for `n`.
+    pub(crate) unsafe fn write_first(&self, n: usize, out: &RowsOut) -> Result {
+        let (chains, rows) = self.rows()?;
+        let there = rows.nrows() / chains * chains;
+        if there < n {
+            return Err(Error::Incomplete {
+                what: format!("{n} draws were asked for, {chains} chains gave {there}"),
+            });
         }
+        // SAFETY: by contract.
+        unsafe { out.write_chains(chains, rows) };
+        Ok(())
     }
 
     fn whole(&self) -> Result {
@@ -405,7 +414,7 @@ pub unsafe extern "C" fn rg_result_log_weights(
             })?;
             let n = weights.len();
             let weights = ArrayView2::from_shape((n, 1), &weights).map_err(|_| not_read())?;
-            write("out", (1, weights), out, 1, out_len)
+            write("out", (r.rows()?.0, weights), out, 1, out_len)
         })
     }
 }

@@ -7,7 +7,7 @@ use crate::ffi::{
     RowsOut, User, borrow, ffi, free, hand_over, optional_text, place, settings, text,
 };
 use crate::job::plan;
-use crate::options::{Watch, cancelled, read, rg_run_options};
+use crate::options::{Watch, read, rg_run_options};
 use crate::process::{Shapeless, rg_process};
 use crate::result::rg_result;
 use crate::score::rg_score;
@@ -171,7 +171,11 @@ pub unsafe extern "C" fn rg_sampler_run(
             let complete = result.is_complete();
             let result = rg_result::of_run(result, &s.components, &options);
             hand_over(out, result);
-            if complete { Ok(()) } else { Err(cancelled()) }
+            if complete {
+                Ok(())
+            } else {
+                Err(Error::Cancelled)
+            }
         })
     }
 }
@@ -264,7 +268,7 @@ pub unsafe extern "C" fn rg_sample(
                 true => None,
                 false => Some(result.scalar("log_z")?),
             };
-            result.write_rows(&draws);
+            result.write_first(n, &draws)?;
             if let Some(value) = value {
                 log_z.write(value);
             }

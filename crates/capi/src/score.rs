@@ -146,7 +146,7 @@ pub unsafe extern "C" fn rg_score_eval(
             Runtime::new(seed, 1)?.enter("rg_score_eval", 0, |cx| {
                 cx.eval_score(s, as_times(&times, t_step), x.view(), scores.view_mut())
             })?;
-            out.write(scores.view());
+            out.write_chains(1, scores.view());
             Ok(())
         })
     }

@@ -337,7 +337,7 @@ pub unsafe extern "C" fn rg_target_eval(
                 std::ptr::copy_nonoverlapping(l.as_ptr(), logp, n);
             }
             if let (Some(out), Some(g)) = (grad, &g) {
-                out.write(g.view());
+                out.write_chains(1, g.view());
             }
             Ok(())
         })

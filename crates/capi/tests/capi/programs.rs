@@ -111,7 +111,7 @@ fn there(tool: &str) -> bool {
     there
 }
 
-const JOB: &str = "[target]\nkind = \"gmm40\"\n[sampler]\nkind = \"smc\"\n";
+const JOB: &str = "[target]\nkind = \"gmm40\"\n[sampler]\nkind = \"ula\"\n";
 
 /// The numbers of a table, by their bits.
 fn bits(table: &str) -> Vec<u64> {
@@ -127,11 +127,12 @@ fn every_language_gets_the_bits_of_rust() {
     let none = toml::Table::new;
     let target = registry.target("gmm40", none(), &parts).unwrap();
     let parts = parts.with_target(target.clone());
-    let sampler = registry.sampler("smc", none(), &parts).unwrap();
+    let sampler = registry.sampler("ula", none(), &parts).unwrap();
     let job = Run::shared(target).shared_sampler(sampler);
     let result = job.draws(200).seed(11).run().unwrap();
-    let want: Vec<u64> = result.rows().iter().map(|v| v.to_bits()).collect();
-    assert_eq!(want.len(), 400);
+    // Chain after chain.
+    let want: Vec<u64> = result.draws().iter().map(|v| v.to_bits()).collect();
+    assert_eq!((want.len(), result.draws().dim().0), (400, 4));
 
     let c = program("examples/c/draws.c", &["-std=c99"]);
     let folder = c.parent().unwrap().to_owned();

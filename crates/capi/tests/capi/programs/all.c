@@ -468,6 +468,14 @@ static void runs(rg_context *cx) {
   CHECK(fabs(draws[0]) < 10.0);
   FAILS(RG_ERR_UNSUPPORTED, "log_z",
         rg_sample(cx, "[sampler]\nkind = \"ula\"\n", 2, batch, &me, caps, 0, 3, 1000, draws, x, &err));
+  /* Four chains: a number of draws that they do not share evenly is refused, another one is there whole. */
+  for (size_t i = 0; i < 2000; i++) draws[i] = NAN;
+  const char *ula = "[sampler]\nkind = \"ula\"\n";
+  FAILS(RG_ERR_CONFIG, "chains", rg_sample(cx, ula, 2, batch, &me, caps, 0, 3, 10, draws, NULL, &err));
+  CHECK(draws[0] != draws[0]);
+  OK(rg_sample(cx, ula, 2, batch, &me, caps, 0, 3, 8, draws, NULL, &err));
+  for (size_t i = 0; i < 16; i++) CHECK(draws[i] == draws[i]);
+  CHECK(draws[16] != draws[16]);
   free(draws);
 
   /* A limited target: its own scale is in the outputs. */
