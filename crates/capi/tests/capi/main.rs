@@ -1,7 +1,8 @@
 //! The C interface from outside.
 //!
 //! `abuse` calls the exports from Rust as a C program would, bad calls above all. `header`, `count` and
-//! `programs` need a C and a C++ compiler, and fail with a sentence if there is none.
+//! `programs` need a C and a C++ compiler, and fail with a sentence if there is none; `julia` needs Julia, and says so if it is
+//! not there.
 
 #![allow(unsafe_code, reason = "these tests call a C interface")]
 
@@ -10,4 +11,5 @@ mod count;
 mod header;
 #[cfg(target_os = "linux")]
 mod install;
+mod julia;
 mod programs;

@@ -103,7 +103,7 @@ fn a_lattice_in_cpp_agrees_with_the_built_in() {
 }
 
 /// Whether a tool is there that the project does not ask for.
-fn there(tool: &str) -> bool {
+pub(crate) fn there(tool: &str) -> bool {
     let there = Command::new(tool).arg("--version").output().is_ok();
     if !there {
         eprintln!("SKIPPED: there is no {tool} here");
@@ -111,16 +111,16 @@ fn there(tool: &str) -> bool {
     there
 }
 
-const JOB: &str = "[target]\nkind = \"gmm40\"\n[sampler]\nkind = \"ula\"\n";
+pub(crate) const JOB: &str = "[target]\nkind = \"gmm40\"\n[sampler]\nkind = \"ula\"\n";
 
 /// The numbers of a table, by their bits.
-fn bits(table: &str) -> Vec<u64> {
+pub(crate) fn bits(table: &str) -> Vec<u64> {
     let words = table.split_whitespace();
     words.map(|w| w.parse::<f64>().unwrap().to_bits()).collect()
 }
 
-#[test]
-fn every_language_gets_the_bits_of_rust() {
+/// 200 draws of that job by a program in Rust.
+pub(crate) fn bits_of_rust() -> Vec<u64> {
     let registry = retrograde::registry().unwrap();
     let files = Folder::default();
     let parts = Parts::new(&files);
@@ -131,9 +131,14 @@ fn every_language_gets_the_bits_of_rust() {
     let job = Run::shared(target).shared_sampler(sampler);
     let result = job.draws(200).seed(11).run().unwrap();
     // Chain after chain.
-    let want: Vec<u64> = result.draws().iter().map(|v| v.to_bits()).collect();
-    assert_eq!((want.len(), result.draws().dim().0), (400, 4));
+    let bits: Vec<u64> = result.draws().iter().map(|v| v.to_bits()).collect();
+    assert_eq!((bits.len(), result.draws().dim().0), (400, 4));
+    bits
+}
 
+#[test]
+fn every_language_gets_the_bits_of_rust() {
+    let want = bits_of_rust();
     let c = program("examples/c/draws.c", &["-std=c99"]);
     let folder = c.parent().unwrap().to_owned();
     let job = folder.join("job.toml");
@@ -174,7 +179,7 @@ fn every_language_gets_the_bits_of_rust() {
 }
 
 /// What README.md prints between marks of that language and has a line with that word.
-fn printed(language: &str, word: &str) -> String {
+pub(crate) fn printed(language: &str, word: &str) -> String {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     let mark = format!("```{language}\n");
     let block = readme
@@ -187,10 +192,19 @@ fn printed(language: &str, word: &str) -> String {
         .to_owned()
 }
 
+/// That a program of README.md told log Z of two wells in each of two coordinates.
+pub(crate) fn assert_wells(said: &str) {
+    // By quadrature, plugins/c/double-well.c.
+    const LOG_Z: f64 = 2.0 * 0.344_238_219_7;
+    let value = said.split("log Z = ").nth(1).unwrap();
+    let value = value.split([' ', ',']).next().unwrap();
+    let value: f64 = value.parse().unwrap();
+    // The standard error of 4000 particles is 0.014.
+    assert!((value - LOG_Z).abs() < 0.07, "{said}");
+}
+
 #[test]
 fn the_programs_of_the_readme_run_as_printed() {
-    // Two wells in each of two coordinates: log Z by quadrature, plugins/c/double-well.c.
-    const LOG_Z: f64 = 2.0 * 0.344_238_219_7;
     for (language, include, standard, suffix) in [
         ("c", "retrograde.h", "-std=c99", "c"),
         ("cpp", "retrograde.hpp", "-std=c++17", "cpp"),
@@ -202,11 +216,7 @@ fn the_programs_of_the_readme_run_as_printed() {
             source.to_str().unwrap(),
             &[standard],
         )));
-        let value = said.split("log Z = ").nth(1).unwrap();
-        let value = value.split([' ', ',']).next().unwrap();
-        let value: f64 = value.parse().unwrap();
-        // The standard error of 4000 particles is 0.014.
-        assert!((value - LOG_Z).abs() < 0.07, "{said}");
+        assert_wells(&said);
     }
 }
 

@@ -67,6 +67,24 @@ fn assert_within(what: &str, v: &Value, want: f64) {
 }
 
 #[test]
+fn a_start_from_the_very_law_costs_nothing() {
+    // Of what the process leaves as it is the law is the reference law at all times, so that both densities differ by
+    // rounding alone, up or down.
+    let normal = GAUSSIAN
+        .replace("[2.0]", "[0.0, 0.0]")
+        .replace("sd = 0.5", "sd = 1.0");
+    let lab = Lab::new("");
+    for t_end in ["1.0", "2.0", "3.0", "4.0"] {
+        let c = lab.certified(&normal, &[&format!("process.t_end={t_end}")]);
+        let (value, se) = number(&c["initialisation"]["kl"]);
+        assert!(
+            (0.0..1e-12).contains(&value) && se < 1e-12,
+            "{value} ± {se}"
+        );
+    }
+}
+
+#[test]
 fn the_gaussian_case_has_its_closed_forms() {
     let lab = Lab::new("");
     // KL(N(2e⁻³, v) ‖ N(0, 1)), v = e⁻⁶/4 + 1 − e⁻⁶.

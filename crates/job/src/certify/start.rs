@@ -60,9 +60,15 @@ pub(super) fn kl(setting: &Setting<'_>, runtime: &mut Runtime) -> Result<Part> {
 }
 
 fn part(value: f64, standard_error: f64, method: Method, remark: &str) -> Part {
+    // It is no less than 0, an estimate of it may be: by its noise, or by rounding where the two laws are one.
+    let noise = 4.0 * standard_error + 1e-9;
     Part {
         kl: Some(Estimate {
-            value,
+            value: if value > -noise {
+                value.max(0.0)
+            } else {
+                value
+            },
             standard_error,
         }),
         method: Some(method),
