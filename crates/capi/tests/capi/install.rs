@@ -53,15 +53,54 @@ fn an_installed_library_is_found_by_pkg_config_wherever_it_is_moved() {
 
 const LISTS: &str = r#"
 cmake_minimum_required(VERSION 3.16)
-project(uses C)
+project(uses C CXX)
+enable_testing()
 find_package(retrograde VERSION CONFIG REQUIRED)
-add_executable(shared "${LIST}")
+add_executable(shared "${SOURCES}/examples/c/list.c")
 target_link_libraries(shared PRIVATE retrograde::retrograde)
-add_executable(static "${LIST}")
+add_executable(static "${SOURCES}/examples/c/list.c")
 target_link_libraries(static PRIVATE retrograde::static)
-add_library(plugin MODULE "${PLUGIN}")
-target_link_libraries(plugin PRIVATE retrograde::plugin m)
+add_executable(loads "${SOURCES}/crates/capi/tests/capi/programs/loads.c")
+target_link_libraries(loads PRIVATE retrograde::retrograde)
+retrograde_add_plugin(double-well "${SOURCES}/plugins/c/double-well.c")
+retrograde_add_plugin(student "${SOURCES}/plugins/cpp/student.cpp")
+target_compile_features(student PRIVATE cxx_std_17)
+# Must-fail controls: by hand, and with a function that is nowhere.
+add_library(bare MODULE "${SOURCES}/plugins/cpp/student.cpp")
+target_compile_features(bare PRIVATE cxx_std_17)
+target_link_libraries(bare PRIVATE retrograde::plugin)
+retrograde_add_plugin(missing missing.c)
+set_target_properties(missing PROPERTIES EXCLUDE_FROM_ALL ON)
 "#;
+
+/// A `retrograde` that takes nothing but `plugin check FILE` for plugins of which the name begins so.
+const PROGRAM: &str = "#!/bin/sh\n[ $# = 3 ] && [ \"$1 $2\" = 'plugin check' ] && [ -f \"$3\" ] && case ${3##*/} in \
+                       BEGINS*) ;; *) exit 1 ;; esac\n";
+
+/// What a library defines for others.
+fn exported(library: &Path) -> Vec<String> {
+    let said = run(Command::new("nm")
+        .args(["-D", "--defined-only", "--format=just-symbols"])
+        .arg(library));
+    said.lines().map(str::to_owned).collect()
+}
+
+/// CMake on the project in `folder`, and the folder that it builds in.
+fn configure(folder: &Path, prefix: &Path, version: &str, program: &Path) -> (Command, PathBuf) {
+    let text = LISTS.replace("VERSION CONFIG", &format!("{version} CONFIG"));
+    std::fs::write(folder.join("CMakeLists.txt"), text).unwrap();
+    let build = folder.join(format!("build-{version}"));
+    let mut cmake = Command::new("cmake");
+    cmake
+        .arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.display()))
+        .arg(format!("-DSOURCES={}", root().display()))
+        .arg(format!("-DRETROGRADE_PROGRAM={}", program.display()))
+        .arg("-S")
+        .arg(folder)
+        .arg("-B")
+        .arg(&build);
+    (cmake, build)
+}
 
 #[test]
 fn an_installed_library_is_found_by_cmake_wherever_it_is_moved() {
@@ -71,38 +110,71 @@ fn an_installed_library_is_found_by_cmake_wherever_it_is_moved() {
     }
     let folder = workshop(env!("CARGO_TARGET_TMPDIR"), "installed-cmake");
     let prefix = installed_and_moved(&folder);
-    let configure = |version: &str| {
-        let text = LISTS.replace("VERSION CONFIG", &format!("{version} CONFIG"));
-        std::fs::write(folder.join("CMakeLists.txt"), text).unwrap();
-        let mut cmake = Command::new("cmake");
-        cmake
-            .arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.display()))
-            .arg(format!(
-                "-DLIST={}",
-                root().join("examples/c/list.c").display()
-            ))
-            .arg(format!(
-                "-DPLUGIN={}",
-                root().join("plugins/c/double-well.c").display()
-            ))
-            .arg("-S")
-            .arg(&folder)
-            .arg("-B")
-            .arg(folder.join(format!("build-{version}")));
-        cmake
+    let program = folder.join("retrograde");
+    let takes = |begins: &str| {
+        std::fs::write(&program, PROGRAM.replace("BEGINS", begins)).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&program, mode).unwrap();
     };
-    run(&mut configure(""));
-    run(&mut configure("0.1"));
-    run(Command::new("cmake")
-        .arg("--build")
-        .arg(folder.join("build-0.1")));
+    takes("");
+    let missing = "#include <retrograde_plugin.h>\nconst rg_plugin *nowhere(void);\nRG_EXPORT const rg_plugin \
+                   *retrograde_plugin_v1(const rg_host *h) { (void)h; return nowhere(); }\n";
+    std::fs::write(folder.join("missing.c"), missing).unwrap();
+    run(&mut configure(&folder, &prefix, "", &program).0);
+    let (mut cmake, build) = configure(&folder, &prefix, "0.1", &program);
+    run(&mut cmake);
+    run(Command::new("cmake").arg("--build").arg(&build));
     for name in ["shared", "static"] {
-        let said = run(&mut Command::new(folder.join("build-0.1").join(name)));
+        let said = run(&mut Command::new(build.join(name)));
         assert!(said.contains("sampler smc\n"), "{name}: {said}");
     }
+
+    // Plugins: one symbol each, loaded by a program.
+    for name in ["double-well.so", "student.so"] {
+        assert_eq!(exported(&build.join(name)), ["retrograde_plugin_v1"]);
+    }
+    assert!(exported(&build.join("libbare.so")).len() > 1);
+    let said = run(Command::new(build.join("loads"))
+        .arg(build.join("double-well.so"))
+        .arg(build.join("student.so")));
+    assert_eq!(
+        said,
+        "target wells/double-well\nprocess pearson/student\n0 -2\n"
+    );
+    let refused = Command::new("cmake")
+        .arg("--build")
+        .arg(&build)
+        .args(["--target", "missing"])
+        .output()
+        .unwrap();
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&refused.stdout),
+        String::from_utf8_lossy(&refused.stderr)
+    );
+    assert!(
+        !refused.status.success() && said.contains("nowhere"),
+        "{said}"
+    );
+    // The program is asked about each, and what it says counts.
+    let ctest = |name: &str| {
+        let mut ctest = Command::new("ctest");
+        ctest.args(["-R", name]).current_dir(&build);
+        ctest
+    };
+    let said = run(&mut ctest("(double-well|student)-check"));
+    assert!(said.contains("0 tests failed out of 2"), "{said}");
+    takes("double");
+    run(&mut ctest("double-well-check"));
+    assert!(
+        !ctest("student-check").status().unwrap().success(),
+        "a plugin that fails its check passes"
+    );
+
     // Another minor version is another library.
     for version in ["0.2", "0.10", "1.0"] {
-        let refused = configure(version).output().unwrap();
+        let (mut cmake, _) = configure(&folder, &prefix, version, &program);
+        let refused = cmake.output().unwrap();
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert!(
             !refused.status.success() && said.contains("0.1.0"),
