@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 /// A program, linked against the shared library.
 fn program(source: &str, options: &[&str]) -> PathBuf {
@@ -44,6 +45,7 @@ fn program(source: &str, options: &[&str]) -> PathBuf {
 }
 
 const ALL: &str = "crates/capi/tests/capi/programs/all.c";
+const FAULTS: &str = "crates/capi/tests/capi/programs/faults.c";
 const WRAPPED: &str = "crates/capi/tests/capi/programs/wrapped.cpp";
 
 fn plugin(folder: &Path) -> PathBuf {
@@ -249,4 +251,81 @@ fn valgrind_finds_nothing() {
     );
     let wrapped = program(WRAPPED, &["-std=c++17", "-pthread", "-DVALGRIND"]);
     assert_eq!(clean(&wrapped, &[]), "every class\n");
+}
+
+const SANITIZE: &str = "-fsanitize=address,undefined";
+
+/// Whether programs that the sanitizers watch can be built and run here: their libraries come apart from the compiler.
+fn sanitizers() -> bool {
+    static THERE: LazyLock<bool> = LazyLock::new(|| {
+        let folder = workshop(env!("CARGO_TARGET_TMPDIR"), "sanitizers");
+        let source = folder.join("none.c");
+        std::fs::write(&source, "int main(void) { return 0; }\n").unwrap();
+        let run = |(i, mut with): (usize, Command)| {
+            let program = folder.join(format!("none-{i}"));
+            let built = with.arg(SANITIZE).arg(&source).arg("-o").arg(&program);
+            let built = built.output().unwrap().status.success();
+            built && Command::new(program).status().is_ok_and(|s| s.success())
+        };
+        [cc(), cxx()].into_iter().enumerate().all(run)
+    });
+    if !*THERE {
+        eprintln!("SKIPPED: the compilers have no libraries for {SANITIZE} here");
+    }
+    *THERE
+}
+
+/// A program with its own side watched.
+fn watched(source: &str, options: &[&str]) -> PathBuf {
+    let mut all = vec![SANITIZE, "-fno-sanitize-recover=all"];
+    all.extend(options);
+    program(source, &all)
+}
+
+/// What such a program says, and whether all was well.
+fn says(program: &Path, arguments: &[&Path]) -> (bool, String) {
+    let done = Command::new(program)
+        .args(arguments)
+        .env("ASAN_OPTIONS", "detect_leaks=1")
+        .output()
+        .unwrap();
+    let said = [done.stdout, done.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    (done.status.success(), said)
+}
+
+#[test]
+fn sanitizers_find_nothing() {
+    if !sanitizers() {
+        return;
+    }
+    let folder = workshop(env!("CARGO_TARGET_TMPDIR"), "all-sanitized");
+    let plugin = plugin(&folder);
+    let runs = folder.join("runs");
+    std::fs::create_dir(&runs).unwrap();
+    let (clean, said) = says(&watched(ALL, &["-std=c99"]), &[&runs, &plugin]);
+    assert!(clean && said == "every function, every status\n", "{said}");
+    let (clean, said) = says(&watched(WRAPPED, &["-std=c++17", "-pthread"]), &[]);
+    assert!(clean && said == "every class\n", "{said}");
+}
+
+#[test]
+fn sanitizers_find_what_is_wrong() {
+    if !sanitizers() {
+        return;
+    }
+    let program = watched(FAULTS, &["-std=c99"]);
+    for (fault, found) in [
+        ("none", "no fault"),
+        ("twice", "AddressSanitizer: attempting double-free"),
+        ("overrun", "AddressSanitizer: heap-buffer-overflow"),
+        ("leak", "LeakSanitizer: detected memory leaks"),
+        ("overflow", "runtime error: signed integer overflow"),
+    ] {
+        let (clean, said) = says(&program, &[Path::new(fault)]);
+        assert!(
+            clean == (fault == "none") && said.contains(found),
+            "{fault}: {said}"
+        );
+    }
 }
