@@ -46,6 +46,7 @@ fn program(source: &str, options: &[&str]) -> PathBuf {
 
 const ALL: &str = "crates/capi/tests/capi/programs/all.c";
 const FAULTS: &str = "crates/capi/tests/capi/programs/faults.c";
+const FREES: &str = "crates/capi/tests/capi/programs/frees.c";
 const WRAPPED: &str = "crates/capi/tests/capi/programs/wrapped.cpp";
 
 fn plugin(folder: &Path) -> PathBuf {
@@ -327,5 +328,36 @@ fn sanitizers_find_what_is_wrong() {
             clean == (fault == "none") && said.contains(found),
             "{fault}: {said}"
         );
+    }
+}
+
+#[test]
+fn frees_in_any_order_on_threads() {
+    let options = ["-std=c11", "-pthread"];
+    let mut programs = vec![program(FREES, &options)];
+    if sanitizers() {
+        programs.push(watched(FREES, &options));
+    }
+    let folder = workshop(env!("CARGO_TARGET_TMPDIR"), "frees-runs");
+    for (i, program) in programs.iter().enumerate() {
+        let frees = |seed: &str, fault: &[&Path]| {
+            let runs = folder.join(format!("{i}-{seed}-{}", fault.len()));
+            std::fs::create_dir_all(&runs).unwrap();
+            let arguments = [&[Path::new(seed), Path::new("2"), &runs], fault].concat();
+            let said = says(program, &arguments);
+            std::fs::remove_dir_all(runs).unwrap();
+            said
+        };
+        for seed in ["1", "2", "3"] {
+            let (clean, said) = frees(seed, &[]);
+            assert!(clean && said == "every drop once\n", "seed {seed}: {said}");
+        }
+        for (fault, found) in [
+            ("keep", "everything is freed, but not dropped"),
+            ("early", "dropped while it is held"),
+        ] {
+            let (clean, said) = frees("1", &[Path::new(fault)]);
+            assert!(!clean && said.contains(found), "{fault}: {said}");
+        }
     }
 }
