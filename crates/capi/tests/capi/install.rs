@@ -1,6 +1,7 @@
 //! An installed library: found by pkg-config and CMake, from another folder, wherever it was moved.
 
 use retrograde_testkit::compiler::{root, run, workshop};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -49,6 +50,54 @@ fn an_installed_library_is_found_by_pkg_config_wherever_it_is_moved() {
     let needed = run(Command::new("readelf").arg("-d").arg(folder.join("shared")));
     let soname = concat!("[libretrograde.so.0.", env!("CARGO_PKG_VERSION_MINOR"), "]");
     assert!(needed.contains(soname), "{needed}");
+}
+
+#[test]
+fn cargo_c_is_told_of_the_same_files() {
+    let folder = workshop(env!("CARGO_TARGET_TMPDIR"), "installed-same");
+    let prefix = installed_and_moved(&folder);
+    let package = root().join("crates/capi");
+    let text = std::fs::read_to_string(package.join("Cargo.toml")).unwrap();
+    let manifest: toml::Table = text.parse().unwrap();
+    let capi = &manifest["package"]["metadata"]["capi"];
+    assert_eq!(capi["library"]["name"].as_str(), Some("retrograde"));
+    assert_eq!(capi["header"]["generation"].as_bool(), Some(false));
+    // cargo-c asks for it.
+    assert!(manifest["features"].get("capi").is_some());
+    for (kind, to) in [("include", "include"), ("data", "share")] {
+        let mut told = BTreeSet::new();
+        for asset in capi["install"][kind]["asset"].as_array().unwrap() {
+            let (from, below) = (
+                asset["from"].as_str().unwrap(),
+                asset["to"].as_str().unwrap(),
+            );
+            let (dir, pattern) = from.rsplit_once('/').unwrap();
+            let parts: Vec<&str> = pattern.split('*').collect();
+            for file in std::fs::read_dir(package.join(dir)).unwrap() {
+                let name = file.unwrap().file_name().into_string().unwrap();
+                let is = match parts[..] {
+                    [whole] => name == whole,
+                    [begin, end] => name.starts_with(begin) && name.ends_with(end),
+                    [begin, within, ""] => name.starts_with(begin) && name.contains(within),
+                    _ => panic!("{from}: a pattern that this test does not know"),
+                };
+                if is {
+                    told.insert(Path::new(below).join(name));
+                }
+            }
+        }
+        let top = prefix.join(to);
+        let below = if to == "share" {
+            top.join("cmake/retrograde")
+        } else {
+            top.clone()
+        };
+        let installed = std::fs::read_dir(below).unwrap().map(|file| {
+            let path = file.unwrap().path();
+            path.strip_prefix(&top).unwrap().to_owned()
+        });
+        assert_eq!(installed.collect::<BTreeSet<_>>(), told);
+    }
 }
 
 const LISTS: &str = r#"
