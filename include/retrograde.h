@@ -109,9 +109,9 @@ typedef void (*rg_log_fn)(void *user, int32_t level, const char *utf8);
  * `x`: the point, d numbers.
  * `logp`: gets the log density, which may be -infinity; NULL if it is not wanted.
  * `grad`: gets its gradient, d numbers; NULL if it is not wanted.
- * Returns RG_OK, or a code of its own, which ends the run: RG_ERR_CALLBACK, or 1000 and above for codes that
- * this library will never use. The function that was running then returns RG_ERR_CALLBACK, with the code in
- * its message, or the code itself if it is an RG_ERR_ code.
+ * Returns RG_OK to go on. Any other value ends the run: an RG_ERR_ code becomes the status of the function that was
+ * running; any other becomes RG_ERR_CALLBACK, with the number in its message. 1000 and above are never codes of this
+ * library: use them for your own.
  * It must not throw, nor jump out.
  */
 typedef rg_status (*rg_point_fn)(void *user, size_t d, const double *x, double *logp, double *grad);
@@ -172,15 +172,16 @@ typedef struct {
 
 /**
  * Called now and then while a run goes on, between two steps, on the thread that called the function that
- * runs. `p` is valid until it returns. A value other than 0 stops the run, and sets the flag `cancel` of its options if there
- * is one. It must
- * not throw, nor jump out.
+ * runs. `p` is valid until it returns. A value other than 0 stops the run after this step, and sets the flag `cancel`
+ * of its options if there is one; a run whose last step this was is complete all the same. It must not throw, nor jump
+ * out.
  */
 typedef int32_t (*rg_progress_fn)(void *user, const rg_progress *p);
 
 /**
  * How a run is run. Begin with `rg_run_options o = RG_RUN_OPTIONS_INIT;`, which has the size and the
- * defaults: seed 0, 4000 draws, all threads. A struct from an older header, which is shorter, is as good.
+ * defaults: seed 0, 4000 draws, all threads; those of the job for a job. A struct from an older header, which is shorter, is
+ * as good.
  */
 typedef struct {
   /**
@@ -188,15 +189,15 @@ typedef struct {
    */
   size_t struct_size;
   /**
-   * Seed of all random numbers; 0 is a seed as any other. Jobs: used if `n_draws` is not 0.
+   * Seed of all random numbers; 0 is a seed as any other. Jobs: 0 stands for the seed of the job.
    */
   uint64_t seed;
   /**
-   * Draws in all, 1 or more. Jobs: 0 stands for those of the job, and for its seed.
+   * Draws in all; 0 stands for 4000. Jobs: 0 stands for those of the job.
    */
   size_t n_draws;
   /**
-   * Threads; 0 stands for all. They change no bits.
+   * Threads, 1024 at most; 0 stands for all. They change no bits.
    */
   uint32_t n_threads;
   /**
@@ -212,7 +213,7 @@ typedef struct {
    */
   void *progress_user;
   /**
-   * Flag that stops the run; may be NULL. Must live until the run has begun.
+   * Flag that stops the run; may be NULL. Must live until the function returns.
    */
   const rg_cancel *cancel;
   /**
@@ -466,13 +467,13 @@ rg_status rg_target_new(const rg_context *cx,
  * `user`: handed to `f` and `drop` as it is; may be NULL.
  * `drop`: called with `user` once, when nothing uses the target any more, also if this function fails;
  * NULL for nothing to be called.
- * `caps`: RG_CAP_GRADIENT if `f` gives gradients, else 0.
+ * `caps`: RG_CAP_GRADIENT if `f` gives gradients, which nearly every sampler needs; else 0.
  * `threading`: an RG_THREAD_ constant. RG_THREAD_CALLER: `f` is only called on threads that call functions
  * of this library, and never twice at once; RG_THREAD_SERIAL: on any thread, never twice at once;
  * RG_THREAD_CONCURRENT: on any threads at once, which is needed for more than one core to be used.
  * `out`: gets the target, which the caller frees; not NULL.
  * `err`: gets an error on failure, which the caller frees; may be NULL.
- * Returns RG_OK; RG_ERR_NULL; RG_ERR_ARG if `d`, `caps` or `threading` is none of these.
+ * Returns RG_OK; RG_ERR_NULL; RG_ERR_ARG if `d`, `caps` or `threading` is out of its range.
  * Threads: any, also several at once with the same context.
  */
 rg_status rg_target_from_point(const rg_context *cx,
@@ -500,7 +501,7 @@ rg_status rg_target_from_point(const rg_context *cx,
  * `threading`: as for rg_target_from_point.
  * `out`: gets the target, which the caller frees; not NULL.
  * `err`: gets an error on failure, which the caller frees; may be NULL.
- * Returns RG_OK; RG_ERR_NULL; RG_ERR_ARG if `d`, `caps` or `threading` is none of these.
+ * Returns RG_OK; RG_ERR_NULL; RG_ERR_ARG if `d`, `caps` or `threading` is out of its range.
  * Threads: any, also several at once with the same context.
  */
 rg_status rg_target_from_batch(const rg_context *cx,
@@ -520,7 +521,7 @@ rg_status rg_target_from_batch(const rg_context *cx,
  * `cx`: a context; not NULL.
  * `vtable`: the table; not NULL. It is copied. RG_THREAD_CALLER is allowed here.
  * `object`: handed to its functions as it is; may be NULL. `destroy` is called with it once, when nothing
- * uses the target any more, also if this function fails once it has read the table.
+ * uses the target any more, also if this function fails, unless `vtable` is NULL or has no place for `destroy`.
  * `out`: gets the target, which the caller frees; not NULL.
  * `err`: gets an error on failure, which the caller frees; may be NULL.
  * Returns RG_OK; RG_ERR_NULL; RG_ERR_ARG if the table is not right, with what is wrong, or if
@@ -536,7 +537,7 @@ rg_status rg_target_from_vtable(const rg_context *cx,
 /**
  * Limits a target to a box. Samplers then work on a scale without limits, x = lower + exp(y), upper -
  * exp(y), or lower + (upper - lower) / (1 + exp(-y)), with the Jacobian in the density; log Z is that of the box.
- * Draws come on that scale, and x itself is the first d of the outputs (rg_result_outputs).
+ * Draws are x, within the limits; rg_target_eval and rg_target_check take y.
  *
  * `cx`: a context; not NULL.
  * `t`: a target without limits of its own; not NULL.
@@ -582,7 +583,8 @@ rg_status rg_target_dim(const rg_target *t, size_t *d, rg_error **err);
  * has no density or no gradient and it is wanted; RG_ERR_NUMERIC if more than a tenth of at least 200 points
  * failed; what a callback returns.
  * Threads: any, also several at once with the same target, of which those that are not
- * RG_THREAD_CONCURRENT wait for one another. From inside of a callback of the same target RG_ERR_BUSY.
+ * RG_THREAD_CONCURRENT wait for one another: two such that call each other from two threads wait for ever. From inside of a
+ * callback of the same target RG_ERR_BUSY.
  */
 rg_status rg_target_eval(const rg_target *t,
                          size_t n,
@@ -596,17 +598,19 @@ rg_status rg_target_eval(const rg_target *t,
 
 /**
  * Compares the gradient of a target with differences of its log density at n points, and tells what it
- * found as a JSON object on one line: "points", "skipped", "slopes", "walls" (numbers), "worst" (largest
+ * found as a JSON object on one line: "points", "skipped", "slopes" (derivatives compared),
+ * "walls" (those left out, for the density ends beside them), "worst" (largest
  * difference, relative to the largest slope of the point or 1), "at" (null, or "row", "coordinate",
  * "gradient" and "difference" of the worst).
  *
  * `t`: a target with a density and a gradient; not NULL.
  * `n`, `x`, `x_stride`: points, as for rg_target_eval, n of 1 or more.
  * `rtol`: largest "worst" that is right, above 0; 1e-6 is good.
- * `buf`, `cap`, `need`: for the object, as for rg_context_describe; with `cap` 0 and `need` NULL nothing is
- * told.
+ * `buf`, `cap`, `need`: for the object, as for rg_context_describe, but that a wrong gradient is an error with `cap` 0
+ * as well, and that a `buf` too small is told first; with `cap` 0 and `need` NULL nothing is told.
  * `err`: gets an error on failure, which the caller frees; may be NULL.
- * Returns RG_OK; RG_ERR_NUMERIC if the gradient is wrong, with where, and the object in `buf` as well;
+ * Returns RG_OK; RG_ERR_NUMERIC if the gradient is wrong, with where, or if the density is finite at no point, with the
+ * object in `buf` as well;
  * RG_ERR_NULL; RG_ERR_ARG; RG_ERR_DIM; RG_ERR_UNSUPPORTED if there is no gradient; RG_ERR_BUFFER; what a
  * callback returns.
  * Threads: as for rg_target_eval.
@@ -635,12 +639,12 @@ void rg_target_free(rg_target *t);
  * `cx`: a context; not NULL.
  * `name`: its name; not NULL.
  * `toml`: its settings as TOML, the keys that a job has in `[process]` without `kind`; NULL for none.
- * `t`: the target whose dimension it has, and from which some take more; NULL if `d` is given.
+ * `t`: the target, whose dimension it has; some need more of it. NULL if `d` is given.
  * `d`: the dimension where `t` is NULL; else 0 or that of `t`.
  * `out`: gets the process, which the caller frees; not NULL.
  * `err`: gets an error on failure, which the caller frees; may be NULL.
- * Returns RG_OK; RG_ERR_NULL; RG_ERR_UTF8; RG_ERR_DIM if `d` fits no dimension; RG_ERR_NOT_FOUND if no
- * process is called so; RG_ERR_CONFIG if a setting is wrong; RG_ERR_UNSUPPORTED if it needs more of a target
+ * Returns RG_OK; RG_ERR_NULL; RG_ERR_UTF8; RG_ERR_DIM if `d` is not that of `t`; RG_ERR_ARG if it is no dimension;
+ * RG_ERR_NOT_FOUND if no process is called so; RG_ERR_CONFIG if a setting is wrong; RG_ERR_UNSUPPORTED if it needs more of a target
  * than there is; what a plugin returns.
  * Threads: any, also several at once with the same context.
  */
@@ -658,7 +662,7 @@ rg_status rg_process_new(const rg_context *cx,
  * `cx`: a context; not NULL.
  * `vtable`: the table; not NULL. It is copied. RG_THREAD_CALLER is allowed here.
  * `object`: handed to its functions as it is; may be NULL. `destroy` is called with it once, when nothing
- * uses the process any more, also if this function fails once it has read the table.
+ * uses the process any more, also if this function fails, unless `vtable` is NULL or has no place for `destroy`.
  * `out`: gets the process, which the caller frees; not NULL.
  * `err`: gets an error on failure, which the caller frees; may be NULL.
  * Returns RG_OK; RG_ERR_NULL; RG_ERR_ARG if the table is not right, with what is wrong, or if it
@@ -790,7 +794,7 @@ void rg_process_free(rg_process *p);
  * `out`: gets the score, which the caller frees; not NULL.
  * `err`: gets an error on failure, which the caller frees; may be NULL.
  * Returns RG_OK; RG_ERR_NULL; RG_ERR_UTF8; RG_ERR_NOT_FOUND if no score is called so; RG_ERR_CONFIG if a
- * setting is wrong; RG_ERR_UNSUPPORTED if it needs a target or process that is not there, or more of them than
+ * setting is wrong; RG_ERR_ARG if target and process differ in dimension; RG_ERR_UNSUPPORTED if it needs a target or process that is not there, or more of them than
  * they have; what a plugin returns.
  * Threads: any, also several at once with the same objects.
  */
@@ -808,7 +812,7 @@ rg_status rg_score_new(const rg_context *cx,
  * `cx`: a context; not NULL.
  * `vtable`: the table; not NULL. It is copied. RG_THREAD_CALLER is allowed here.
  * `object`: handed to its functions as it is; may be NULL. `destroy` is called with it once, when nothing
- * uses the score any more, also if this function fails once it has read the table.
+ * uses the score any more, also if this function fails, unless `vtable` is NULL or has no place for `destroy`.
  * `out`: gets the score, which the caller frees; not NULL.
  * `err`: gets an error on failure, which the caller frees; may be NULL.
  * Returns RG_OK; RG_ERR_NULL; RG_ERR_ARG if the table is not right, with what is wrong, or if it
@@ -828,14 +832,14 @@ rg_status rg_score_from_vtable(const rg_context *cx,
  * `seed`: seed of the random numbers of scores that draw some; the same arguments give the same bits.
  * `n`: number of points.
  * `d`: the dimension of the score.
- * `t`: times, that of row i at t[i * t_step]; not NULL.
+ * `t`: times from 0 to t_end of the process, that of row i at t[i * t_step]; not NULL.
  * `t_step`: 0 for one time for all rows, 1 for one each.
  * `x`: points, row i at x + i * x_stride; not NULL unless n is 0.
  * `x_stride`: d or more; 0 stands for d.
  * `out`: gets the scores, row i at out + i * out_stride; not NULL unless n is 0.
  * `out_stride`: d or more; 0 stands for d.
  * `err`: gets an error on failure, which the caller frees; may be NULL.
- * Returns RG_OK; RG_ERR_NULL; RG_ERR_DIM; RG_ERR_NUMERIC if more than a tenth of at least 200 rows failed;
+ * Returns RG_OK; RG_ERR_NULL; RG_ERR_DIM; RG_ERR_ARG if a time is out of its range; RG_ERR_NUMERIC if more than a tenth of at least 200 rows failed;
  * what the score returns.
  * Threads: as for rg_target_eval.
  */
@@ -870,8 +874,8 @@ void rg_score_free(rg_score *s);
 rg_status rg_cancel_new(rg_cancel **out, rg_error **err);
 
 /**
- * Sets a flag: every run that has it ends after its step with RG_ERR_CANCELLED, those that begin later at
- * once. It stays set.
+ * Sets a flag: every run that has it ends after its step with RG_ERR_CANCELLED, those that begin later
+ * after their first. It stays set.
  *
  * `c`: a flag; NULL does nothing.
  * Threads: any, also several at once; also in a signal handler, since it stores one atomic number.
@@ -936,8 +940,8 @@ rg_status rg_sampler_from_toml(const rg_context *cx,
  *
  * `s`: a sampler; not NULL.
  * `options`: see rg_run_options; NULL for the defaults.
- * `out`: gets the result, which the caller frees; not NULL. Also if the run was cancelled after it had begun:
- * then it is not complete, and holds what there was by then.
+ * `out`: gets the result, which the caller frees; not NULL. With RG_ERR_CANCELLED it gets one if the run had begun,
+ * not complete, with what there was by then; else it stays as it was: set it to NULL first.
  * `err`: gets an error on failure, which the caller frees; may be NULL.
  * Returns RG_OK; RG_ERR_CANCELLED; RG_ERR_NULL; RG_ERR_ARG or RG_ERR_CONFIG if options or settings are wrong;
  * RG_ERR_NUMERIC if the target is not finite at too many points; what a callback returns.
@@ -953,15 +957,17 @@ rg_status rg_sampler_run(const rg_sampler *s,
  * All in one: a target from a function, a sampler from TOML, a run, its draws.
  *
  * `cx`: a context; not NULL.
- * `toml`: the job without `[target]`; not NULL. `kind` of `[sampler]` is enough.
+ * `toml`: the job without `[target]`; not NULL. `kind` of `[sampler]` is enough. Of `[target]` only `bounds` is read; tables
+ * and keys that say how a job is run, such as `seed`, count for nothing here.
  * `d`, `f`, `user`, `caps`, `threading`: as for rg_target_from_batch.
  * `seed`: seed of all random numbers.
  * `n`: draws in all, 1 or more.
  * `draws`: gets n x d numbers; not NULL.
  * `log_z`: gets log Z; NULL if it is not wanted.
  * `err`: gets an error on failure, which the caller frees; may be NULL.
- * Returns RG_OK; RG_ERR_NULL; RG_ERR_UNSUPPORTED if log Z is wanted and the sampler estimates none, or if the
- * draws have weights (use rg_sampler_run); else as rg_sampler_from_toml and rg_sampler_run.
+ * Returns RG_OK; RG_ERR_NULL; RG_ERR_ARG if `n` is 0; RG_ERR_UNSUPPORTED if log Z is wanted and the sampler estimates none,
+ * or if the draws have weights (use rg_sampler_run); RG_ERR_NUMERIC if the run says of itself that it failed, as where the
+ * density cannot be normalised; else as rg_sampler_from_toml and rg_sampler_run.
  * Threads: any, also several at once with the same context.
  */
 rg_status rg_sample(const rg_context *cx,
@@ -994,12 +1000,12 @@ void rg_sampler_free(rg_sampler *s);
  * `t`: takes the place of `[target]`, of which only `bounds` is read then; NULL if the job has a target.
  * `dir`: the run directory; NULL for that of the job, output.directory. It must not be there unless RG_RUN_REPLACE is
  * given.
- * `options`: see rg_run_options; `n_draws` 0 stands for seed and draws of the job. NULL for those of the job.
- * `out`: gets the result, which the caller frees; not NULL. Also if the run was cancelled after it had begun.
+ * `options`: see rg_run_options; NULL for the defaults, with which seed and draws are those of the job.
+ * `out`: gets the result, which the caller frees; not NULL. With RG_ERR_CANCELLED as for rg_sampler_run.
  * `err`: gets an error on failure, which the caller frees; may be NULL.
  * Returns RG_OK; RG_ERR_CANCELLED, after which rg_job_resume goes on; RG_ERR_NULL; RG_ERR_UTF8; RG_ERR_CONFIG if
- * the job is wrong, with line and column, or the directory is there; RG_ERR_IO if it cannot be written; what
- * running it returns.
+ * the job is wrong, with line and column, or the directory is there, cannot be made or is being written by another run;
+ * RG_ERR_IO if it cannot be written; what running it returns.
  * Threads: any, also several at once, each in a directory of its own.
  */
 rg_status rg_job_run(const rg_context *cx,
@@ -1015,13 +1021,14 @@ rg_status rg_job_run(const rg_context *cx,
  *
  * `cx`: a context with the plugins that the job uses; not NULL.
  * `dir`: the run directory; not NULL.
- * `t`: the target that the run was begun with, if it was handed in; it must give the same numbers, which
- * nobody can check. NULL if the job has a target.
+ * `t`: the target that the run was begun with, if it was handed in; it must have the same limits, and give the same numbers,
+ * which nobody can check. NULL if the job has a target.
  * `options`: `n_threads`, `progress` and `cancel` are read; NULL for the defaults.
- * `out`: gets the result, which the caller frees; not NULL. Also if the run was cancelled after it had begun.
+ * `out`: gets the result, which the caller frees; not NULL. With RG_ERR_CANCELLED as for rg_sampler_run.
  * `err`: gets an error on failure, which the caller frees; may be NULL.
  * Returns as rg_job_run; RG_ERR_CONFIG also if the directory holds no run, is damaged, or what it depends on has
- * changed. A run that is complete is left as it is: its result has no draws.
+ * changed, and if `t` cannot be the target that it was begun with. A run that is complete is left as it is; its draws are those of its files, if the job writes
+ * npy.
  * Threads: any, also several at once, each in a directory of its own.
  */
 rg_status rg_job_resume(const rg_context *cx,
@@ -1038,12 +1045,12 @@ rg_status rg_job_resume(const rg_context *cx,
  * `cx`: a context; not NULL.
  * `toml`: the job, with a process, a score and a sampler that goes back through the process; not NULL.
  * `t`: takes the place of `[target]`; NULL if the job has a target.
- * `paths`: paths that are simulated, 16 or more; 0 stands for 16384. The seed is that of the job.
+ * `paths`: paths that are simulated, 16 to 2^24; 0 stands for 16384. The seed is that of the job.
  * `buf`, `cap`, `need`: for the object, as for rg_context_describe. Each call computes it anew: give a large
  * buffer.
  * `err`: gets an error on failure, which the caller frees; may be NULL.
- * Returns RG_OK; RG_ERR_NULL; RG_ERR_UTF8; RG_ERR_CONFIG if the job is wrong; RG_ERR_UNSUPPORTED if it is no
- * diffusion that can be certified; RG_ERR_BUFFER; what running it returns.
+ * Returns RG_OK; RG_ERR_NULL; RG_ERR_UTF8; RG_ERR_CONFIG if the job is wrong; RG_ERR_ARG if `paths` is;
+ * RG_ERR_UNSUPPORTED if it is no diffusion that can be certified; RG_ERR_BUFFER; what running it returns.
  * Threads: any, also several at once.
  */
 rg_status rg_job_certify(const rg_context *cx,
@@ -1066,7 +1073,7 @@ rg_status rg_job_certify(const rg_context *cx,
  * `complete`: gets 1 if the run came to its end, 0 if it was stopped.
  * `err`: gets an error on failure, which the caller frees; may be NULL.
  * Returns RG_OK; RG_ERR_NULL if `r` is NULL; RG_ERR_UNSUPPORTED if it is of a job that was complete before it
- * was resumed: its draws are in its directory only.
+ * was resumed and did not write its draws as npy.
  * Threads: any, also several at once with the same result.
  */
 rg_status rg_result_shape(const rg_result *r,
@@ -1078,7 +1085,7 @@ rg_status rg_result_shape(const rg_result *r,
                           rg_error **err);
 
 /**
- * Copies the draws of a complete run, n x d, chain after chain, on the scale without limits.
+ * Copies the draws of a complete run, n x d, chain after chain; those of a limited target lie within its limits.
  *
  * `r`: a result; not NULL.
  * `out`: gets the draws, row i at out + i * row_stride; not NULL.
@@ -1110,8 +1117,7 @@ rg_status rg_result_partial_draws(const rg_result *r,
                                   rg_error **err);
 
 /**
- * Copies the outputs of the target at the draws of a complete run, n x k, chain after chain. Those of a
- * limited target begin with its d coordinates within the limits.
+ * Copies the outputs of the target at the draws of a complete run, n x k, chain after chain.
  *
  * `r`: a result; not NULL.
  * `out`: gets the outputs, row i at out + i * row_stride; not NULL.
@@ -1157,10 +1163,10 @@ rg_status rg_result_scalar(const rg_result *r,
                            rg_error **err);
 
 /**
- * A result as a JSON object on one line, without its draws: for a job what its report.json holds, for other
- * runs the same keys as far as they apply: "complete", "seed", "simd", "chains", "evaluations", "log_z" (null, or
- * "value" and "se"), "scalars", "coordinates" (name, mean, sd, quantiles, effective sample sizes, R-hat),
- * "verdicts" (check, status, text, advice). A number that is not finite is null.
+ * A result as a JSON object on one line, without its draws: what the report.json of a job holds, by the same checks,
+ * but for those that need more than a run in memory has: "complete", "seed", "simd", "chains", "steps", "evaluations", "log_z"
+ * (null, or "value" and "se"), "scalars", "coordinates" (and outputs: name, mean, sd, quantiles, effective sample sizes,
+ * R-hat), "verdicts" (check, status, text, advice). A number that is not finite is null.
  *
  * `r`: a result; not NULL.
  * `buf`, `cap`, `need`: as for rg_context_describe.
@@ -1189,4 +1195,4 @@ void rg_result_free(rg_result *r);
 #endif  /* RETROGRADE_H */
 
 /* The defaults of rg_run_options: `rg_run_options o = RG_RUN_OPTIONS_INIT;` */
-#define RG_RUN_OPTIONS_INIT {sizeof(rg_run_options), 0, 4000, 0, 0, NULL, NULL, NULL, 0, 0}
+#define RG_RUN_OPTIONS_INIT {sizeof(rg_run_options), 0, 0, 0, 0, NULL, NULL, NULL, 0, 0}

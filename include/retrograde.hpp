@@ -15,6 +15,7 @@
 #ifndef RETROGRADE_HPP
 #define RETROGRADE_HPP
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -68,6 +69,9 @@ template <class T> class rows {
 public:
   constexpr rows() noexcept = default;
   constexpr rows(T *data, std::size_t n, std::size_t d) noexcept : data_(data), n_(n), d_(d) {}
+  /// Rows that may be changed, where they are only read.
+  template <class U, class = std::enable_if_t<std::is_same<const U, T>::value>>
+  constexpr rows(const rows<U> &other) noexcept : data_(other.data()), n_(other.size()), d_(other.dim()) {}
   constexpr T *data() const noexcept { return data_; }
   constexpr std::size_t size() const noexcept { return n_; }
   constexpr std::size_t dim() const noexcept { return d_; }
@@ -84,43 +88,56 @@ private:
 class matrix {
 public:
   matrix() = default;
-  matrix(std::size_t n, std::size_t d) : values_(n * d), n_(n), d_(d) {}
+  matrix(std::size_t n, std::size_t d) : values_(count(n, d)), n_(n), d_(d) {}
   std::size_t size() const noexcept { return n_; }
   std::size_t dim() const noexcept { return d_; }
   double *data() noexcept { return values_.data(); }
   const double *data() const noexcept { return values_.data(); }
   span<const double> operator[](std::size_t i) const noexcept { return {values_.data() + i * d_, d_}; }
   double operator()(std::size_t i, std::size_t j) const noexcept { return values_[i * d_ + j]; }
+  double &operator()(std::size_t i, std::size_t j) noexcept { return values_[i * d_ + j]; }
   operator rows<const double>() const noexcept { return {values_.data(), n_, d_}; }
 
 private:
+  static std::size_t count(std::size_t n, std::size_t d) {
+    if (d != 0 && n > std::vector<double>().max_size() / d) throw std::length_error("retrograde::matrix");
+    return n * d;
+  }
   std::vector<double> values_;
   std::size_t n_ = 0, d_ = 0;
 };
 
 namespace detail {
 
-/// The first exception of a callback, until somebody can throw it.
+/// The last exception of a callback.
 class thrown {
 public:
   void keep(std::exception_ptr e) noexcept {
     const std::lock_guard<std::mutex> guard(lock_);
-    if (!first_) first_ = std::move(e);
+    last_ = std::move(e);
   }
-  void rethrow() {
+  /// Throws it, if there is one. It stays: several threads may have run into it at once.
+  void rethrow() const {
     std::exception_ptr e;
     {
       const std::lock_guard<std::mutex> guard(lock_);
-      std::swap(e, first_);
+      e = last_;
     }
     if (e) std::rethrow_exception(e);
   }
 
 private:
-  std::mutex lock_;
-  std::exception_ptr first_;
+  mutable std::mutex lock_;
+  std::exception_ptr last_;
 };
-using kept = std::shared_ptr<thrown>;
+/// The callbacks that an object may call.
+using kept = std::vector<std::shared_ptr<thrown>>;
+
+template <class T> void join(kept &all, const T *part) {
+  if (part != nullptr)
+    for (const auto &one : part->exceptions())
+      if (std::find(all.begin(), all.end(), one) == all.end()) all.push_back(one);
+}
 
 /// Where a function puts its error.
 class place {
@@ -131,9 +148,10 @@ public:
   ~place() { rg_error_free(e_); }
   operator rg_error **() noexcept { return &e_; }
   /// Throws unless the function returned RG_OK: what a callback threw, or an error.
-  void check(rg_status status, const kept &callback = nullptr) const {
+  void check(rg_status status, const kept &callbacks = {}) const {
     if (status == RG_OK) return;
-    if (callback) callback->rethrow();
+    if (status == RG_ERR_CALLBACK)
+      for (const auto &one : callbacks) one->rethrow();
     throw error(status, rg_error_message(e_), rg_error_detail(e_));
   }
 
@@ -162,7 +180,7 @@ inline const char *or_null(const std::string &text) noexcept {
 
 template <class F> struct callback {
   F f;
-  kept error;
+  std::shared_ptr<thrown> error;
 };
 
 template <class F>
@@ -264,7 +282,8 @@ public:
   static target of_points(const context &cx, std::size_t d, F f, std::uint64_t caps = RG_CAP_GRADIENT,
                           std::int32_t threading = RG_THREAD_CALLER) {
     target made;
-    auto *user = new detail::callback<F>{std::move(f), made.thrown_};
+    auto *user = new detail::callback<F>{std::move(f), std::make_shared<detail::thrown>()};
+    made.thrown_ = {user->error};
     rg_target *t = nullptr;
     detail::place e;
     e.check(rg_target_from_point(cx.get(), d, detail::point<F>, user, detail::dropped<F>, caps, threading,
@@ -280,7 +299,8 @@ public:
                            std::uint64_t caps = RG_CAP_GRADIENT | RG_CAP_ROWWISE | RG_CAP_DETERMINISTIC,
                            std::int32_t threading = RG_THREAD_CALLER) {
     target made;
-    auto *user = new detail::callback<F>{std::move(f), made.thrown_};
+    auto *user = new detail::callback<F>{std::move(f), std::make_shared<detail::thrown>()};
+    made.thrown_ = {user->error};
     rg_target *t = nullptr;
     detail::place e;
     e.check(rg_target_from_batch(cx.get(), d, detail::batch<F>, user, detail::dropped<F>, caps, threading,
@@ -326,6 +346,8 @@ public:
   }
   /// Throws unless the gradient agrees with differences at these points.
   void check(rows<const double> x, double rtol = 1e-6) const {
+    if (x.dim() != dim())
+      throw error(RG_ERR_DIM, "check: points of another dimension", "check: points of another dimension");
     detail::place e;
     e.check(rg_target_check(get(), x.size(), x.data(), x.dim(), rtol, nullptr, 0, nullptr, e), thrown_);
   }
@@ -333,7 +355,7 @@ public:
 private:
   target() = default;
   detail::handle<rg_target, rg_target_free> t_;
-  detail::kept thrown_ = std::make_shared<detail::thrown>();
+  detail::kept thrown_;
 };
 
 /// A forward process.
@@ -341,21 +363,53 @@ class process {
 public:
   /// One of the registry, for a target.
   process(const context &cx, const std::string &name, const std::string &toml, const target &t)
-      : process(cx, name, toml, t.get(), 0) {}
+      : process(cx, name, toml, &t, 0) {}
   /// One of the registry, of a dimension.
   process(const context &cx, const std::string &name, const std::string &toml, std::size_t d)
       : process(cx, name, toml, nullptr, d) {}
   rg_process *get() const noexcept { return p_.get(); }
+  const detail::kept &exceptions() const noexcept { return thrown_; }
+  /// Dimensions of state and noise, the time at which the reference law holds, RG_CAP_ bits.
+  struct properties {
+    std::size_t dim = 0, noise_dim = 0;
+    double t_end = 0.0;
+    std::uint64_t caps = 0;
+  };
+  properties info() const {
+    properties i;
+    detail::place e;
+    e.check(rg_process_info(get(), &i.dim, &i.noise_dim, &i.t_end, &i.caps, e));
+    return i;
+  }
+  /// The drift at points at one time.
+  matrix drift(double t, rows<const double> x) const {
+    matrix f(x.size(), x.dim());
+    detail::place e;
+    e.check(rg_process_drift(get(), x.size(), x.dim(), &t, 0, x.data(), 0, f.data(), 0, e), thrown_);
+    return f;
+  }
+  /// Draws at t1 given points at t0: by the transition where there is one, else in Euler-Maruyama steps.
+  matrix simulate(rows<const double> x0, double t0, double t1, std::size_t steps = 100,
+                  std::uint64_t seed = 0) const {
+    matrix x1(x0.size(), x0.dim());
+    detail::place e;
+    e.check(rg_process_simulate(get(), seed, x0.size(), x0.dim(), t0, t1, steps, x0.data(), 0, x1.data(), 0, e),
+            thrown_);
+    return x1;
+  }
 
 private:
-  process(const context &cx, const std::string &name, const std::string &toml, const rg_target *t,
+  process(const context &cx, const std::string &name, const std::string &toml, const target *t,
           std::size_t d) {
     rg_process *p = nullptr;
     detail::place e;
-    e.check(rg_process_new(cx.get(), name.c_str(), detail::or_null(toml), t, d, &p, e));
+    e.check(rg_process_new(cx.get(), name.c_str(), detail::or_null(toml), t == nullptr ? nullptr : t->get(), d,
+                           &p, e));
     p_.reset(p);
+    detail::join(thrown_, t);
   }
   detail::handle<rg_process, rg_process_free> p_;
+  detail::kept thrown_;
 };
 
 /// A score.
@@ -369,18 +423,22 @@ public:
     e.check(rg_score_new(cx.get(), name.c_str(), detail::or_null(toml), t == nullptr ? nullptr : t->get(),
                          p == nullptr ? nullptr : p->get(), &s, e));
     s_.reset(s);
+    detail::join(thrown_, t);
+    detail::join(thrown_, p);
   }
   rg_score *get() const noexcept { return s_.get(); }
+  const detail::kept &exceptions() const noexcept { return thrown_; }
   /// The score at points at one time.
   matrix eval(double t, rows<const double> x, std::uint64_t seed = 0) const {
     matrix out(x.size(), x.dim());
     detail::place e;
-    e.check(rg_score_eval(get(), seed, x.size(), x.dim(), &t, 0, x.data(), 0, out.data(), 0, e));
+    e.check(rg_score_eval(get(), seed, x.size(), x.dim(), &t, 0, x.data(), 0, out.data(), 0, e), thrown_);
     return out;
   }
 
 private:
   detail::handle<rg_score, rg_score_free> s_;
+  detail::kept thrown_;
 };
 
 /// A flag that stops runs.
@@ -402,12 +460,14 @@ private:
 /// How a run is run: see rg_run_options.
 struct options {
   std::uint64_t seed = 0;
-  std::size_t draws = 4000;
+  /// 0 stands for 4000, and with the seed for those of a job.
+  std::size_t draws = 0;
   std::uint32_t threads = 0;
   std::uint32_t flags = 0;
-  /// Gives false to stop the run.
+  /// Gives false to stop the run; called each `progress_ms` at most, 0 standing for 100.
   std::function<bool(const rg_progress &)> progress = nullptr;
   const retrograde::cancel *cancel = nullptr;
+  std::uint32_t progress_ms = 0;
 };
 
 /// What a run gave.
@@ -484,6 +544,7 @@ public:
     given.n_draws = o.draws;
     given.n_threads = o.threads;
     given.flags = o.flags;
+    given.progress_ms = o.progress_ms;
     given.cancel = o.cancel == nullptr ? nullptr : o.cancel->get();
     if (progress_) {
       given.progress = step;
@@ -523,18 +584,15 @@ public:
   /// One of the registry; process and score may be null where it needs none.
   sampler(const context &cx, const std::string &name, const std::string &toml, const target &t,
           const process *p = nullptr, const score *s = nullptr)
-      : thrown_(t.exceptions()) {
-    rg_sampler *made = nullptr;
-    detail::place e;
-    e.check(rg_sampler_new(cx.get(), name.c_str(), detail::or_null(toml), t.get(),
-                           p == nullptr ? nullptr : p->get(), s == nullptr ? nullptr : s->get(), &made, e),
-            thrown_);
-    s_.reset(made);
-  }
+      : sampler(cx, name, toml, &t, p, s) {}
+  /// One of the registry that goes by process and score alone.
+  sampler(const context &cx, const std::string &name, const std::string &toml, const process *p,
+          const score *s)
+      : sampler(cx, name, toml, static_cast<const target *>(nullptr), p, s) {}
   /// That of a job; a target takes the place of the job's own.
   static sampler of_job(const context &cx, const std::string &toml, const target *t = nullptr) {
     sampler made;
-    if (t != nullptr) made.thrown_ = t->exceptions();
+    detail::join(made.thrown_, t);
     rg_sampler *s = nullptr;
     detail::place e;
     e.check(rg_sampler_from_toml(cx.get(), toml.c_str(), t == nullptr ? nullptr : t->get(), &s, e),
@@ -554,29 +612,43 @@ public:
 
 private:
   sampler() = default;
+  sampler(const context &cx, const std::string &name, const std::string &toml, const target *t,
+          const process *p, const score *s) {
+    detail::join(thrown_, t);
+    detail::join(thrown_, p);
+    detail::join(thrown_, s);
+    rg_sampler *made = nullptr;
+    detail::place e;
+    e.check(rg_sampler_new(cx.get(), name.c_str(), detail::or_null(toml), t == nullptr ? nullptr : t->get(),
+                           p == nullptr ? nullptr : p->get(), s == nullptr ? nullptr : s->get(), &made, e),
+            thrown_);
+    s_.reset(made);
+  }
   detail::handle<rg_sampler, rg_sampler_free> s_;
   detail::kept thrown_;
 };
 
-/// Runs a job in a directory: see rg_job_run. `o.draws` 0 stands for those of the job.
-inline result run_job(const context &cx, const std::string &toml, const target &t,
+/// Runs a job in a directory: see rg_job_run. `t` takes the place of the job's own target, if it is there;
+/// `o.draws` 0 stands for seed and draws of the job; "" for its directory.
+inline result run_job(const context &cx, const std::string &toml, const target *t,
                       const std::string &directory, const options &o) {
   detail::running running(o);
   rg_result *r = nullptr;
   detail::place e;
-  const rg_status status =
-      rg_job_run(cx.get(), toml.c_str(), t.get(), detail::or_null(directory), &running.given, &r, e);
-  return running.end(status, r, e, t.exceptions());
+  const rg_status status = rg_job_run(cx.get(), toml.c_str(), t == nullptr ? nullptr : t->get(),
+                                      detail::or_null(directory), &running.given, &r, e);
+  return running.end(status, r, e, t == nullptr ? detail::kept() : t->exceptions());
 }
 
-/// Goes on with the job of a directory: see rg_job_resume.
-inline result resume_job(const context &cx, const std::string &directory, const target &t,
+/// Goes on with the job of a directory: see rg_job_resume. `t`: as for run_job.
+inline result resume_job(const context &cx, const std::string &directory, const target *t,
                          const options &o = {}) {
   detail::running running(o);
   rg_result *r = nullptr;
   detail::place e;
-  const rg_status status = rg_job_resume(cx.get(), directory.c_str(), t.get(), &running.given, &r, e);
-  return running.end(status, r, e, t.exceptions());
+  const rg_status status =
+      rg_job_resume(cx.get(), directory.c_str(), t == nullptr ? nullptr : t->get(), &running.given, &r, e);
+  return running.end(status, r, e, t == nullptr ? detail::kept() : t->exceptions());
 }
 
 } // namespace retrograde

@@ -162,6 +162,11 @@ reason(::Nothing, e) = e
 or_null(x) = x === nothing ? C_NULL : x
 callback_of(h::Handle) = h.callback
 callback_of(::Nothing) = nothing
+# Of parts that are made from one target, if from any.
+function first_of(parts...)
+    all = filter(!isnothing, map(callback_of, collect(Any, parts)))
+    isempty(all) ? nothing : first(all)
+end
 
 # ------------------------------------------------------------------------------------------------------------ context
 
@@ -268,8 +273,8 @@ end
 """
     bounded(cx, target; lower = nothing, upper = nothing)
 
-The same within limits, infinite where there is none. Samplers then work on a scale without limits, on which `draws` are;
-`outputs` begin with the coordinates within the limits.
+The same within limits, infinite where there is none; `draws` lie within them. Samplers work on a scale without limits,
+which is also that of `density` and `gradient` of what this gives.
 """
 function bounded(cx::Context, t::Target; lower = nothing, upper = nothing)
     limits = map((lower, upper)) do side
@@ -427,7 +432,7 @@ end
 
 "One of the registry, with the target and the process that it needs."
 Score(cx::Context, name::AbstractString, t::Union{Target,Nothing}, p::Union{Process,Nothing}, toml::AbstractString = "") =
-    Score(callback_of(t)) do out, err
+    Score(first_of(t, p)) do out, err
         @ccall libretrograde.rg_score_new(
             cx::Ptr{Cvoid}, name::Cstring, toml::Cstring, or_null(t)::Ptr{Cvoid}, or_null(p)::Ptr{Cvoid},
             out::Ptr{Ptr{Cvoid}}, err::Ptr{Ptr{Cvoid}})::Int32
@@ -496,7 +501,7 @@ end
 cancel(c::Cancel) = @ccall libretrograde.rg_cancel_request(c::Ptr{Cvoid})::Cvoid
 
 # Runs `f(options, out, err)`. A run that was stopped is a result, not an error.
-function running(f, callback; seed::Integer, draws::Integer, threads::Integer = 0, progress = nothing,
+function running(f, callback; seed::Integer = 0, draws::Integer = 0, threads::Integer = 0, progress = nothing,
                  cancel::Union{Cancel,Nothing} = nothing, flags::Integer = 0)
     watcher = Callback(progress)
     Result(callback) do out, err
@@ -520,7 +525,7 @@ end
 "One of the registry, with its target, and with the process and the score that it needs."
 Sampler(cx::Context, name::AbstractString, t::Union{Target,Nothing}, toml::AbstractString = "";
         process::Union{Process,Nothing} = nothing, score::Union{Score,Nothing} = nothing) =
-    Sampler(callback_of(t)) do out, err
+    Sampler(first_of(t, score, process)) do out, err
         @ccall libretrograde.rg_sampler_new(
             cx::Ptr{Cvoid}, name::Cstring, toml::Cstring, or_null(t)::Ptr{Cvoid}, or_null(process)::Ptr{Cvoid},
             or_null(score)::Ptr{Cvoid}, out::Ptr{Ptr{Cvoid}}, err::Ptr{Ptr{Cvoid}})::Int32
@@ -539,27 +544,27 @@ Sampler(cx::Context; job::AbstractString, target::Union{Target,Nothing} = nothin
     end
 
 """
-    run(sampler; seed = 0, draws = 4000, threads = 0, progress = nothing, cancel = nothing, flags = 0)
+    run(sampler; seed = 0, draws = 0, threads = 0, progress = nothing, cancel = nothing, flags = 0)
 
-Runs a sampler. `threads` 0 stands for all; they change no bits. `progress` is called now and then with a
+Runs a sampler. `draws` 0 stands for 4000, `threads` 0 for all; threads change no bits. `progress` is called now and then with a
 [`Progress`](@ref) and stops the run by giving `false`; a run that was stopped gives a result that is not complete.
 `flags` are `Retrograde.BASELINE_SIMD` and, for jobs, `Retrograde.REPLACE`, or-ed.
 """
-Base.run(s::Sampler; seed::Integer = 0, draws::Integer = 4000, rest...) =
-    running(s.callback; seed = seed, draws = draws, rest...) do options, out, err
+Base.run(s::Sampler; rest...) =
+    running(s.callback; rest...) do options, out, err
         @ccall libretrograde.rg_sampler_run(
             s::Ptr{Cvoid}, options::Ptr{RunOptions}, out::Ptr{Ptr{Cvoid}}, err::Ptr{Ptr{Cvoid}})::Int32
     end
 
 """
-    run_job(cx, toml; target = nothing, directory = nothing, draws = 0, …)
+    run_job(cx, toml; target = nothing, directory = nothing, …)
 
-Runs a job in a directory, as the program does, with checkpoints from which `resume_job` goes on. `draws` 0 stands for
-seed and draws of the job; the rest is as for `run`.
+Runs a job in a directory, as the program does, with checkpoints from which `resume_job` goes on. `seed` and `draws` 0 stand
+for those of the job; the rest is as for `run`.
 """
 run_job(cx::Context, toml::AbstractString; target::Union{Target,Nothing} = nothing,
-        directory::Union{AbstractString,Nothing} = nothing, seed::Integer = 0, draws::Integer = 0, rest...) =
-    running(callback_of(target); seed = seed, draws = draws, rest...) do options, out, err
+        directory::Union{AbstractString,Nothing} = nothing, rest...) =
+    running(callback_of(target); rest...) do options, out, err
         @ccall libretrograde.rg_job_run(
             cx::Ptr{Cvoid}, toml::Cstring, or_null(target)::Ptr{Cvoid}, or_null(directory)::Cstring,
             options::Ptr{RunOptions}, out::Ptr{Ptr{Cvoid}}, err::Ptr{Ptr{Cvoid}})::Int32
@@ -567,7 +572,7 @@ run_job(cx::Context, toml::AbstractString; target::Union{Target,Nothing} = nothi
 
 "Goes on with the job of a directory, to the bits that it would have had without the stop."
 resume_job(cx::Context, directory::AbstractString; target::Union{Target,Nothing} = nothing, rest...) =
-    running(callback_of(target); seed = 0, draws = 0, rest...) do options, out, err
+    running(callback_of(target); rest...) do options, out, err
         @ccall libretrograde.rg_job_resume(
             cx::Ptr{Cvoid}, directory::Cstring, or_null(target)::Ptr{Cvoid}, options::Ptr{RunOptions},
             out::Ptr{Ptr{Cvoid}}, err::Ptr{Ptr{Cvoid}})::Int32
@@ -603,9 +608,9 @@ chains(r::Result) = shape(r).chains
 complete(r::Result) = shape(r).complete
 
 for (name, size, doc) in (
-    (:draws, :d, "The draws, d × n, chain after chain, on the scale without limits; throws if the run was stopped."),
+    (:draws, :d, "The draws, d × n, chain after chain; throws if the run was stopped."),
     (:partial_draws, :d, "What draws there are, also of a run that was stopped."),
-    (:outputs, :k, "The outputs of the target at the draws, k × n; those of a limited target begin with its coordinates."),
+    (:outputs, :k, "The outputs of the target at the draws, k × n; throws if it has none."),
 )
     f = Symbol(:rg_result_, name)
     @eval @doc $doc function $name(r::Result)

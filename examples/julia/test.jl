@@ -55,9 +55,9 @@ end
     @test_throws DimensionMismatch bounded(cx, bowl; lower = [0.0])
     r = run(Sampler(cx, "smc", half); draws = 2000)
     @test near(scalar(r, "log_z"), log(2π) - log(2), scalar(r, "log_z_se"))
-    @test size(outputs(r)) == (2, 2000) && all(outputs(r)[1, :] .> 0)
+    @test size(draws(r)) == (2, 2000) && all(draws(r)[1, :] .> 0)
     # Which a half-normal has, and its standard error.
-    @test near(sum(outputs(r)[1, :]) / 2000, sqrt(2 / π), sqrt((1 - 2 / π) / 2000))
+    @test near(sum(draws(r)[1, :]) / 2000, sqrt(2 / π), sqrt((1 - 2 / π) / 2000))
 end
 
 @testset "runs" begin
@@ -83,7 +83,8 @@ end
     @test draws(run(smc; draws = 2000, seed = 4)) != x
     @test_throws RetrogradeError scalar(r, "log_zed")
     @test_throws RetrogradeError log_weights(r)
-    @test_throws RetrogradeError run(smc; draws = 0)
+    @test_throws RetrogradeError outputs(r)
+    @test_throws RetrogradeError run(smc; threads = 2000)
     # Garbage is collected in the midst, and what was made from an object outlives it.
     dirty = Target((x, l, g) -> (GC.gc(false); normal(x, l, g)), cx, 2)
     s = Sampler(cx, "ula", dirty, "chains = 4")
@@ -161,6 +162,11 @@ end
         @test near(m, alpha * x0, sqrt(sigma2 / 10_000))
         @test near(sum(abs2, x1[i, :] .- m) / 10_000, sigma2, sigma2 * sqrt(2 / 10_000))
     end
+    # What a target throws comes out of the score that is made from it.
+    angry = Target((x, l, g) -> throw(OwnError("no")), cx, 2)
+    guess = Score(cx, "monte-carlo", angry, Process(cx, "vp", angry))
+    @test_throws OwnError score(guess, 0.5, x)
+    @test_throws RetrogradeError score(exact, 1.5, x)
     @test_throws DimensionMismatch score(exact, [0.5], x)
     @test_throws RetrogradeError drift(vp, -1.0, x)
     gmm = Target(cx, "gmm40")
@@ -188,8 +194,12 @@ end
     @test_throws RetrogradeError run_job(cx, job; target = bowl, directory = part)
     r = resume_job(cx, part; target = bowl)
     @test complete(r) && draws(r) == whole
+    @test_throws RetrogradeError resume_job(cx, part)
+    @test_throws RetrogradeError resume_job(cx, part; target = bounded(cx, bowl; lower = [0.0, 0.0]))
+    # Complete already: what is in its files.
+    @test draws(resume_job(cx, part; target = bowl)) == whole
     @test draws(run_job(cx, job; target = bowl, directory = part, flags = Retrograde.REPLACE)) == whole
-    @test draws(run_job(cx, job; target = bowl, directory = joinpath(folder, "other"), seed = 6, draws = 400)) != whole
+    @test draws(run_job(cx, job; target = bowl, directory = joinpath(folder, "other"), seed = 6)) != whole
     e = try run_job(cx, "[sampler]\nkind = 3"; target = bowl, directory = joinpath(folder, "bad")) catch e; e end
     @test e isa RetrogradeError && e.status == 5 && occursin("2:", e.detail)
 end

@@ -17,9 +17,9 @@ use std::sync::Arc;
 /// `x`: the point, d numbers.
 /// `logp`: gets the log density, which may be -infinity; NULL if it is not wanted.
 /// `grad`: gets its gradient, d numbers; NULL if it is not wanted.
-/// Returns RG_OK, or a code of its own, which ends the run: RG_ERR_CALLBACK, or 1000 and above for codes that
-/// this library will never use. The function that was running then returns RG_ERR_CALLBACK, with the code in
-/// its message, or the code itself if it is an RG_ERR_ code.
+/// Returns RG_OK to go on. Any other value ends the run: an RG_ERR_ code becomes the status of the function that was
+/// running; any other becomes RG_ERR_CALLBACK, with the number in its message. 1000 and above are never codes of this
+/// library: use them for your own.
 /// It must not throw, nor jump out.
 pub type rg_point_fn = Option<
     unsafe extern "C" fn(

@@ -32,8 +32,8 @@ pub unsafe extern "C" fn rg_cancel_new(
     }
 }
 
-/// Sets a flag: every run that has it ends after its step with RG_ERR_CANCELLED, those that begin later at
-/// once. It stays set.
+/// Sets a flag: every run that has it ends after its step with RG_ERR_CANCELLED, those that begin later
+/// after their first. It stays set.
 ///
 /// `c`: a flag; NULL does nothing.
 /// Threads: any, also several at once; also in a signal handler, since it stores one atomic number.

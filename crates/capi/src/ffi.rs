@@ -396,13 +396,24 @@ impl RowsOut {
     }
 }
 
-/// Times at `t`, `step` numbers apart: with 0 one for all rows.
+/// Times at `t`: with `step` 0 one for all rows, with 1 one each.
 ///
 /// # Safety
 /// There are so many.
 pub(crate) unsafe fn times(t: *const f64, step: usize, n: usize) -> Result<Vec<f64>> {
-    let count = if step == 0 { 1 } else { n };
-    extent("t", count, 1, step.max(1))?;
+    let count = match step {
+        0 => 1,
+        1 => n,
+        _ => {
+            return Err(Error::Argument {
+                component: "the caller".into(),
+                argument: "t_step".into(),
+                given: step.to_string(),
+                allowed: "0 or 1".into(),
+            });
+        }
+    };
+    extent("t", count, 1, 1)?;
     if t.is_null() && count > 0 {
         return Err(null("t"));
     }

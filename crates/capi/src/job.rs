@@ -5,12 +5,12 @@ use crate::error::rg_error;
 use crate::ffi::{TextOut, borrow, ffi, hand_over, optional_text, place, text};
 use crate::options::{RG_RUN_REPLACE, Watch, read as read_options, rg_run_options};
 use crate::result::rg_result;
-use crate::target::rg_target;
+use crate::target::{rg_target, wrong};
 use retrograde::core::registry::{Component, Make, Needs, schema_of};
 use retrograde::core::{Cancel, Level};
 use retrograde::job::certify::{Effort, certify};
 use retrograde::job::config::{ConfigError, Document};
-use retrograde::job::{self, JobError, Live, Monitor, Options, Plan};
+use retrograde::job::{self, DrawSet, JobError, Live, Monitor, Options, Plan};
 use retrograde::{Error, Registry, Result};
 use retrograde_abi::rg_status;
 use std::ffi::c_char;
@@ -77,6 +77,8 @@ pub(crate) fn plan(
         }
         if o.n_draws != 0 {
             arguments.push(format!("draws={}", o.n_draws));
+        }
+        if o.seed != 0 {
             arguments.push(format!("seed={}", o.seed));
         }
         if o.n_threads != 0 {
@@ -87,6 +89,9 @@ pub(crate) fn plan(
     let plan = Plan::new(&document, &registry, Path::new("")).map_err(config)?;
     Ok((Job { registry, document }, plan))
 }
+
+/// Paths of 16 coordinates then take 2 GiB.
+const MOST_PATHS: usize = 1 << 24;
 
 pub(crate) struct Job {
     registry: Registry,
@@ -105,12 +110,18 @@ fn list(numbers: &[f64]) -> String {
     format!("[{}]", words.join(", "))
 }
 
+/// Options of the program by their names in C.
+fn in_c(text: &str) -> String {
+    text.replace("with `-o`", "as `dir`")
+        .replace("with `--force`", "with RG_RUN_REPLACE")
+}
+
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
 fn config(e: ConfigError) -> Error {
     Error::Settings {
         component: "the job".into(),
         key: String::new(),
-        message: e.render(false).trim_end().to_owned(),
+        message: in_c(e.render(false).trim_end()),
     }
 }
 
@@ -163,12 +174,12 @@ impl Monitor for Caller<'_> {
 /// `t`: takes the place of `[target]`, of which only `bounds` is read then; NULL if the job has a target.
 /// `dir`: the run directory; NULL for that of the job, output.directory. It must not be there unless RG_RUN_REPLACE is
 /// given.
-/// `options`: see rg_run_options; `n_draws` 0 stands for seed and draws of the job. NULL for those of the job.
-/// `out`: gets the result, which the caller frees; not NULL. Also if the run was cancelled after it had begun.
+/// `options`: see rg_run_options; NULL for the defaults, with which seed and draws are those of the job.
+/// `out`: gets the result, which the caller frees; not NULL. With RG_ERR_CANCELLED as for rg_sampler_run.
 /// `err`: gets an error on failure, which the caller frees; may be NULL.
 /// Returns RG_OK; RG_ERR_CANCELLED, after which rg_job_resume goes on; RG_ERR_NULL; RG_ERR_UTF8; RG_ERR_CONFIG if
-/// the job is wrong, with line and column, or the directory is there; RG_ERR_IO if it cannot be written; what
-/// running it returns.
+/// the job is wrong, with line and column, or the directory is there, cannot be made or is being written by another run;
+/// RG_ERR_IO if it cannot be written; what running it returns.
 /// Threads: any, also several at once, each in a directory of its own.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rg_job_run(
@@ -186,7 +197,7 @@ pub unsafe extern "C" fn rg_job_run(
             let cx = borrow(cx, "cx")?;
             let toml = text(toml, "toml")?;
             let dir = optional_text(dir, "dir")?;
-            let options = job_options(options, "rg_job_run")?;
+            let options = read_options(options, "rg_job_run")?;
             let out = place(out, "out")?;
             let (job, plan) = plan(cx, toml, t.as_ref(), Some((&options, dir)))?;
             let (how, mut caller) = how(cx, &options);
@@ -200,17 +211,6 @@ pub unsafe extern "C" fn rg_job_run(
             ended(finished, out)
         })
     }
-}
-
-unsafe fn job_options(given: *const rg_run_options, function: &str) -> Result<rg_run_options> {
-    if given.is_null() {
-        return Ok(rg_run_options {
-            n_draws: 0,
-            ..rg_run_options::default()
-        });
-    }
-    // SAFETY: by the contract of the caller.
-    unsafe { read_options(given, function) }
 }
 
 /// # Safety
@@ -232,7 +232,10 @@ unsafe fn how<'a>(cx: &'a rg_context, options: &rg_run_options) -> (Options, Cal
     (how, caller)
 }
 
-unsafe fn ended(finished: job::Finished, out: std::ptr::NonNull<*mut rg_result>) -> Result {
+unsafe fn ended(mut finished: job::Finished, out: std::ptr::NonNull<*mut rg_result>) -> Result {
+    if finished.draws.is_none() {
+        finished.draws = DrawSet::read(&finished.directory, &finished.report).map_err(told)?;
+    }
     let complete = finished.report.complete;
     // SAFETY: by the contract of the caller.
     unsafe { hand_over(out, rg_result::of_job(finished)) };
@@ -247,13 +250,14 @@ unsafe fn ended(finished: job::Finished, out: std::ptr::NonNull<*mut rg_result>)
 ///
 /// `cx`: a context with the plugins that the job uses; not NULL.
 /// `dir`: the run directory; not NULL.
-/// `t`: the target that the run was begun with, if it was handed in; it must give the same numbers, which
-/// nobody can check. NULL if the job has a target.
+/// `t`: the target that the run was begun with, if it was handed in; it must have the same limits, and give the same numbers,
+/// which nobody can check. NULL if the job has a target.
 /// `options`: `n_threads`, `progress` and `cancel` are read; NULL for the defaults.
-/// `out`: gets the result, which the caller frees; not NULL. Also if the run was cancelled after it had begun.
+/// `out`: gets the result, which the caller frees; not NULL. With RG_ERR_CANCELLED as for rg_sampler_run.
 /// `err`: gets an error on failure, which the caller frees; may be NULL.
 /// Returns as rg_job_run; RG_ERR_CONFIG also if the directory holds no run, is damaged, or what it depends on has
-/// changed. A run that is complete is left as it is: its result has no draws.
+/// changed, and if `t` cannot be the target that it was begun with. A run that is complete is left as it is; its draws are those of its files, if the job writes
+/// npy.
 /// Threads: any, also several at once, each in a directory of its own.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rg_job_resume(
@@ -269,14 +273,62 @@ pub unsafe extern "C" fn rg_job_resume(
         ffi(err, || {
             let cx = borrow(cx, "cx")?;
             let dir = text(dir, "dir")?;
-            let options = job_options(options, "rg_job_resume")?;
+            let options = read_options(options, "rg_job_resume")?;
             let out = place(out, "out")?;
             let registry = registry(cx, t.as_ref())?;
+            same_target(Path::new(dir), t.as_ref())?;
             let (how, mut caller) = how(cx, &options);
             let finished =
                 job::resume(Path::new(dir), &registry, &how, &mut caller).map_err(told)?;
             ended(finished, out)
         })
+    }
+}
+
+/// Refuses a target where the job has its own, none where it was begun with one, and one with other limits.
+fn same_target(dir: &Path, given: Option<&rg_target>) -> Result {
+    // What else is wrong with the directory is told by who reads it.
+    let job = std::fs::read_to_string(dir.join("job.toml")).unwrap_or_default();
+    let job: toml::Table = toml::from_str(&job).unwrap_or_default();
+    let Some(target) = job.get("target").and_then(toml::Value::as_table) else {
+        return Ok(());
+    };
+    let refused = |message: &str| {
+        Err(Error::Settings {
+            component: format!("the run in {}", dir.display()),
+            key: String::new(),
+            message: message.into(),
+        })
+    };
+    let begun_with_one = target.get("kind").and_then(toml::Value::as_str) == Some(NAME);
+    let Some(given) = given else {
+        return match begun_with_one {
+            true => {
+                refused("it was begun with a target that was handed in: hand it in again as `t`")
+            }
+            false => Ok(()),
+        };
+    };
+    if !begun_with_one {
+        return refused("its job has a target of its own: `t` must be NULL");
+    }
+    let bounds = target.get("bounds");
+    let side = |name: &str| -> Option<Vec<f64>> {
+        let side = bounds?.get(name)?.as_array()?;
+        let number = |v: &toml::Value| v.as_float().or(v.as_integer().map(|i| i as f64));
+        side.iter().map(number).collect()
+    };
+    let same = match &given.limits {
+        // The job itself may have some.
+        None => true,
+        Some((lower, upper)) => {
+            side("lower").as_ref() == Some(lower) && side("upper").as_ref() == Some(upper)
+        }
+    };
+    if same {
+        Ok(())
+    } else {
+        refused("`t` has other limits than the target it was begun with")
     }
 }
 
@@ -286,12 +338,12 @@ pub unsafe extern "C" fn rg_job_resume(
 /// `cx`: a context; not NULL.
 /// `toml`: the job, with a process, a score and a sampler that goes back through the process; not NULL.
 /// `t`: takes the place of `[target]`; NULL if the job has a target.
-/// `paths`: paths that are simulated, 16 or more; 0 stands for 16384. The seed is that of the job.
+/// `paths`: paths that are simulated, 16 to 2^24; 0 stands for 16384. The seed is that of the job.
 /// `buf`, `cap`, `need`: for the object, as for rg_context_describe. Each call computes it anew: give a large
 /// buffer.
 /// `err`: gets an error on failure, which the caller frees; may be NULL.
-/// Returns RG_OK; RG_ERR_NULL; RG_ERR_UTF8; RG_ERR_CONFIG if the job is wrong; RG_ERR_UNSUPPORTED if it is no
-/// diffusion that can be certified; RG_ERR_BUFFER; what running it returns.
+/// Returns RG_OK; RG_ERR_NULL; RG_ERR_UTF8; RG_ERR_CONFIG if the job is wrong; RG_ERR_ARG if `paths` is;
+/// RG_ERR_UNSUPPORTED if it is no diffusion that can be certified; RG_ERR_BUFFER; what running it returns.
 /// Threads: any, also several at once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rg_job_certify(
@@ -312,8 +364,18 @@ pub unsafe extern "C" fn rg_job_certify(
             let out = TextOut::new(buf, cap, need)?;
             let (job, plan) = plan(cx, toml, t.as_ref(), None)?;
             let mut effort = Effort::default();
-            if paths != 0 {
-                effort.paths = paths.max(16);
+            match paths {
+                0 => {}
+                16..=MOST_PATHS => effort.paths = paths,
+                _ => {
+                    let allowed = format!("16 to {MOST_PATHS}, or 0");
+                    return Err(wrong(
+                        "rg_job_certify",
+                        "paths",
+                        paths.to_string(),
+                        &allowed,
+                    ));
+                }
             }
             let certificate = certify(&plan, &job.registry, effort)?;
             let text = serde_json::to_string(&certificate).map_err(|e| Error::Breakdown {

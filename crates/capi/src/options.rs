@@ -32,24 +32,25 @@ pub struct rg_progress {
 }
 
 /// Called now and then while a run goes on, between two steps, on the thread that called the function that
-/// runs. `p` is valid until it returns. A value other than 0 stops the run, and sets the flag `cancel` of its options if there
-/// is one. It must
-/// not throw, nor jump out.
+/// runs. `p` is valid until it returns. A value other than 0 stops the run after this step, and sets the flag `cancel`
+/// of its options if there is one; a run whose last step this was is complete all the same. It must not throw, nor jump
+/// out.
 pub type rg_progress_fn =
     Option<unsafe extern "C" fn(user: *mut c_void, p: *const rg_progress) -> i32>;
 
 /// How a run is run. Begin with `rg_run_options o = RG_RUN_OPTIONS_INIT;`, which has the size and the
-/// defaults: seed 0, 4000 draws, all threads. A struct from an older header, which is shorter, is as good.
+/// defaults: seed 0, 4000 draws, all threads; those of the job for a job. A struct from an older header, which is shorter, is
+/// as good.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct rg_run_options {
     /// Size of this struct in bytes.
     pub struct_size: usize,
-    /// Seed of all random numbers; 0 is a seed as any other. Jobs: used if `n_draws` is not 0.
+    /// Seed of all random numbers; 0 is a seed as any other. Jobs: 0 stands for the seed of the job.
     pub seed: u64,
-    /// Draws in all, 1 or more. Jobs: 0 stands for those of the job, and for its seed.
+    /// Draws in all; 0 stands for 4000. Jobs: 0 stands for those of the job.
     pub n_draws: usize,
-    /// Threads; 0 stands for all. They change no bits.
+    /// Threads, 1024 at most; 0 stands for all. They change no bits.
     pub n_threads: u32,
     /// RG_RUN_ bits, or-ed.
     pub flags: u32,
@@ -57,7 +58,7 @@ pub struct rg_run_options {
     pub progress: rg_progress_fn,
     /// Handed to `progress` as it is.
     pub progress_user: *mut c_void,
-    /// Flag that stops the run; may be NULL. Must live until the run has begun.
+    /// Flag that stops the run; may be NULL. Must live until the function returns.
     pub cancel: *const rg_cancel,
     /// Least time between two calls of `progress`, in ms; 0 stands for 100.
     pub progress_ms: u32,
@@ -65,12 +66,18 @@ pub struct rg_run_options {
     pub reserved: u32,
 }
 
+/// More are no faster on any machine, and take their time to start.
+const MOST_THREADS: u32 = 1024;
+
+/// Draws of a run in memory.
+const DRAWS: usize = 4000;
+
 impl Default for rg_run_options {
     fn default() -> Self {
         Self {
             struct_size: size_of::<Self>(),
             seed: 0,
-            n_draws: 4000,
+            n_draws: 0,
             n_threads: 0,
             flags: 0,
             progress: None,
@@ -120,6 +127,17 @@ pub(crate) unsafe fn read(given: *const rg_run_options, function: &str) -> Resul
         let given = format!("{:#x}", options.flags);
         return Err(wrong(function, "options->flags", given, "RG_RUN_ bits"));
     }
+    if options.n_threads > MOST_THREADS {
+        let (given, allowed) = (
+            options.n_threads.to_string(),
+            format!("at most {MOST_THREADS}"),
+        );
+        return Err(wrong(function, "options->n_threads", given, &allowed));
+    }
+    if options.reserved != 0 {
+        let given = options.reserved.to_string();
+        return Err(wrong(function, "options->reserved", given, "0"));
+    }
     Ok(options)
 }
 
@@ -146,11 +164,11 @@ impl rg_run_options {
         given.map(|c| c.cancel.clone()).unwrap_or_default()
     }
 
-    pub(crate) fn draws(&self, function: &str) -> Result<usize> {
-        if self.n_draws == 0 {
-            return Err(wrong(function, "options->n_draws", "0".into(), "1 or more"));
+    pub(crate) fn draws(&self) -> usize {
+        match self.n_draws {
+            0 => DRAWS,
+            n => n,
         }
-        Ok(self.n_draws)
     }
 }
 

@@ -36,12 +36,12 @@ impl std::fmt::Debug for rg_process {
 /// `cx`: a context; not NULL.
 /// `name`: its name; not NULL.
 /// `toml`: its settings as TOML, the keys that a job has in `[process]` without `kind`; NULL for none.
-/// `t`: the target whose dimension it has, and from which some take more; NULL if `d` is given.
+/// `t`: the target, whose dimension it has; some need more of it. NULL if `d` is given.
 /// `d`: the dimension where `t` is NULL; else 0 or that of `t`.
 /// `out`: gets the process, which the caller frees; not NULL.
 /// `err`: gets an error on failure, which the caller frees; may be NULL.
-/// Returns RG_OK; RG_ERR_NULL; RG_ERR_UTF8; RG_ERR_DIM if `d` fits no dimension; RG_ERR_NOT_FOUND if no
-/// process is called so; RG_ERR_CONFIG if a setting is wrong; RG_ERR_UNSUPPORTED if it needs more of a target
+/// Returns RG_OK; RG_ERR_NULL; RG_ERR_UTF8; RG_ERR_DIM if `d` is not that of `t`; RG_ERR_ARG if it is no dimension;
+/// RG_ERR_NOT_FOUND if no process is called so; RG_ERR_CONFIG if a setting is wrong; RG_ERR_UNSUPPORTED if it needs more of a target
 /// than there is; what a plugin returns.
 /// Threads: any, also several at once with the same context.
 #[unsafe(no_mangle)]
@@ -121,7 +121,7 @@ impl Target for Shapeless {
 /// `cx`: a context; not NULL.
 /// `vtable`: the table; not NULL. It is copied. RG_THREAD_CALLER is allowed here.
 /// `object`: handed to its functions as it is; may be NULL. `destroy` is called with it once, when nothing
-/// uses the process any more, also if this function fails once it has read the table.
+/// uses the process any more, also if this function fails, unless `vtable` is NULL or has no place for `destroy`.
 /// `out`: gets the process, which the caller frees; not NULL.
 /// `err`: gets an error on failure, which the caller frees; may be NULL.
 /// Returns RG_OK; RG_ERR_NULL; RG_ERR_ARG if the table is not right, with what is wrong, or if it
@@ -138,11 +138,12 @@ pub unsafe extern "C" fn rg_process_from_vtable(
     // SAFETY: the caller's pointers are NULL or as the header says.
     unsafe {
         ffi(err, || {
-            borrow(cx, "cx")?;
             borrow(vtable, "vtable")?;
+            // It owns the object, whatever else is wrong.
+            let process = Foreign::<rg_process_vtable>::new(made(vtable.cast(), object, "process"));
+            borrow(cx, "cx")?;
             let out = place(out, "out")?;
-            let process =
-                Foreign::<rg_process_vtable>::new(made(vtable.cast(), object, "process"))?;
+            let process = process?;
             let process = Arc::new(process);
             hand_over(out, rg_process { process });
             Ok(())

@@ -2,13 +2,11 @@
 
 use crate::error::rg_error;
 use crate::ffi::{RowsOut, TextOut, borrow, ffi, free, place, text};
-use crate::options::rg_run_options;
-use retrograde::core::{Flag, Severity};
-use retrograde::job::{DrawSet, Finished};
-use retrograde::ndarray::ArrayView2;
+use retrograde::core::SimdLevel;
+use retrograde::job::{DrawSet, Finished, Job, Material, Report};
+use retrograde::ndarray::{Array3, ArrayView2, Axis, concatenate, s};
 use retrograde::{Error, Result, RunResult};
 use retrograde_abi::rg_status;
-use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::ffi::c_char;
 use std::sync::OnceLock;
@@ -22,105 +20,70 @@ pub struct rg_result {
     scalars: BTreeMap<String, f64>,
     /// Made when it is asked for: what sums the draws up takes longer than many runs.
     json: OnceLock<String>,
-    about: About,
-}
-
-/// What a run in memory was made of.
-#[derive(Debug, Default)]
-struct About {
-    components: Vec<(&'static str, String)>,
-    seed: u64,
-    draws: usize,
-    simd: String,
 }
 
 #[derive(Debug)]
 enum Held {
-    Memory(Box<RunResult>),
+    Memory {
+        run: Box<RunResult>,
+        job: Job,
+        simd: SimdLevel,
+        /// How many of the outputs are the coordinates: those of a limited target, within its limits.
+        natural: usize,
+    },
     Job(Box<DrawSet>),
-    /// A job that was complete already.
+    /// A job that was complete already, and did not write what can be read.
     None,
 }
 
-/// The lines of a run, each for a person and for a program.
-fn verdict(flag: &Flag) -> Value {
-    let status = match flag.severity {
-        Severity::Note => "note",
-        Severity::Warning => "warn",
-        Severity::Failure => "fail",
+/// The report of a run in memory, by the checks of a job as far as they apply.
+fn report(run: &RunResult, natural: usize, simd: SimdLevel, job: &Job) -> String {
+    let mut values = if natural > 0 {
+        Array3::zeros((0, 0, 0))
+    } else {
+        run.draws()
     };
-    json!({"check": flag.key, "status": status, "text": flag.text, "advice": flag.advice})
-}
-
-/// JSON has no NaN.
-fn number(v: f64) -> Value {
-    serde_json::Number::from_f64(v).map_or(Value::Null, Value::Number)
-}
-
-impl About {
-    fn json(&self, run: &RunResult) -> String {
-        let coordinates: Vec<Value> = run
-            .names()
-            .iter()
-            .zip(run.summary())
-            .map(|(name, s)| {
-                json!({"name": name, "mean": number(s.mean), "sd": number(s.sd), "q05": number(s.q05),
-                    "q50": number(s.q50), "q95": number(s.q95), "mcse_mean": number(s.mcse_mean),
-                    "ess_bulk": number(s.ess_bulk), "ess_tail": number(s.ess_tail),
-                    "rhat": number(s.rhat)})
-            })
-            .collect();
-        let (rows, chains) = (run.rows(), run.collected().chains());
-        let scalars: Map<String, Value> = run
-            .collected()
-            .scalars
-            .iter()
-            .map(|(k, v)| (k.clone(), number(*v)))
-            .collect();
-        let kinds: Map<String, Value> = self
-            .components
-            .iter()
-            .map(|(kind, name)| ((*kind).into(), json!(name)))
-            .collect();
-        let object = json!({
-            "program": concat!("libretrograde ", env!("CARGO_PKG_VERSION")),
-            "complete": run.is_complete(),
-            "components": kinds,
-            "seed": self.seed,
-            "simd": self.simd,
-            "draws": self.draws,
-            "dim": rows.ncols(),
-            "chains": chains,
-            "draws_per_chain": rows.nrows() / chains,
-            "evaluations": run.counts(),
-            "tail_evaluations": run.tail_evaluations(),
-            "log_z": run.log_z().map(|z| json!({"value": z.value, "se": z.se})),
-            "scalars": scalars,
-            "coordinates": coordinates,
-            "outputs": run.output_names(),
-            "verdicts": run.flags().map(verdict).collect::<Vec<_>>(),
-        });
-        object.to_string()
+    let mut names = run.names()[..run.names().len() - natural].to_vec();
+    if let Some(outputs) = run.outputs() {
+        names.extend(run.output_names().iter().cloned());
+        values = match natural {
+            0 => concatenate(Axis(2), &[values.view(), outputs.view()]).unwrap_or(values),
+            _ => outputs,
+        };
     }
+    let collected = run.collected();
+    let weights = run.log_weights();
+    let report = Report::new(&Material {
+        job,
+        simd,
+        complete: run.is_complete(),
+        failure: None,
+        steps: run.steps(),
+        counts: run.counts(),
+        tail_evaluations: run.tail_evaluations(),
+        scalars: &collected.scalars,
+        tables: &collected.tables,
+        flags: run.flags().collect(),
+        names: &names,
+        values: values.view(),
+        log_weights: (!weights.is_empty()).then(|| weights.into()),
+        modes: None,
+    });
+    serde_json::to_string(&report).unwrap_or_default()
 }
 
 impl rg_result {
-    pub(crate) fn of_run(
-        run: RunResult,
-        components: &[(&'static str, String)],
-        options: &rg_run_options,
-    ) -> Self {
+    pub(crate) fn of_run(run: RunResult, limited: bool, job: Job, simd: SimdLevel) -> Self {
         Self {
             complete: run.is_complete(),
             scalars: run.collected().scalars.clone(),
             json: OnceLock::new(),
-            about: About {
-                components: components.to_vec(),
-                seed: options.seed,
-                draws: options.n_draws,
-                simd: options.simd().to_string(),
+            held: Held::Memory {
+                natural: if limited { run.names().len() } else { 0 },
+                run: Box::new(run),
+                job,
+                simd,
             },
-            held: Held::Memory(Box::new(run)),
         }
     }
 
@@ -130,7 +93,6 @@ impl rg_result {
             complete: report.complete,
             scalars: report.scalars.clone(),
             json: serde_json::to_string(report).unwrap_or_default().into(),
-            about: About::default(),
             held: finished
                 .draws
                 .map_or(Held::None, |draws| Held::Job(Box::new(draws))),
@@ -139,7 +101,12 @@ impl rg_result {
 
     fn json(&self) -> &str {
         self.json.get_or_init(|| match &self.held {
-            Held::Memory(run) => self.about.json(run),
+            Held::Memory {
+                run,
+                job,
+                simd,
+                natural,
+            } => report(run, *natural, *simd, job),
             Held::Job(_) | Held::None => String::new(),
         })
     }
@@ -147,7 +114,13 @@ impl rg_result {
     /// Chains, and the rows as they came: the draws of the chains by turns.
     fn rows(&self) -> Result<(usize, ArrayView2<'_, f64>)> {
         match &self.held {
-            Held::Memory(run) => Ok((run.collected().chains(), run.rows())),
+            Held::Memory { run, natural, .. } => {
+                let rows = match (natural, run.output_rows()) {
+                    (1.., Some(rows)) => rows.slice_move(s![.., ..*natural]),
+                    _ => run.rows(),
+                };
+                Ok((run.collected().chains(), rows))
+            }
             Held::Job(set) => Ok((set.chains(), set.points())),
             Held::None => Err(not_read()),
         }
@@ -155,9 +128,11 @@ impl rg_result {
 
     fn outputs(&self) -> Result<Option<(usize, ArrayView2<'_, f64>)>> {
         match &self.held {
-            Held::Memory(run) => Ok(run
-                .output_rows()
-                .map(|rows| (run.collected().chains(), rows))),
+            Held::Memory { run, natural, .. } => {
+                let rows = run.output_rows().map(|x| x.slice_move(s![.., *natural..]));
+                let rows = rows.filter(|x| x.ncols() > 0);
+                Ok(rows.map(|rows| (run.collected().chains(), rows)))
+            }
             Held::Job(set) => {
                 let rows = set.outputs();
                 Ok((rows.ncols() > 0).then(|| (set.chains(), rows)))
@@ -168,8 +143,8 @@ impl rg_result {
 
     fn weights(&self) -> Result<Option<Vec<f64>>> {
         match &self.held {
-            Held::Memory(run) if run.log_weights().is_empty() => Ok(None),
-            Held::Memory(run) => Ok(Some(run.log_weights().to_vec())),
+            Held::Memory { run, .. } if run.log_weights().is_empty() => Ok(None),
+            Held::Memory { run, .. } => Ok(Some(run.log_weights().to_vec())),
             Held::Job(set) => Ok(set.log_weights().map(|w| w.to_vec())),
             Held::None => Err(not_read()),
         }
@@ -231,8 +206,8 @@ fn not_read() -> Error {
     Error::Missing {
         component: "this result".into(),
         needed: "draws in memory".into(),
-        holder: "a run that was complete before".into(),
-        advice: "read them from its directory".into(),
+        holder: "a run that was complete before and wrote no draws.npy".into(),
+        advice: "read the files that it wrote".into(),
     }
 }
 
@@ -252,7 +227,7 @@ fn incomplete() -> Error {
 /// `complete`: gets 1 if the run came to its end, 0 if it was stopped.
 /// `err`: gets an error on failure, which the caller frees; may be NULL.
 /// Returns RG_OK; RG_ERR_NULL if `r` is NULL; RG_ERR_UNSUPPORTED if it is of a job that was complete before it
-/// was resumed: its draws are in its directory only.
+/// was resumed and did not write its draws as npy.
 /// Threads: any, also several at once with the same result.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rg_result_shape(
@@ -302,7 +277,7 @@ unsafe fn write(
     Ok(())
 }
 
-/// Copies the draws of a complete run, n x d, chain after chain, on the scale without limits.
+/// Copies the draws of a complete run, n x d, chain after chain; those of a limited target lie within its limits.
 ///
 /// `r`: a result; not NULL.
 /// `out`: gets the draws, row i at out + i * row_stride; not NULL.
@@ -352,8 +327,7 @@ pub unsafe extern "C" fn rg_result_partial_draws(
     }
 }
 
-/// Copies the outputs of the target at the draws of a complete run, n x k, chain after chain. Those of a
-/// limited target begin with its d coordinates within the limits.
+/// Copies the outputs of the target at the draws of a complete run, n x k, chain after chain.
 ///
 /// `r`: a result; not NULL.
 /// `out`: gets the outputs, row i at out + i * row_stride; not NULL.
@@ -448,10 +422,10 @@ pub unsafe extern "C" fn rg_result_scalar(
     }
 }
 
-/// A result as a JSON object on one line, without its draws: for a job what its report.json holds, for other
-/// runs the same keys as far as they apply: "complete", "seed", "simd", "chains", "evaluations", "log_z" (null, or
-/// "value" and "se"), "scalars", "coordinates" (name, mean, sd, quantiles, effective sample sizes, R-hat),
-/// "verdicts" (check, status, text, advice). A number that is not finite is null.
+/// A result as a JSON object on one line, without its draws: what the report.json of a job holds, by the same checks,
+/// but for those that need more than a run in memory has: "complete", "seed", "simd", "chains", "steps", "evaluations", "log_z"
+/// (null, or "value" and "se"), "scalars", "coordinates" (and outputs: name, mean, sd, quantiles, effective sample sizes,
+/// R-hat), "verdicts" (check, status, text, advice). A number that is not finite is null.
 ///
 /// `r`: a result; not NULL.
 /// `buf`, `cap`, `need`: as for rg_context_describe.

@@ -13,7 +13,8 @@ use crate::result::rg_result;
 use crate::score::rg_score;
 use crate::target::{rg_target, wrong};
 use retrograde::core::registry::{Folder, Parts};
-use retrograde::core::{Sampler, Target};
+use retrograde::core::{Kind, Sampler, Severity, Target};
+use retrograde::job::{ExpectSettings, Job};
 use retrograde::{Error, Result, Run, RunResult};
 use retrograde_abi::rg_status;
 use std::ffi::{c_char, c_void};
@@ -24,9 +25,11 @@ use std::sync::Arc;
 pub struct rg_sampler {
     sampler: Arc<dyn Sampler>,
     target: Arc<dyn Target>,
+    /// Whether the target has limits: then its first outputs are the coordinates within them.
+    limited: bool,
     log: Option<Arc<Log>>,
     /// Kind and name of what it is made of.
-    components: Vec<(&'static str, String)>,
+    components: Vec<(Kind, String)>,
 }
 
 impl std::fmt::Debug for rg_sampler {
@@ -90,8 +93,9 @@ pub unsafe extern "C" fn rg_sampler_new(
             let made = rg_sampler {
                 sampler,
                 target,
+                limited: t.as_ref().is_some_and(|t| t.bounded.is_some()),
                 log: cx.log.clone(),
-                components: vec![("sampler", name.to_owned())],
+                components: vec![(Kind::Sampler, name.to_owned())],
             };
             hand_over(out, made);
             Ok(())
@@ -128,12 +132,9 @@ pub unsafe extern "C" fn rg_sampler_from_toml(
             let made = rg_sampler {
                 sampler: plan.sampler,
                 target: plan.target,
+                limited: plan.bounded.is_some(),
                 log: cx.log.clone(),
-                components: plan
-                    .components
-                    .into_iter()
-                    .map(|(kind, name)| (kind.word(), name))
-                    .collect(),
+                components: plan.components,
             };
             hand_over(out, made);
             Ok(())
@@ -146,8 +147,8 @@ pub unsafe extern "C" fn rg_sampler_from_toml(
 ///
 /// `s`: a sampler; not NULL.
 /// `options`: see rg_run_options; NULL for the defaults.
-/// `out`: gets the result, which the caller frees; not NULL. Also if the run was cancelled after it had begun:
-/// then it is not complete, and holds what there was by then.
+/// `out`: gets the result, which the caller frees; not NULL. With RG_ERR_CANCELLED it gets one if the run had begun,
+/// not complete, with what there was by then; else it stays as it was: set it to NULL first.
 /// `err`: gets an error on failure, which the caller frees; may be NULL.
 /// Returns RG_OK; RG_ERR_CANCELLED; RG_ERR_NULL; RG_ERR_ARG or RG_ERR_CONFIG if options or settings are wrong;
 /// RG_ERR_NUMERIC if the target is not finite at too many points; what a callback returns.
@@ -166,10 +167,9 @@ pub unsafe extern "C" fn rg_sampler_run(
             let s = borrow(s, "s")?;
             let options = read(options, "rg_sampler_run")?;
             let out = place(out, "out")?;
-            let draws = options.draws("rg_sampler_run")?;
-            let result = run(s, &options, draws, options.cancel())?;
+            let result = run(s, &options, options.cancel())?;
             let complete = result.is_complete();
-            let result = rg_result::of_run(result, &s.components, &options);
+            let result = s.result(result, &options);
             hand_over(out, result);
             if complete {
                 Ok(())
@@ -180,15 +180,28 @@ pub unsafe extern "C" fn rg_sampler_run(
     }
 }
 
+impl rg_sampler {
+    fn result(&self, run: RunResult, options: &rg_run_options) -> rg_result {
+        let job = Job {
+            components: self.components.clone(),
+            seed: options.seed,
+            draws: options.draws(),
+            dim: self.target.dim(),
+            truth: Job::truth(self.target.as_ref(), self.limited),
+            expect: ExpectSettings::default(),
+        };
+        rg_result::of_run(run, self.limited, job, options.simd())
+    }
+}
+
 fn run(
     s: &rg_sampler,
     options: &rg_run_options,
-    draws: usize,
     cancel: retrograde::core::Cancel,
 ) -> Result<RunResult> {
     let mut run = Run::shared(s.target.clone())
         .shared_sampler(s.sampler.clone())
-        .draws(draws)
+        .draws(options.draws())
         .seed(options.seed)
         .threads(options.threads())
         .simd(options.simd())
@@ -208,15 +221,17 @@ fn run(
 /// All in one: a target from a function, a sampler from TOML, a run, its draws.
 ///
 /// `cx`: a context; not NULL.
-/// `toml`: the job without `[target]`; not NULL. `kind` of `[sampler]` is enough.
+/// `toml`: the job without `[target]`; not NULL. `kind` of `[sampler]` is enough. Of `[target]` only `bounds` is read; tables
+/// and keys that say how a job is run, such as `seed`, count for nothing here.
 /// `d`, `f`, `user`, `caps`, `threading`: as for rg_target_from_batch.
 /// `seed`: seed of all random numbers.
 /// `n`: draws in all, 1 or more.
 /// `draws`: gets n x d numbers; not NULL.
 /// `log_z`: gets log Z; NULL if it is not wanted.
 /// `err`: gets an error on failure, which the caller frees; may be NULL.
-/// Returns RG_OK; RG_ERR_NULL; RG_ERR_UNSUPPORTED if log Z is wanted and the sampler estimates none, or if the
-/// draws have weights (use rg_sampler_run); else as rg_sampler_from_toml and rg_sampler_run.
+/// Returns RG_OK; RG_ERR_NULL; RG_ERR_ARG if `n` is 0; RG_ERR_UNSUPPORTED if log Z is wanted and the sampler estimates none,
+/// or if the draws have weights (use rg_sampler_run); RG_ERR_NUMERIC if the run says of itself that it failed, as where the
+/// density cannot be normalised; else as rg_sampler_from_toml and rg_sampler_run.
 /// Threads: any, also several at once with the same context.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rg_sample(
@@ -245,6 +260,7 @@ pub unsafe extern "C" fn rg_sample(
             let s = rg_sampler {
                 sampler: plan.sampler,
                 target: plan.target,
+                limited: plan.bounded.is_some(),
                 log: cx.log.clone(),
                 components: Vec::new(),
             };
@@ -253,9 +269,18 @@ pub unsafe extern "C" fn rg_sample(
                 n_draws: n,
                 ..rg_run_options::default()
             };
-            let n = options.draws("rg_sample")?;
-            let result = run(&s, &options, n, options.cancel())?;
-            let result = rg_result::of_run(result, &s.components, &options);
+            if n == 0 {
+                return Err(wrong("rg_sample", "n", "0".into(), "1 or more"));
+            }
+            let run = run(&s, &options, options.cancel())?;
+            if let Some(flag) = run.flags().find(|f| f.severity == Severity::Failure) {
+                return Err(Error::Breakdown {
+                    component: "rg_sample".into(),
+                    message: flag.text.clone(),
+                    advice: flag.advice.clone(),
+                });
+            }
+            let result = s.result(run, &options);
             if result.weighted() {
                 return Err(Error::Missing {
                     component: "rg_sample".into(),

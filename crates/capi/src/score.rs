@@ -7,7 +7,7 @@ use crate::ffi::{
     times,
 };
 use crate::process::rg_process;
-use crate::target::{made, rg_target};
+use crate::target::{made, rg_target, wrong};
 use retrograde::core::registry::{Folder, Parts};
 use retrograde::core::{Runtime, Score};
 use retrograde::ndarray::Array2;
@@ -20,6 +20,8 @@ use std::sync::Arc;
 /// rg_score_new or rg_score_from_vtable, freed by rg_score_free; what is made from it keeps it alive inside.
 pub struct rg_score {
     pub(crate) score: Arc<dyn Score>,
+    /// The last time of its process, if it was made with one.
+    t_end: Option<f64>,
 }
 
 impl std::fmt::Debug for rg_score {
@@ -40,7 +42,7 @@ impl std::fmt::Debug for rg_score {
 /// `out`: gets the score, which the caller frees; not NULL.
 /// `err`: gets an error on failure, which the caller frees; may be NULL.
 /// Returns RG_OK; RG_ERR_NULL; RG_ERR_UTF8; RG_ERR_NOT_FOUND if no score is called so; RG_ERR_CONFIG if a
-/// setting is wrong; RG_ERR_UNSUPPORTED if it needs a target or process that is not there, or more of them than
+/// setting is wrong; RG_ERR_ARG if target and process differ in dimension; RG_ERR_UNSUPPORTED if it needs a target or process that is not there, or more of them than
 /// they have; what a plugin returns.
 /// Threads: any, also several at once with the same objects.
 #[unsafe(no_mangle)]
@@ -66,7 +68,8 @@ pub unsafe extern "C" fn rg_score_new(
             parts.process = p.as_ref().map(|p| p.process.clone());
             let label = format!("score {name}");
             let score = cx.registry.score(name, settings(&label, toml)?, &parts)?;
-            hand_over(out, rg_score { score });
+            let t_end = p.as_ref().map(|p| p.process.t_end());
+            hand_over(out, rg_score { score, t_end });
             Ok(())
         })
     }
@@ -77,7 +80,7 @@ pub unsafe extern "C" fn rg_score_new(
 /// `cx`: a context; not NULL.
 /// `vtable`: the table; not NULL. It is copied. RG_THREAD_CALLER is allowed here.
 /// `object`: handed to its functions as it is; may be NULL. `destroy` is called with it once, when nothing
-/// uses the score any more, also if this function fails once it has read the table.
+/// uses the score any more, also if this function fails, unless `vtable` is NULL or has no place for `destroy`.
 /// `out`: gets the score, which the caller frees; not NULL.
 /// `err`: gets an error on failure, which the caller frees; may be NULL.
 /// Returns RG_OK; RG_ERR_NULL; RG_ERR_ARG if the table is not right, with what is wrong, or if it
@@ -94,12 +97,14 @@ pub unsafe extern "C" fn rg_score_from_vtable(
     // SAFETY: the caller's pointers are NULL or as the header says.
     unsafe {
         ffi(err, || {
-            borrow(cx, "cx")?;
             borrow(vtable, "vtable")?;
+            // It owns the object, whatever else is wrong.
+            let score = Foreign::<rg_score_vtable>::new(made(vtable.cast(), object, "score"));
+            borrow(cx, "cx")?;
             let out = place(out, "out")?;
-            let score = Foreign::<rg_score_vtable>::new(made(vtable.cast(), object, "score"))?;
+            let score = score?;
             let score = Arc::new(score);
-            hand_over(out, rg_score { score });
+            hand_over(out, rg_score { score, t_end: None });
             Ok(())
         })
     }
@@ -111,14 +116,14 @@ pub unsafe extern "C" fn rg_score_from_vtable(
 /// `seed`: seed of the random numbers of scores that draw some; the same arguments give the same bits.
 /// `n`: number of points.
 /// `d`: the dimension of the score.
-/// `t`: times, that of row i at t[i * t_step]; not NULL.
+/// `t`: times from 0 to t_end of the process, that of row i at t[i * t_step]; not NULL.
 /// `t_step`: 0 for one time for all rows, 1 for one each.
 /// `x`: points, row i at x + i * x_stride; not NULL unless n is 0.
 /// `x_stride`: d or more; 0 stands for d.
 /// `out`: gets the scores, row i at out + i * out_stride; not NULL unless n is 0.
 /// `out_stride`: d or more; 0 stands for d.
 /// `err`: gets an error on failure, which the caller frees; may be NULL.
-/// Returns RG_OK; RG_ERR_NULL; RG_ERR_DIM; RG_ERR_NUMERIC if more than a tenth of at least 200 rows failed;
+/// Returns RG_OK; RG_ERR_NULL; RG_ERR_DIM; RG_ERR_ARG if a time is out of its range; RG_ERR_NUMERIC if more than a tenth of at least 200 rows failed;
 /// what the score returns.
 /// Threads: as for rg_target_eval.
 #[unsafe(no_mangle)]
@@ -138,10 +143,19 @@ pub unsafe extern "C" fn rg_score_eval(
     // SAFETY: the caller's pointers are NULL or as the header says.
     unsafe {
         ffi(err, || {
-            let s = borrow(s, "s")?.score.as_ref();
+            let s = borrow(s, "s")?;
+            let t_end = s.t_end.unwrap_or(f64::INFINITY);
+            let s = s.score.as_ref();
             let x = Rows::new("x", x, n, d, x_stride, s.dim())?.read();
             let out = RowsOut::new("out", out, n, d, out_stride)?;
             let times = times(t, t_step, n)?;
+            if let Some(t) = times.iter().find(|t| !(0.0..=t_end).contains(*t)) {
+                let allowed = match t_end {
+                    f64::INFINITY => "0 or more".to_owned(),
+                    end => format!("from 0 to {end}"),
+                };
+                return Err(wrong("rg_score_eval", "t", t.to_string(), &allowed));
+            }
             let mut scores = Array2::zeros((n, d));
             Runtime::new(seed, 1)?.enter("rg_score_eval", 0, |cx| {
                 cx.eval_score(s, as_times(&times, t_step), x.view(), scores.view_mut())

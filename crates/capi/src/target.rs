@@ -91,13 +91,13 @@ pub unsafe extern "C" fn rg_target_new(
 /// `user`: handed to `f` and `drop` as it is; may be NULL.
 /// `drop`: called with `user` once, when nothing uses the target any more, also if this function fails;
 /// NULL for nothing to be called.
-/// `caps`: RG_CAP_GRADIENT if `f` gives gradients, else 0.
+/// `caps`: RG_CAP_GRADIENT if `f` gives gradients, which nearly every sampler needs; else 0.
 /// `threading`: an RG_THREAD_ constant. RG_THREAD_CALLER: `f` is only called on threads that call functions
 /// of this library, and never twice at once; RG_THREAD_SERIAL: on any thread, never twice at once;
 /// RG_THREAD_CONCURRENT: on any threads at once, which is needed for more than one core to be used.
 /// `out`: gets the target, which the caller frees; not NULL.
 /// `err`: gets an error on failure, which the caller frees; may be NULL.
-/// Returns RG_OK; RG_ERR_NULL; RG_ERR_ARG if `d`, `caps` or `threading` is none of these.
+/// Returns RG_OK; RG_ERR_NULL; RG_ERR_ARG if `d`, `caps` or `threading` is out of its range.
 /// Threads: any, also several at once with the same context.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rg_target_from_point(
@@ -138,7 +138,7 @@ pub unsafe extern "C" fn rg_target_from_point(
 /// `threading`: as for rg_target_from_point.
 /// `out`: gets the target, which the caller frees; not NULL.
 /// `err`: gets an error on failure, which the caller frees; may be NULL.
-/// Returns RG_OK; RG_ERR_NULL; RG_ERR_ARG if `d`, `caps` or `threading` is none of these.
+/// Returns RG_OK; RG_ERR_NULL; RG_ERR_ARG if `d`, `caps` or `threading` is out of its range.
 /// Threads: any, also several at once with the same context.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rg_target_from_batch(
@@ -171,7 +171,7 @@ pub unsafe extern "C" fn rg_target_from_batch(
 /// `cx`: a context; not NULL.
 /// `vtable`: the table; not NULL. It is copied. RG_THREAD_CALLER is allowed here.
 /// `object`: handed to its functions as it is; may be NULL. `destroy` is called with it once, when nothing
-/// uses the target any more, also if this function fails once it has read the table.
+/// uses the target any more, also if this function fails, unless `vtable` is NULL or has no place for `destroy`.
 /// `out`: gets the target, which the caller frees; not NULL.
 /// `err`: gets an error on failure, which the caller frees; may be NULL.
 /// Returns RG_OK; RG_ERR_NULL; RG_ERR_ARG if the table is not right, with what is wrong, or if
@@ -188,10 +188,12 @@ pub unsafe extern "C" fn rg_target_from_vtable(
     // SAFETY: the caller's pointers are NULL or as the header says.
     unsafe {
         ffi(err, || {
-            borrow(cx, "cx")?;
             borrow(vtable, "vtable")?;
+            // It owns the object, whatever else is wrong.
+            let target = Foreign::<rg_target_vtable>::new(made(vtable.cast(), object, "target"));
+            borrow(cx, "cx")?;
             let out = place(out, "out")?;
-            let target = Foreign::<rg_target_vtable>::new(made(vtable.cast(), object, "target"))?;
+            let target = target?;
             hand_over(out, rg_target::new(Arc::new(target)));
             Ok(())
         })
@@ -212,7 +214,7 @@ pub(crate) fn made(vtable: *const c_void, object: *mut c_void, kind: &str) -> Ma
 
 /// Limits a target to a box. Samplers then work on a scale without limits, x = lower + exp(y), upper -
 /// exp(y), or lower + (upper - lower) / (1 + exp(-y)), with the Jacobian in the density; log Z is that of the box.
-/// Draws come on that scale, and x itself is the first d of the outputs (rg_result_outputs).
+/// Draws are x, within the limits; rg_target_eval and rg_target_check take y.
 ///
 /// `cx`: a context; not NULL.
 /// `t`: a target without limits of its own; not NULL.
@@ -306,7 +308,8 @@ pub unsafe extern "C" fn rg_target_dim(
 /// has no density or no gradient and it is wanted; RG_ERR_NUMERIC if more than a tenth of at least 200 points
 /// failed; what a callback returns.
 /// Threads: any, also several at once with the same target, of which those that are not
-/// RG_THREAD_CONCURRENT wait for one another. From inside of a callback of the same target RG_ERR_BUSY.
+/// RG_THREAD_CONCURRENT wait for one another: two such that call each other from two threads wait for ever. From inside of a
+/// callback of the same target RG_ERR_BUSY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rg_target_eval(
     t: *const rg_target,
@@ -345,17 +348,19 @@ pub unsafe extern "C" fn rg_target_eval(
 }
 
 /// Compares the gradient of a target with differences of its log density at n points, and tells what it
-/// found as a JSON object on one line: "points", "skipped", "slopes", "walls" (numbers), "worst" (largest
+/// found as a JSON object on one line: "points", "skipped", "slopes" (derivatives compared),
+/// "walls" (those left out, for the density ends beside them), "worst" (largest
 /// difference, relative to the largest slope of the point or 1), "at" (null, or "row", "coordinate",
 /// "gradient" and "difference" of the worst).
 ///
 /// `t`: a target with a density and a gradient; not NULL.
 /// `n`, `x`, `x_stride`: points, as for rg_target_eval, n of 1 or more.
 /// `rtol`: largest "worst" that is right, above 0; 1e-6 is good.
-/// `buf`, `cap`, `need`: for the object, as for rg_context_describe; with `cap` 0 and `need` NULL nothing is
-/// told.
+/// `buf`, `cap`, `need`: for the object, as for rg_context_describe, but that a wrong gradient is an error with `cap` 0
+/// as well, and that a `buf` too small is told first; with `cap` 0 and `need` NULL nothing is told.
 /// `err`: gets an error on failure, which the caller frees; may be NULL.
-/// Returns RG_OK; RG_ERR_NUMERIC if the gradient is wrong, with where, and the object in `buf` as well;
+/// Returns RG_OK; RG_ERR_NUMERIC if the gradient is wrong, with where, or if the density is finite at no point, with the
+/// object in `buf` as well;
 /// RG_ERR_NULL; RG_ERR_ARG; RG_ERR_DIM; RG_ERR_UNSUPPORTED if there is no gradient; RG_ERR_BUFFER; what a
 /// callback returns.
 /// Threads: as for rg_target_eval.
@@ -377,11 +382,11 @@ pub unsafe extern "C" fn rg_target_check(
             let t = borrow(t, "t")?;
             let out = TextOut::optional(buf, cap, need)?;
             let d = t.target.dim();
-            if n == 0 || rtol.is_nan() || rtol <= 0.0 {
+            if n == 0 || !rtol.is_finite() || rtol <= 0.0 {
                 let (argument, given, allowed) = if n == 0 {
                     ("n", "0".into(), "1 or more")
                 } else {
-                    ("rtol", rtol.to_string(), "above 0")
+                    ("rtol", rtol.to_string(), "above 0 and finite")
                 };
                 return Err(wrong("rg_target_check", argument, given, allowed));
             }
@@ -397,6 +402,15 @@ pub unsafe extern "C" fn rg_target_check(
                 "slopes": report.slopes, "walls": report.walls, "worst": report.worst, "at": at});
             if let Some(out) = out {
                 out.write(&object.to_string())?;
+            }
+            if report.points == 0 {
+                return Err(Error::Breakdown {
+                    component: "the target".into(),
+                    message: format!(
+                        "nothing could be compared: its density is not finite at any of the {n} points"
+                    ),
+                    advice: "give points that have mass".into(),
+                });
             }
             match &report.at {
                 Some(m) if report.worst.is_nan() || report.worst > rtol => Err(Error::Breakdown {

@@ -1,13 +1,17 @@
 //! The files of draws in a run directory, for NumPy, for a spreadsheet and for Stan's tools.
 
+use crate::error::JobError;
 use crate::files::write_atomically;
+use crate::npy;
 use crate::plan::Plan;
-use crate::rundir::RunDir;
+use crate::report::Report;
+use crate::rundir::{RunDir, refused};
 use crate::settings::Format;
 use crate::store::{Columns, Extent, write_npy};
-use ndarray::{Array2, ArrayView2, ArrayView3, Axis, ShapeBuilder, s};
+use ndarray::{Array2, ArrayView2, ArrayView3, Axis, ShapeBuilder, concatenate, s};
 use retrograde_core::{Error, Kind, Outputs, Result, Runtime};
 use std::io::Write;
+use std::path::Path;
 
 /// Rows of a block when functions of the draws are computed.
 const ROWS: usize = 4096;
@@ -64,6 +68,59 @@ impl DrawSet {
             columns,
             chains: extent.chains,
         })
+    }
+
+    /// From the files of NumPy in the directory of a run that is complete, which `report` is of; `None` if there are none.
+    ///
+    /// # Errors
+    /// [`JobError::Refused`] when a file is damaged, or not of the shape that the report says.
+    pub fn read(directory: &Path, report: &Report) -> std::result::Result<Option<Self>, JobError> {
+        let (chains, draws, dim) = (report.chains, report.draws_per_chain, report.dim);
+        let read = |name: &str, columns: Option<usize>| {
+            let found = npy::read(&directory.join(name)).map_err(|e| refused(directory, &e))?;
+            let Some(mut x) = found else {
+                return Ok(None);
+            };
+            let k = columns.unwrap_or(x.dim().2);
+            if x.dim() != (chains, draws, k) {
+                let (is, want) = (x.dim(), (chains, draws, k));
+                let why = format!("{name} has the shape {is:?}, but the report says {want:?}");
+                return Err(refused(directory, &why));
+            }
+            // In the order of emission again.
+            x.swap_axes(0, 1);
+            let rows = x.as_standard_layout().into_owned();
+            let rows = rows.into_shape_with_order((chains * draws, k));
+            Ok(Some(rows.expect("as many numbers")))
+        };
+        let Some(x) = read("draws.npy", Some(dim))? else {
+            return Ok(None);
+        };
+        let beside = |parts: &[Option<Array2<f64>>]| {
+            let views: Vec<_> = parts.iter().flatten().map(|x| x.view()).collect();
+            match views[..] {
+                [] => Array2::zeros((chains * draws, 0)),
+                _ => concatenate(Axis(1), &views).expect("equally many rows"),
+            }
+        };
+        let outputs = read("outputs.npy", None)?;
+        let weights = read("log_weights.npy", Some(1))?;
+        let columns = |x: &Option<Array2<f64>>| x.as_ref().map_or(0, Array2::ncols);
+        Ok(Some(Self {
+            // The files do not tell them.
+            names: (0..dim + columns(&outputs))
+                .map(|i| format!("x{i}"))
+                .collect(),
+            dim,
+            columns: Columns {
+                dim,
+                weighted: weights.is_some(),
+                stats: Vec::new(),
+            },
+            values: beside(&[Some(x), outputs]),
+            rest: beside(&[weights]),
+            chains,
+        }))
     }
 
     /// Points, a row each, without outputs; n × d.

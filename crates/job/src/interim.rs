@@ -5,11 +5,12 @@ use crate::checkpoint::Saved;
 use crate::draws::DrawSet;
 use crate::html::Stage;
 use crate::plan::Plan;
-use crate::report::{Material, Report};
+use crate::report::{Job, Material, Report};
 use crate::rundir::RunDir;
 use crate::settings::Format;
 use crate::show::write_page;
 use crate::store::{Columns, Extent, read_draws};
+use retrograde_core::check::confined;
 use retrograde_core::{Result, Runtime, SimdLevel};
 use std::time::{Duration, Instant};
 
@@ -82,20 +83,23 @@ impl<'a> Interim<'a> {
         let stride = usize::try_from(stride).unwrap_or(usize::MAX);
         let rows = read_draws(&self.dir.file("rows.bin"), extent, 0, stride)?;
         let set = DrawSet::new(self.plan, &mut self.runtime, rows, extent)?;
+        let confined = confined(self.plan.target.as_ref());
         let report = Report::new(&Material {
-            plan: self.plan,
+            job: &Job::of(self.plan),
             simd: self.runtime.simd(),
             complete: false,
             failure: None,
             steps: saved.checkpoint.step,
             counts: &saved.checkpoint.counts,
-            gathered: &saved.gathered,
+            tail_evaluations: 0,
+            scalars: &saved.gathered.scalars,
+            tables: &saved.gathered.tables,
+            flags: saved.gathered.flags.values().chain(&confined).collect(),
             names: &set.names,
             values: set.by_chain(),
             log_weights: set.log_weights(),
             // Not before the end: early draws of a run are not yet of the target.
             modes: None,
-            tails: None,
         });
         write_page(self.dir, self.plan, &report, &set, Stage::Running(stride))
     }

@@ -40,7 +40,7 @@ pub use draws::DrawSet;
 pub use error::JobError;
 pub use files::{InputFile, UsedPlugin};
 pub use plan::{Plan, job_schema};
-pub use report::{Coordinate, LogZ, Report, Table, Weights};
+pub use report::{Coordinate, Job, LogZ, Material, Report, Table, Weights};
 pub use run::{Finished, Live, Monitor, Options, Silent, check_output, resume, run, try_start};
 pub use rundir::{Manifest, read_manifest, read_report};
 pub use settings::{BoundsSettings, ExpectSettings, Format, OutputSettings, RunSettings};

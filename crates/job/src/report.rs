@@ -1,12 +1,10 @@
 //! What a run found, in numbers and in plain words: `report.json`.
 
-use crate::checkpoint::Gathered;
-use crate::modes::ModeCount;
 use crate::plan::Plan;
+use crate::settings::ExpectSettings;
 use crate::verdicts::{Status, Verdict, verdicts};
 use ndarray::{ArrayView1, ArrayView3};
-use retrograde_core::check::Tails;
-use retrograde_core::{Counts, Exact, Kind, SimdLevel, Truth};
+use retrograde_core::{Counts, Exact, Flag, Kind, SimdLevel, Target, Truth};
 use retrograde_metrics::{WeightDiagnostics, summarise, summarise_weighted};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -124,37 +122,84 @@ pub struct Weights {
     pub largest: f64,
 }
 
-/// What the report is made of.
-pub(crate) struct Material<'a> {
-    pub(crate) plan: &'a Plan,
-    pub(crate) simd: SimdLevel,
-    pub(crate) complete: bool,
+/// What was run.
+#[derive(Debug, Clone, Default)]
+pub struct Job {
+    /// Components, with their names.
+    pub components: Vec<(Kind, String)>,
+    /// Seed.
+    pub seed: u64,
+    /// Draws asked for.
+    pub draws: usize,
+    /// Dimension of the target.
+    pub dim: usize,
+    /// What is known of the target.
+    pub truth: Truth,
+    /// What whoever runs it knows.
+    pub expect: ExpectSettings,
+}
+
+impl Job {
+    pub(crate) fn of(plan: &Plan) -> Self {
+        Self {
+            components: plan.components.clone(),
+            seed: plan.run.seed,
+            draws: plan.run.draws,
+            dim: plan.target.dim(),
+            truth: Self::truth(plan.target.as_ref(), plan.bounded.is_some()),
+            expect: plan.expect.clone(),
+        }
+    }
+
+    /// What a target tells of itself; nothing within limits, for its truth is that of its natural scale without them.
+    #[must_use]
+    pub fn truth(target: &dyn Target, limited: bool) -> Truth {
+        let exact = target.exact().filter(|_| !limited);
+        exact.map(Exact::truth).unwrap_or_default()
+    }
+}
+
+/// What a report is made of.
+#[derive(Debug)]
+pub struct Material<'a> {
+    /// What was run.
+    pub job: &'a Job,
+    /// Vector instructions.
+    pub simd: SimdLevel,
+    /// Whether the run came to its end.
+    pub complete: bool,
     /// The error that ended the run.
-    pub(crate) failure: Option<&'a str>,
-    pub(crate) steps: u64,
-    pub(crate) counts: &'a Counts,
-    pub(crate) gathered: &'a Gathered,
-    /// Names and values (chain, draw, column) of coordinates, then outputs.
-    pub(crate) names: &'a [String],
-    pub(crate) values: ArrayView3<'a, f64>,
-    pub(crate) log_weights: Option<ArrayView1<'a, f64>>,
-    /// Modes found, where the target is a mixture.
-    pub(crate) modes: Option<ModeCount>,
-    /// What the density is like far beyond the draws.
-    pub(crate) tails: Option<Tails>,
+    pub failure: Option<&'a str>,
+    /// Steps of the sampler.
+    pub steps: u64,
+    /// Evaluations of the sampler.
+    pub counts: &'a Counts,
+    /// Points evaluated after its end.
+    pub tail_evaluations: u64,
+    /// Numbers that sum up the run.
+    pub scalars: &'a BTreeMap<String, f64>,
+    /// Name → columns and rows.
+    pub tables: &'a BTreeMap<String, (Vec<String>, Vec<Vec<f64>>)>,
+    /// What the sampler, and whoever looked at its draws, wants to be known.
+    pub flags: Vec<&'a Flag>,
+    /// Names of the coordinates, then of the outputs.
+    pub names: &'a [String],
+    /// Their values; (chain, draw, column).
+    pub values: ArrayView3<'a, f64>,
+    /// Log weights of the rows, where there are any.
+    pub log_weights: Option<ArrayView1<'a, f64>>,
+    /// How many modes were found, where that is known.
+    pub modes: Option<Verdict>,
 }
 
 impl Report {
-    pub(crate) fn new(m: &Material<'_>) -> Self {
+    /// Sums a run up and judges it.
+    #[must_use]
+    pub fn new(m: &Material<'_>) -> Self {
         let (chains, per_chain, _) = m.values.dim();
-        // The truth of a target is of its natural scale without limits.
-        let truth = if m.plan.bounded.is_some() {
-            Truth::default()
-        } else {
-            m.plan.target.exact().map(Exact::truth).unwrap_or_default()
-        };
-        let log_z = log_z(m, &truth);
-        let coordinates = coordinates(m, &truth);
+        let truth = &m.job.truth;
+        let log_z = log_z(m, truth);
+        let coordinates = coordinates(m, truth);
         let weights = m.log_weights.filter(|w| !w.is_empty()).map(|w| {
             let d = WeightDiagnostics::new(w);
             Weights {
@@ -168,26 +213,25 @@ impl Report {
             program: concat!("retrograde ", env!("CARGO_PKG_VERSION")).into(),
             complete: m.complete,
             components: m
-                .plan
+                .job
                 .components
                 .iter()
                 .map(|(kind, name)| (kind.word().to_owned(), name.clone()))
                 .collect(),
-            seed: m.plan.run.seed,
+            seed: m.job.seed,
             simd: m.simd.name().into(),
-            draws: m.plan.run.draws,
-            dim: m.plan.target.dim(),
+            draws: m.job.draws,
+            dim: m.job.dim,
             chains,
             draws_per_chain: per_chain,
             steps: m.steps,
             evaluations: m.counts.clone(),
-            tail_evaluations: m.tails.as_ref().map_or(0, |t| t.counts.rows),
+            tail_evaluations: m.tail_evaluations,
             log_z,
-            scalars: m.gathered.scalars.clone(),
+            scalars: m.scalars.clone(),
             coordinates,
             weights,
             tables: m
-                .gathered
                 .tables
                 .iter()
                 .map(|(name, (columns, rows))| {
@@ -237,14 +281,9 @@ fn log_z(m: &Material<'_>, truth: &Truth) -> Option<LogZ> {
     if !m.complete {
         return None;
     }
-    let value = *m.gathered.scalars.get("log_z").filter(|v| v.is_finite())?;
-    let se = m
-        .gathered
-        .scalars
-        .get("log_z_se")
-        .copied()
-        .filter(|v| v.is_finite());
-    let expect = &m.plan.expect;
+    let value = *m.scalars.get("log_z").filter(|v| v.is_finite())?;
+    let se = m.scalars.get("log_z_se").copied().filter(|v| v.is_finite());
+    let expect = &m.job.expect;
     let (truth, truth_se) = match expect.log_z {
         Some(v) => (Some(v), expect.log_z_se),
         None => (truth.log_z, truth.log_z_se),

@@ -10,12 +10,12 @@ use crate::interim::Interim;
 use crate::modes::ModeCount;
 use crate::place::place;
 use crate::plan::Plan;
-use crate::report::{Material, Report};
+use crate::report::{Job, Material, Report};
 use crate::rundir::{RunDir, check_paths, read_report, refused, same_plugins};
 use crate::settings::Format;
 use crate::show::{Preview, write_page};
 use crate::store::{self, Extent, Store};
-use retrograde_core::check::{NOT_NORMALISABLE, Tails, tails};
+use retrograde_core::check::{NOT_NORMALISABLE, Tails, confined, tails};
 use retrograde_core::drive::{Checkpoint, Observer, Started, start};
 use retrograde_core::{
     Cancel, Counts, Draws, Error, Flag, Level, Registry, Result, Runtime, SimdLevel, Sink, Target,
@@ -87,7 +87,7 @@ pub struct Finished {
     pub threads: usize,
     /// Some of its draws.
     pub preview: Preview,
-    /// All of them; none if the run was complete before it was resumed.
+    /// All of them; none if the run was complete before it was resumed: see [`DrawSet::read`].
     pub draws: Option<DrawSet>,
 }
 
@@ -424,19 +424,27 @@ impl Kept<'_> {
             ModeCount::new(runtime, m, set.points(), extent.chains, set.log_weights())
         });
         let tails = self.tails(runtime, &set);
+        let confined = confined(self.plan.target.as_ref());
         let report = Report::new(&Material {
-            plan: self.plan,
+            job: &Job::of(self.plan),
             simd: runtime.simd(),
             complete: self.complete,
             failure: self.failure.as_deref(),
             steps: self.steps,
             counts: &counts,
-            gathered,
+            tail_evaluations: tails.as_ref().map_or(0, |t| t.counts.rows),
+            scalars: &gathered.scalars,
+            tables: &gathered.tables,
+            flags: gathered
+                .flags
+                .values()
+                .chain(tails.as_ref().and_then(|t| t.flag.as_ref()))
+                .chain(&confined)
+                .collect(),
             names: &set.names,
             values: set.by_chain(),
             log_weights: set.log_weights(),
-            modes,
-            tails,
+            modes: modes.as_ref().map(ModeCount::verdict),
         });
         set.write(self.dir, self.plan)?;
         #[cfg(feature = "zarr")]

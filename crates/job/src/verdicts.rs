@@ -1,8 +1,6 @@
 //! The checks of a run in plain words.
 
-use crate::modes::ModeCount;
 use crate::report::{Coordinate, Material, Report};
-use retrograde_core::check::confined;
 use retrograde_core::{Flag, Kind, Severity};
 use serde::{Deserialize, Serialize};
 
@@ -80,7 +78,7 @@ pub(crate) fn verdicts(r: &Report, m: &Material<'_>) -> Vec<Verdict> {
         chain_verdicts(r, &mut all);
     }
     truth_verdict(r, &mut all);
-    all.extend(m.modes.as_ref().map(ModeCount::verdict));
+    all.extend(m.modes.clone());
     if r.evaluations.failed > 0 {
         let first = r.evaluations.first_failure.as_ref();
         let place = first.map_or_else(String::new, |f| {
@@ -103,11 +101,7 @@ pub(crate) fn verdicts(r: &Report, m: &Material<'_>) -> Vec<Verdict> {
             "they were taken as points without mass; `retrograde check --gradient` shows more",
         ));
     }
-    all.extend(m.gathered.flags.values().map(flag_verdict));
-    let tails = m.tails.as_ref().and_then(|t| t.flag.as_ref());
-    all.extend(tails.map(flag_verdict));
-    let confined = confined(m.plan.target.as_ref());
-    all.extend(confined.as_ref().map(flag_verdict));
+    all.extend(m.flags.iter().map(|f| flag_verdict(f)));
     all.sort_by_key(|v| v.status);
     all
 }
@@ -122,7 +116,7 @@ fn flag_verdict(flag: &Flag) -> Verdict {
 }
 
 fn log_z_verdicts(r: &Report, m: &Material<'_>, all: &mut Vec<Verdict>) {
-    let expect = &m.plan.expect;
+    let expect = &m.job.expect;
     let Some(z) = r.log_z else {
         if r.complete && (expect.log_z.is_some() || expect.log_z_max_se.is_some()) {
             all.push(Verdict::new(

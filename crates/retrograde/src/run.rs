@@ -219,6 +219,7 @@ impl Run {
             names,
             outputs,
             complete: outcome.complete,
+            steps: outcome.steps,
         })
     }
 }
@@ -308,6 +309,7 @@ pub struct RunResult {
     /// Names, and values in the order of the rows.
     outputs: Option<(Vec<String>, Array2<f64>)>,
     complete: bool,
+    steps: u64,
 }
 
 impl RunResult {
@@ -316,6 +318,12 @@ impl RunResult {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.complete
+    }
+
+    /// Steps of the sampler.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.steps
     }
 
     /// The draws: (chain, draw, dim). Those of a [`Bounded`](retrograde_core::Bounded) target are on

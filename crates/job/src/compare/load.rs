@@ -167,7 +167,7 @@ fn read_draws(directory: &Path, report: &Report) -> Result<(Array3<f64>, Option<
     let fail = |name: &str, why: String| refused(directory, &format!("{name} {why}"));
     let read = |name: &str| -> Result<Option<(Vec<usize>, Vec<f64>)>> {
         match std::fs::read(directory.join(name)) {
-            Ok(bytes) => parse_npy(&bytes)
+            Ok(bytes) => crate::npy::parse(&bytes)
                 .map(Some)
                 .ok_or_else(|| fail(name, "is no array of f64 as this program writes it".into())),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -205,28 +205,6 @@ fn read_draws(directory: &Path, report: &Report) -> Result<(Array3<f64>, Option<
     Ok((draws, log_weights))
 }
 
-/// Shape and numbers of an NPY file of little-endian f64 in row-major order.
-fn parse_npy(bytes: &[u8]) -> Option<(Vec<usize>, Vec<f64>)> {
-    let rest = bytes.strip_prefix(b"\x93NUMPY\x01\x00")?;
-    let (length, rest) = rest.split_first_chunk::<2>()?;
-    let (head, data) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
-    let head = std::str::from_utf8(head).ok()?;
-    if !head.contains("'descr': '<f8'") || !head.contains("'fortran_order': False") {
-        return None;
-    }
-    let shape = head.split_once("'shape': (")?.1.split_once(')')?.0;
-    let numbers = shape.split(',').map(str::trim).filter(|w| !w.is_empty());
-    let shape: Vec<usize> = numbers.map(|w| w.parse().ok()).collect::<Option<_>>()?;
-    let (words, rest) = data.as_chunks::<8>();
-    let count = shape.iter().try_fold(1_usize, |n, k| n.checked_mul(*k))?;
-    (rest.is_empty() && words.len() == count).then(|| {
-        (
-            shape,
-            words.iter().map(|w| f64::from_le_bytes(*w)).collect(),
-        )
-    })
-}
-
 /// At most some forty characters of a value.
 fn shortened(text: &str) -> String {
     const MOST: usize = 40;
@@ -250,24 +228,7 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::write_npy;
     use ndarray::array;
-
-    #[test]
-    fn arrays_come_back_as_they_were_written() {
-        let rows = array![[1.0, 2.0], [3.0, f64::NAN], [5.0, 6.0], [7.0, 8.0]];
-        let mut bytes = Vec::new();
-        write_npy(&mut bytes, rows.view(), 2, false).unwrap();
-        let (shape, values) = parse_npy(&bytes).unwrap();
-        assert_eq!(shape, [2, 2, 2]);
-        assert_eq!((values[0], values[2], values[4]), (1.0, 5.0, 3.0));
-        for cut in [0, 5, 9, 40, bytes.len() - 1] {
-            assert!(parse_npy(&bytes[..cut]).is_none(), "{cut}");
-        }
-        let mut flat = Vec::new();
-        write_npy(&mut flat, array![[1.5], [2.5]].view(), 1, true).unwrap();
-        assert_eq!(parse_npy(&flat), Some((vec![1, 2], vec![1.5, 2.5])));
-    }
 
     #[test]
     fn points_follow_their_weights() {

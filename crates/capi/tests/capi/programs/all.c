@@ -83,6 +83,16 @@ static rg_status all_nan(void *user, size_t n, size_t d, const double *x, double
   return RG_OK;
 }
 
+/* Flat in the second coordinate. */
+static rg_status flat(void *user, size_t n, size_t d, const double *x, double *logp, double *grad) {
+  (void)user;
+  for (size_t i = 0; i < n; i++) {
+    if (logp != NULL) logp[i] = -0.5 * x[i * d] * x[i * d];
+    if (grad != NULL) grad[i * d] = -x[i * d], grad[i * d + 1] = 0.0;
+  }
+  return RG_OK;
+}
+
 static rg_status wrong_gradient(void *user, size_t n, size_t d, const double *x, double *logp, double *grad) {
   rg_status status = batch(user, n, d, x, logp, grad);
   if (grad != NULL) grad[0] += 0.01;
@@ -106,7 +116,9 @@ static rg_status table_eval(void *object, rg_call *call, size_t n, size_t d, con
     return host->fail(call, RG_ERR_CALLBACK, "the oracle is silent");
   return batch(object, n, d, x, logp, grad);
 }
-static void destroyed(void *object) { dropped(object); }
+static void destroyed(void *object) {
+  if (object != NULL) dropped(object);
+}
 static rg_target_vtable target_table = {.struct_size = sizeof(rg_target_vtable),
                                         .caps = RG_CAP_GRADIENT | RG_CAP_ROWWISE | RG_CAP_DETERMINISTIC,
                                         .threading = RG_THREAD_CALLER,
@@ -275,6 +287,7 @@ static void targets(rg_context *cx) {
   OK(rg_target_check(t, 3, x, 4, 1e-6, NULL, 0, NULL, &err));
   CHECK(need > 20);
   FAILS(RG_ERR_ARG, "rtol", rg_target_check(t, 3, x, 4, NAN, NULL, 0, NULL, &err));
+  FAILS(RG_ERR_ARG, "rtol", rg_target_check(t, 3, x, 4, INFINITY, NULL, 0, NULL, &err));
 
   const double lower[2] = {0.0, -INFINITY}, upper[2] = {INFINITY, INFINITY};
   FAILS(RG_ERR_CONFIG, "lower", rg_target_bounded(cx, t, upper, lower, &limited, &err));
@@ -291,6 +304,16 @@ static void targets(rg_context *cx) {
   FAILS(RG_ERR_NUMERIC, "gradient is wrong", rg_target_check(t, 1, x, 0, 1e-6, NULL, 0, NULL, &err));
   rg_target_free(t);
 
+  /* Where nothing can be compared, nothing is known to be right. */
+  OK(rg_target_from_batch(cx, 2, all_nan, &me, NULL, caps, 0, &t, &err));
+  FAILS(RG_ERR_NUMERIC, "nothing could be compared", rg_target_check(t, 1, x, 0, 1e-6, NULL, 0, NULL, &err));
+  rg_target_free(t);
+
+  /* An object is taken over, whatever is wrong. */
+  me.drops = 0;
+  FAILS(RG_ERR_NULL, "`cx`", rg_target_from_vtable(NULL, &target_table, &me, &t, &err));
+  FAILS(RG_ERR_NULL, "`out`", rg_target_from_vtable(cx, &target_table, &me, NULL, &err));
+  CHECK(me.drops == 2);
   me.drops = 0;
   OK(rg_target_from_vtable(cx, &target_table, &me, &t, &err));
   OK(rg_target_eval(t, 1, 2, x, 0, l, g, 0, &err));
@@ -319,6 +342,7 @@ static void processes_and_scores(rg_context *cx) {
   CHECK(alpha[0] > 0.0 && alpha[0] < 1.0 && fabs(alpha[0] * alpha[0] + sigma2[0] - 1.0) < 1e-12);
   FAILS(RG_ERR_BUFFER, "alpha", rg_process_linear(p, 0.5, alpha, sigma2, 0, &err));
   FAILS(RG_ERR_ARG, "t_end", rg_process_linear(p, -1.0, alpha, sigma2, 1, &err));
+  FAILS(RG_ERR_ARG, "t_step", rg_process_drift(p, 2, 2, times, (size_t)1 << 40, x, 0, f, 0, &err));
   OK(rg_process_drift(p, 2, 2, times, 1, x, 0, f, 0, &err));
   CHECK(f[0] < 0.0 && fabs(f[1] / f[0] - 2.0) < 1e-14);
 
@@ -341,6 +365,10 @@ static void processes_and_scores(rg_context *cx) {
   OK(rg_score_new(cx, "exact", NULL, t, p, &s, &err));
   OK(rg_score_eval(s, 0, 2, 2, times, 0, x, 0, f, 0, &err));
   for (int i = 0; i < 4; i++) CHECK(fabs(f[i] + x[i]) < 1e-12);
+  FAILS(RG_ERR_ARG, "t_step", rg_score_eval(s, 0, 2, 2, times, 2, x, 0, f, 0, &err));
+  times[1] = end * 1.5;
+  FAILS(RG_ERR_ARG, "`t`", rg_score_eval(s, 0, 2, 2, times, 1, x, 0, f, 0, &err));
+  times[1] = 1.0;
   rg_score_free(s);
   FAILS(RG_ERR_UNSUPPORTED, "process", rg_score_new(cx, "exact", NULL, t, NULL, &s, &err));
   rg_target_free(t);
@@ -449,8 +477,15 @@ static void runs(rg_context *cx) {
   FAILS(RG_ERR_ARG, "RG_RUN_OPTIONS_INIT", rg_sampler_run(s, &options, &r, &err));
   options.struct_size = sizeof options, options.flags = 1u << 30;
   FAILS(RG_ERR_ARG, "flags", rg_sampler_run(s, &options, &r, &err));
-  options.flags = RG_RUN_BASELINE_SIMD, options.n_draws = 0;
-  FAILS(RG_ERR_ARG, "n_draws", rg_sampler_run(s, &options, &r, &err));
+  options.flags = RG_RUN_BASELINE_SIMD, options.n_threads = 1025;
+  FAILS(RG_ERR_ARG, "1024", rg_sampler_run(s, &options, &r, &err));
+  options.n_threads = 0, options.reserved = 1;
+  FAILS(RG_ERR_ARG, "reserved", rg_sampler_run(s, &options, &r, &err));
+  options.reserved = 0, options.n_draws = 0;
+  OK(rg_sampler_run(s, &options, &r, &err));
+  OK(rg_result_shape(r, NULL, &n, NULL, NULL, NULL, &err));
+  CHECK(n == 4000);
+  rg_result_free(r);
   options.n_draws = SIZE_MAX / 64;
   FAILS(RG_ERR_ARG, "particles", rg_sampler_run(s, &options, &r, &err));
   rg_sampler_free(s);
@@ -463,6 +498,20 @@ static void runs(rg_context *cx) {
   rg_sampler_free(s);
   FAILS(RG_ERR_CONFIG, "job:3:1", rg_sampler_from_toml(cx, "[sampler]\nkind = \"smc\"\nmovez = 1\n", t, &s, &err));
   rg_target_free(t);
+
+  /* The checks of a job hold for a run in memory: chains that stay where they began, points without a density. */
+  static char told[65536];
+  OK(rg_target_new(cx, "gaussian-mixture", "weights = [0.5, 0.5]\nmeans = [[-9.0], [9.0]]\nvariances = [[1.0], [1.0]]", &t, &err));
+  OK(rg_sampler_new(cx, "ula", "step_size = 0.1", t, NULL, NULL, &s, &err));
+  rg_target_free(t);
+  options.n_draws = 400, options.seed = 1;
+  OK(rg_sampler_run(s, &options, &r, &err));
+  OK(rg_result_json(r, told, sizeof told, NULL, &err));
+  CHECK(strstr(told, "\"check\":\"R-hat\",\"status\":\"fail\"") != NULL);
+  rg_result_free(r);
+  rg_sampler_free(s);
+  FAILS(RG_ERR_NUMERIC, "normal",
+        rg_sample(cx, "[sampler]\nkind = \"hmc\"\n", 2, flat, &me, caps, 0, 3, 1000, draws, NULL, &err));
 
   OK(rg_sample(cx, "[sampler]\nkind = \"smc\"\n", 2, batch, &me, caps, RG_THREAD_CALLER, 3, 1000, draws, &se, &err));
   CHECK(fabs(draws[0]) < 10.0);
@@ -478,7 +527,7 @@ static void runs(rg_context *cx) {
   CHECK(draws[16] != draws[16]);
   free(draws);
 
-  /* A limited target: its own scale is in the outputs. */
+  /* A limited target: its draws lie within the limits, whoever runs it. */
   const double lower[2] = {0.0, 0.0};
   rg_target *limited = NULL;
   OK(rg_target_from_batch(cx, 2, batch, &me, NULL, caps, RG_THREAD_CONCURRENT, &t, &err));
@@ -489,13 +538,26 @@ static void runs(rg_context *cx) {
   options.n_draws = 400;
   OK(rg_sampler_run(s, &options, &r, &err));
   OK(rg_result_shape(r, NULL, &n, NULL, &k, NULL, &err));
-  CHECK(k == 2);
+  CHECK(k == 0);
   draws = malloc(n * 2 * sizeof *draws);
   CHECK(draws != NULL);
-  OK(rg_result_outputs(r, draws, 0, n * 2, &err));
+  OK(rg_result_draws(r, draws, 0, n * 2, &err));
+  double centre = 0.0;
+  for (size_t i = 0; i < n * 2; i++) {
+    CHECK(draws[i] > 0.0);
+    centre += draws[i] / (double)(n * 2);
+  }
+  /* Normals of mean 1 and 2 above 0: m + phi(m) / Phi(m), here (1.2876 + 2.0553) / 2, to 0.03 over some hundred effective draws. */
+  CHECK(fabs(centre - 1.6714) < 0.15);
+  static char said[65536];
+  OK(rg_result_json(r, said, sizeof said, NULL, &err));
+  const char *told_mean = strstr(said, "\"mean\":");
+  CHECK(told_mean != NULL && fabs(strtod(told_mean + 7, NULL) - 1.2876) < 0.2);
+  rg_result_free(r);
+  const char *bounds = "[target]\nbounds = { lower = [0, 0], upper = [inf, inf] }\n[sampler]\nkind = \"hmc\"\n";
+  OK(rg_sample(cx, bounds, 2, batch, &me, caps, RG_THREAD_CALLER, 3, n, draws, NULL, &err));
   for (size_t i = 0; i < n * 2; i++) CHECK(draws[i] > 0.0);
   free(draws);
-  rg_result_free(r);
   rg_sampler_free(s);
 }
 
@@ -518,7 +580,7 @@ static void jobs(rg_context *cx, const char *folder) {
   CHECK(a != NULL && b != NULL);
   OK(rg_result_draws(r, a, 0, n * 2, &err));
   rg_result_free(r);
-  FAILS(RG_ERR_CONFIG, "whole", rg_job_run(cx, job, t, whole, NULL, &r, &err));
+  FAILS(RG_ERR_CONFIG, "RG_RUN_REPLACE", rg_job_run(cx, job, t, whole, NULL, &r, &err));
   snprintf(there, sizeof there, "%s/report.json", whole);
   FILE *report = fopen(there, "rb");
   CHECK(report != NULL && fclose(report) == 0);
@@ -528,12 +590,26 @@ static void jobs(rg_context *cx, const char *folder) {
   options.n_draws = 0, options.progress = stop_at_once, options.progress_user = &calls;
   FAILS(RG_ERR_CANCELLED, "cancelled", rg_job_run(cx, job, t, cut, &options, &r, &err));
   rg_result_free(r);
+  const double none[2] = {-1.0, -1.0};
+  rg_target *limited = NULL;
+  OK(rg_target_bounded(cx, t, none, NULL, &limited, &err));
+  FAILS(RG_ERR_CONFIG, "limits", rg_job_resume(cx, cut, limited, NULL, &r, &err));
+  FAILS(RG_ERR_CONFIG, "hand it in", rg_job_resume(cx, cut, NULL, NULL, &r, &err));
+  rg_target_free(limited);
   OK(rg_job_resume(cx, cut, t, NULL, &r, &err));
   OK(rg_result_draws(r, b, 0, n * 2, &err));
   CHECK(memcmp(a, b, n * 2 * sizeof *a) == 0);
   rg_result_free(r);
   OK(rg_job_resume(cx, cut, t, NULL, &r, &err));
-  FAILS(RG_ERR_UNSUPPORTED, "directory", rg_result_draws(r, b, 0, n * 2, &err));
+  /* Complete already: what is in its files. */
+  for (size_t i = 0; i < n * 2; i++) b[i] = 0.0;
+  OK(rg_result_draws(r, b, 0, n * 2, &err));
+  CHECK(memcmp(a, b, n * 2 * sizeof *a) == 0);
+  rg_result_free(r);
+  snprintf(there, sizeof there, "%s/draws.npy", cut);
+  CHECK(remove(there) == 0);
+  OK(rg_job_resume(cx, cut, t, NULL, &r, &err));
+  FAILS(RG_ERR_UNSUPPORTED, "draws.npy", rg_result_draws(r, b, 0, n * 2, &err));
   rg_result_free(r);
   free(a), free(b);
   rg_target_free(t);
@@ -543,6 +619,8 @@ static void jobs(rg_context *cx, const char *folder) {
   const char *diffusion = "seed = 1\ndraws = 200\n[target]\nkind = \"standard-normal\"\ndim = 2\n"
                           "[process]\nkind = \"ou\"\n[score]\nkind = \"exact\"\n"
                           "[sampler]\nkind = \"reverse-sde\"\n";
+  FAILS(RG_ERR_ARG, "paths", rg_job_certify(cx, diffusion, NULL, 15, NULL, 0, &need, &err));
+  FAILS(RG_ERR_ARG, "paths", rg_job_certify(cx, diffusion, NULL, SIZE_MAX, NULL, 0, &need, &err));
   OK(rg_job_certify(cx, diffusion, NULL, 1024, NULL, 0, &need, &err));
   CHECK(need > 100);
 }

@@ -33,7 +33,7 @@ template <class E, class F> std::string caught(F f) {
 
 static const double log_2pi = std::log(2.0 * 3.14159265358979323846);
 
-int main() {
+int main(int argc, char **argv) {
   rg::context cx;
   CHECK(cx.names(RG_KIND_SAMPLER).size() > 5);
   CHECK(cx.describe(RG_KIND_SAMPLER, "smc").find("\"name\":\"smc\"") != std::string::npos);
@@ -86,6 +86,36 @@ int main() {
   CHECK(caught<own_exception>([&] { moody.eval(x); }) == "no energy today");
   throws = false;
   CHECK(moody_smc.run(options).complete());
+
+  /* Out of what was made from it as well: a score that draws from it, and a run by that score. And an older one never comes out
+     in place of what was wrong this time. */
+  const rg::process vp(cx, "vp", "", moody);
+  const rg::score guess(cx, "monte-carlo", "", &moody, &vp);
+  const rg::sampler back(cx, "reverse-sde", "", points, &vp, &guess);
+  CHECK(guess.eval(0.5, x).size() == 2);
+  throws = true;
+  CHECK(caught<own_exception>([&] { guess.eval(0.5, x); }) == "no energy today");
+  CHECK(caught<own_exception>([&] { back.run(options); }) == "no energy today");
+  CHECK(caught<own_exception>([&] { moody.check(x); }) == "no energy today");
+  throws = false;
+  CHECK(caught<rg::error>([&] { rg::sampler(cx, "smc", "alpha = 7.0", moody); }).find("alpha") != std::string::npos);
+  CHECK(caught<rg::error>([&] { moody.check(rg::matrix(4, 3)); }).find("dimension") != std::string::npos);
+  CHECK(caught<std::length_error>([&] { rg::matrix(std::size_t(-1) / 2, 4); }).find("matrix") != std::string::npos);
+  {
+    /* All threads that run into it get it. */
+    const auto angry = rg::target::of_points(
+        cx, 2, [](auto, auto) -> double { throw own_exception("never"); }, RG_CAP_GRADIENT, RG_THREAD_CONCURRENT);
+    const rg::sampler many(cx, "ula", "", angry);
+    std::thread threads[4];
+    int got[4] = {0, 0, 0, 0};
+    for (int k = 0; k < 4; k++)
+      threads[k] = std::thread([&, k] { got[k] = caught<own_exception>([&] { many.run(); }) == "never"; });
+    for (auto &t : threads) t.join();
+    for (const int g : got) CHECK(g == 1);
+  }
+  rg::matrix writable(1, 2);
+  writable(0, 1) = 2.0;
+  CHECK(points.eval(rg::rows<double>(writable.data(), 1, 2))[0] == -2.0);
 
   /* Progress that throws, and that stops. */
   options.progress = [](const rg_progress &) -> bool { throw own_exception("watched too long"); };
@@ -155,13 +185,47 @@ int main() {
   const auto half = points.bounded(cx, {0.0, -inf}, {});
   const auto limited = rg::sampler(cx, "smc", "", half).run(options);
   CHECK(std::abs(limited.scalar("log_z") - (log_2pi - std::log(2.0))) < 5.0 * limited.scalar("log_z_se"));
-  const auto natural = limited.outputs();
+  const auto natural = limited.draws();
   for (std::size_t i = 0; i < natural.size(); i++) CHECK(natural(i, 0) > 0.0);
 
   const rg::process ou(cx, "ou", "", points);
+  const auto info = ou.info();
+  CHECK(info.dim == 2 && info.noise_dim == 2 && info.t_end > 0.0 && (info.caps & RG_CAP_LINEAR) != 0);
+  /* dX = -X dt + sqrt(2) dW: x1 has the mean x0 exp(-t) and the variance 1 - exp(-2 t). */
+  CHECK(ou.drift(0.5, x)(1, 1) == -2.0);
+  rg::matrix start(10000, 2);
+  for (std::size_t i = 0; i < 20000; i++) start.data()[i] = 3.0;
+  const auto later = ou.simulate(start, 0.0, 0.5);
+  double sum = 0.0, squares = 0.0;
+  const double mean = 3.0 * std::exp(-0.5), variance = 1.0 - std::exp(-1.0);
+  for (std::size_t i = 0; i < 20000; i++) {
+    sum += later.data()[i] - mean;
+    squares += (later.data()[i] - mean) * (later.data()[i] - mean);
+  }
+  CHECK(std::abs(sum / 20000) < 5.0 * std::sqrt(variance / 20000));
+  CHECK(std::abs(squares / 20000 - variance) < 5.0 * variance * std::sqrt(2.0 / 20000));
   const rg::target normal(cx, "standard-normal", "dim = 2");
   const rg::score exact(cx, "exact", "", &normal, &ou);
   CHECK(std::abs(exact.eval(0.5, x)(0, 0) + 1.0) < 1e-12);
+
+  /* Jobs in a directory: stopped, taken up, complete. */
+  if (argc > 1) {
+    const std::string folder = argv[1], job = "seed = 5\ndraws = 400\n[sampler]\nkind = \"ula\"\n";
+    rg::options o;
+    o.draws = 0;
+    const auto all_of_it = rg::run_job(cx, job, &points, folder + "/whole", o).draws();
+    o.progress = [](const rg_progress &) { return false; };
+    CHECK(!rg::run_job(cx, job, &points, folder + "/part", o).complete());
+    CHECK(caught<rg::error>([&] { rg::run_job(cx, job, &points, folder + "/part", o); }).find("part") !=
+          std::string::npos);
+    for (int k = 0; k < 2; k++) {
+      const auto resumed = rg::resume_job(cx, folder + "/part", &points).draws();
+      CHECK(resumed.size() == 400);
+      for (std::size_t i = 0; i < 800; i++) CHECK(resumed.data()[i] == all_of_it.data()[i]);
+    }
+    o.progress = nullptr;
+    CHECK(rg::run_job(cx, job + "[target]\nkind = \"gmm40\"\n", nullptr, folder + "/own", o).complete());
+  }
   std::puts("every class");
   return 0;
 }
