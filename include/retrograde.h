@@ -13,6 +13,8 @@
  * buffer of the caller: `cap` is its size in bytes, `need` gets the bytes needed, NUL included.
  * With `cap` 0 the call only tells `need` and succeeds; a buffer too small gives RG_ERR_BUFFER and
  * stays as it was.
+ * Memory: what is known to need more than there is gives RG_ERR_MEMORY; where it ends all the same, in the middle of a
+ * run, the process ends, as with any library that cannot go on without.
  * Threads: arguments `const T *` may be used by several threads at once, others by one at a time.
  */
 

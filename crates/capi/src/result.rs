@@ -168,7 +168,10 @@ impl rg_result {
                     component: "rg_result_scalar".into(),
                     needed: format!("the number `{key}`"),
                     holder: "this result".into(),
-                    advice: format!("it has {}", known.join(", ")),
+                    advice: match known[..] {
+                        [] => "it has none".into(),
+                        _ => format!("it has {}", known.join(", ")),
+                    },
                 }
             })
     }
