@@ -69,6 +69,8 @@ pub(crate) enum Command {
     Certify(CertifyArgs),
     /// Certifies a job on several time grids: which is best for this target, this score, this many steps.
     CompareSchedules(CompareSchedulesArgs),
+    /// log Z by replicates of one or several methods: how far runs spread, whether methods agree.
+    Evidence(EvidenceArgs),
     /// Writes a crate for a component of your own, with its tests, ready to fill.
     New(NewArgs),
     /// Plugins, which are shared libraries with components: lists, checks, installs and begins them.
@@ -187,6 +189,23 @@ pub(crate) struct CertifyArgs {
     /// Writes a picture of the bound step by step to this SVG file.
     #[arg(long, value_name = "FILE")]
     pub(crate) picture: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvidenceArgs {
+    /// The job file.
+    pub(crate) job: PathBuf,
+    #[command(flatten)]
+    pub(crate) changes: Changes,
+    /// Samplers to be compared: that of the job keeps its settings, others have their defaults. Without it that of the job.
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    pub(crate) methods: Vec<String>,
+    /// Runs of each method, with the seed of the job and those after it.
+    #[arg(long, value_name = "R", default_value_t = 8)]
+    pub(crate) replicates: usize,
+    /// Adds each run to this file when it ends, and takes those of the same job from it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

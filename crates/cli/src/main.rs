@@ -7,6 +7,7 @@ mod args;
 mod certify;
 mod check;
 mod compare;
+mod evidence;
 mod inspect;
 mod new;
 mod outcome;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Command::Compare(args) => compare::compare(args, &out),
         Command::Certify(args) => certify::certify(args, &out),
         Command::CompareSchedules(args) => certify::compare_schedules(args, &out),
+        Command::Evidence(args) => evidence::evidence(args, &out),
         Command::Plugin { command } => plugin::plugin(command, &out),
         Command::Plot(args) => plot::plot(args, &out),
         Command::Completions { shell } => {

@@ -218,7 +218,7 @@ fn end(finished: Result<Finished, JobError>, out: &Output) -> Exit {
 }
 
 /// A flag that the first Ctrl-C (or SIGTERM) sets; the second ends the program at once.
-fn cancel_on_signal() -> Cancel {
+pub(crate) fn cancel_on_signal() -> Cancel {
     static AGAIN: AtomicBool = AtomicBool::new(false);
     let cancel = Cancel::default();
     let flag = cancel.clone();

@@ -2,7 +2,7 @@
 
 use anstyle::{AnsiColor, Style};
 use retrograde::core::Kind;
-use retrograde::job::{Coordinate, Report, Status};
+use retrograde::job::{Coordinate, Report, Status, Verdict};
 use std::fmt::Write;
 
 fn paint(color: AnsiColor, text: &str) -> String {
@@ -81,7 +81,7 @@ pub(crate) fn report(r: &Report, rows: usize) -> String {
         coordinates(&mut out, &r.coordinates, rows);
         out.push('\n');
     }
-    verdicts(&mut out, r);
+    verdicts(&mut out, &r.verdicts);
     out
 }
 
@@ -154,8 +154,8 @@ pub(crate) fn align(out: &mut String, table: &[Vec<String>]) {
     }
 }
 
-fn verdicts(out: &mut String, r: &Report) {
-    for v in &r.verdicts {
+pub(crate) fn verdicts(out: &mut String, all: &[Verdict]) {
+    for v in all {
         let mark = match v.status {
             Status::Fail => red("FAIL"),
             Status::Warn => yellow("WARN"),

@@ -17,6 +17,7 @@ pub mod compare;
 pub mod config;
 mod draws;
 mod error;
+pub mod evidence;
 mod files;
 mod html;
 mod interim;

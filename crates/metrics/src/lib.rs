@@ -4,6 +4,7 @@
 //!
 //! * [`rhat`], [`ess`], [`mcse`] — have the chains mixed, and how much are the draws worth? (Vehtari et al. 2021)
 //! * [`weights`], [`pareto`] — log evidence, effective sample size, spread and tail of importance weights
+//! * [`evidence`] — replicates of log Z: do they spread as they say, do methods agree?
 //! * [`summary`] — one row of numbers per coordinate, for chains and for weighted draws
 //! * [`chains`] — splitting and rank normalisation, on which the above stand
 //!
@@ -33,6 +34,7 @@ pub mod assignment;
 pub mod certificate;
 pub mod chains;
 pub mod ess;
+pub mod evidence;
 pub mod flow_1d;
 pub mod gaussian;
 pub mod ksd;

@@ -6,6 +6,7 @@ mod broken_jobs;
 mod certify;
 mod compare;
 mod diffusions;
+mod evidence;
 mod expressions;
 mod failures;
 mod lab;

@@ -1,0 +1,145 @@
+//! `evidence`: replicates, what is recorded of them, and what is told of methods that go wrong.
+
+use crate::lab::{Lab, NORMAL};
+use serde_json::Value;
+
+/// Two modes of one weight, ten standard deviations apart; normalised, so that log Z = 0.
+const MODES: &str = "seed = 3
+draws = 1000
+[target]
+kind = \"gaussian-mixture\"
+weights = [0.5, 0.5]
+means = [[-5.0, 0.0], [5.0, 0.0]]
+variances = [[1.0, 1.0], [1.0, 1.0]]
+[sampler]
+kind = \"smc\"
+";
+
+fn verdict<'a>(evidence: &'a Value, check: &str) -> &'a Value {
+    let all = evidence["verdicts"].as_array().unwrap();
+    all.iter()
+        .find(|v| v["check"] == check)
+        .unwrap_or_else(|| panic!("no {check}: {all:?}"))
+}
+
+#[test]
+fn replicates_of_a_method_that_works_agree_with_the_truth() {
+    let lab = Lab::new(MODES);
+    let record = [
+        "evidence",
+        "job.toml",
+        "--replicates",
+        "6",
+        "--record",
+        "runs.jsonl",
+        "--json",
+    ];
+    let e = lab.run(&record).ended(0).json()["evidence"].take();
+    let (value, se) = (
+        e["log_z"].as_f64().unwrap(),
+        e["standard_error"].as_f64().unwrap(),
+    );
+    assert!(value.abs() < 4.0 * se && se < 0.1, "{value} ± {se}");
+    assert_eq!(verdict(&e, "log Z")["status"], "pass");
+    assert_eq!(verdict(&e, "agreement")["status"], "note");
+    let runs = e["methods"][0]["runs"].as_array().unwrap();
+    let seeds: Vec<u64> = runs.iter().map(|r| r["seed"].as_u64().unwrap()).collect();
+    assert_eq!(seeds, [3, 4, 5, 6, 7, 8]);
+    // The first is the job itself.
+    let own = lab.run(&["run", "job.toml", "--json"]).ended(0).json();
+    assert_eq!(own["report"]["log_z"]["value"], runs[0]["log_z"]);
+
+    // The record gives them back, seconds and all; a line that was cut off is run again, and more are added.
+    let text = std::fs::read_to_string(lab.path("runs.jsonl")).unwrap();
+    assert_eq!(text.lines().count(), 6);
+    lab.write("runs.jsonl", &text[..text.len() - 30]);
+    let again = lab.run(&record).ended(0).json()["evidence"].take();
+    for i in 0..6 {
+        let (a, b) = (&runs[i], &again["methods"][0]["runs"][i]);
+        assert_eq!(a["log_z"], b["log_z"]);
+        assert_eq!(a["seconds"] == b["seconds"], i < 5, "run {i}");
+    }
+    let text = std::fs::read_to_string(lab.path("runs.jsonl")).unwrap();
+    assert_eq!(text.lines().count(), 6);
+    // Another job takes nothing from it.
+    let mut other = record.to_vec();
+    other.extend(["--set", "sampler.moves=3", "--replicates", "2"]);
+    other.retain(|a| *a != "6");
+    let position = other.iter().position(|a| *a == "--replicates").unwrap();
+    other.remove(position);
+    let other = lab.run(&other).ended(0).json()["evidence"].take();
+    assert_ne!(other["methods"][0]["runs"][0]["log_z"], runs[0]["log_z"]);
+    let text = std::fs::read_to_string(lab.path("runs.jsonl")).unwrap();
+    assert_eq!(text.lines().count(), 8);
+}
+
+/// All runs begin in one mode and never see the other: they agree with one another, and half of the mass is missing.
+#[test]
+fn a_lost_mode_shows_in_no_spread_but_against_the_truth() {
+    let job = format!("{MODES}base_mean = [5.0, 0.0]\nbase_sd = 1.0\n");
+    let lab = Lab::new(&job);
+    let e = lab
+        .run(&["evidence", "job.toml", "--replicates", "4", "--json"])
+        .ended(3)
+        .json()["evidence"]
+        .take();
+    assert!((e["methods"][0]["log_z"].as_f64().unwrap() + 2.0_f64.ln()).abs() < 0.05);
+    assert_eq!(verdict(&e, "log Z")["status"], "fail");
+    let said = verdict(&e, "agreement")["text"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(said.contains("shows in no spread"), "{said}");
+}
+
+#[test]
+fn what_gives_no_log_z_is_told_beside_what_does() {
+    let lab = Lab::new(&MODES.replace("draws = 1000", "draws = 200"));
+    let said = lab
+        .run(&[
+            "evidence",
+            "job.toml",
+            "--methods",
+            "smc,ula",
+            "--replicates",
+            "2",
+        ])
+        .ended(3);
+    assert!(
+        said.out.contains("ula: 2 of 2 runs gave no log Z"),
+        "{}",
+        said.out
+    );
+    assert!(
+        said.out.contains("smc") && said.err.contains("smc 2/2, seed 4"),
+        "{}",
+        said.err
+    );
+}
+
+#[test]
+fn bad_questions_are_refused_before_anything_runs() {
+    let lab = Lab::new(&format!("{NORMAL}[sampler]\nkind = \"smc\"\n"));
+    let said = lab
+        .run(&["evidence", "job.toml", "--methods", "smc,smx"])
+        .ended(2);
+    assert!(
+        said.err.contains("smx") && said.err.contains("smc"),
+        "{}",
+        said.err
+    );
+    assert!(!said.err.contains("seed"), "{}", said.err);
+    let said = lab
+        .run(&["evidence", "job.toml", "--replicates", "0"])
+        .ended(1);
+    assert!(
+        said.err.contains("replicates") && said.err.contains("1 or more"),
+        "{}",
+        said.err
+    );
+    lab.write("bad.jsonl", "{}\n");
+    let said = lab
+        .run(&["evidence", "job.toml", "--record", "bad.jsonl"])
+        .ended(1);
+    assert!(said.err.contains("line 1 of bad.jsonl"), "{}", said.err);
+}
