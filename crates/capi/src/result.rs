@@ -24,20 +24,24 @@ pub struct rg_result {
 
 #[derive(Debug)]
 enum Held {
-    Memory {
-        run: Box<RunResult>,
-        job: Job,
-        simd: SimdLevel,
-        /// How many of the outputs are the coordinates: those of a limited target, within its limits.
-        natural: usize,
-    },
+    Memory(Box<Memory>),
     Job(Box<DrawSet>),
     /// A job that was complete already, and did not write what can be read.
     None,
 }
 
+#[derive(Debug)]
+struct Memory {
+    run: RunResult,
+    job: Job,
+    simd: SimdLevel,
+    /// How many of the outputs are the coordinates: those of a limited target, within its limits.
+    natural: usize,
+}
+
 /// The report of a run in memory, by the checks of a job as far as they apply.
-fn report(run: &RunResult, natural: usize, simd: SimdLevel, job: &Job) -> String {
+fn report(memory: &Memory) -> String {
+    let (run, natural) = (&memory.run, memory.natural);
     let mut values = if natural > 0 {
         Array3::zeros((0, 0, 0))
     } else {
@@ -54,8 +58,8 @@ fn report(run: &RunResult, natural: usize, simd: SimdLevel, job: &Job) -> String
     let collected = run.collected();
     let weights = run.log_weights();
     let report = Report::new(&Material {
-        job,
-        simd,
+        job: &memory.job,
+        simd: memory.simd,
         complete: run.is_complete(),
         failure: None,
         steps: run.steps(),
@@ -78,12 +82,12 @@ impl rg_result {
             complete: run.is_complete(),
             scalars: run.collected().scalars.clone(),
             json: OnceLock::new(),
-            held: Held::Memory {
+            held: Held::Memory(Box::new(Memory {
                 natural: if limited { run.names().len() } else { 0 },
-                run: Box::new(run),
+                run,
                 job,
                 simd,
-            },
+            })),
         }
     }
 
@@ -101,12 +105,7 @@ impl rg_result {
 
     fn json(&self) -> &str {
         self.json.get_or_init(|| match &self.held {
-            Held::Memory {
-                run,
-                job,
-                simd,
-                natural,
-            } => report(run, *natural, *simd, job),
+            Held::Memory(memory) => report(memory),
             Held::Job(_) | Held::None => String::new(),
         })
     }
@@ -114,9 +113,10 @@ impl rg_result {
     /// Chains, and the rows as they came: the draws of the chains by turns.
     fn rows(&self) -> Result<(usize, ArrayView2<'_, f64>)> {
         match &self.held {
-            Held::Memory { run, natural, .. } => {
+            Held::Memory(memory) => {
+                let (run, natural) = (&memory.run, memory.natural);
                 let rows = match (natural, run.output_rows()) {
-                    (1.., Some(rows)) => rows.slice_move(s![.., ..*natural]),
+                    (1.., Some(rows)) => rows.slice_move(s![.., ..natural]),
                     _ => run.rows(),
                 };
                 Ok((run.collected().chains(), rows))
@@ -128,8 +128,9 @@ impl rg_result {
 
     fn outputs(&self) -> Result<Option<(usize, ArrayView2<'_, f64>)>> {
         match &self.held {
-            Held::Memory { run, natural, .. } => {
-                let rows = run.output_rows().map(|x| x.slice_move(s![.., *natural..]));
+            Held::Memory(memory) => {
+                let (run, natural) = (&memory.run, memory.natural);
+                let rows = run.output_rows().map(|x| x.slice_move(s![.., natural..]));
                 let rows = rows.filter(|x| x.ncols() > 0);
                 Ok(rows.map(|rows| (run.collected().chains(), rows)))
             }
@@ -143,8 +144,10 @@ impl rg_result {
 
     fn weights(&self) -> Result<Option<Vec<f64>>> {
         match &self.held {
-            Held::Memory { run, .. } if run.log_weights().is_empty() => Ok(None),
-            Held::Memory { run, .. } => Ok(Some(run.log_weights().to_vec())),
+            Held::Memory(memory) => {
+                let weights = memory.run.log_weights();
+                Ok((!weights.is_empty()).then(|| weights.to_vec()))
+            }
             Held::Job(set) => Ok(set.log_weights().map(|w| w.to_vec())),
             Held::None => Err(not_read()),
         }

@@ -94,7 +94,7 @@ fn a_lost_mode_shows_in_no_spread_but_against_the_truth() {
 
 #[test]
 fn what_gives_no_log_z_is_told_beside_what_does() {
-    let lab = Lab::new(&MODES.replace("draws = 1000", "draws = 200"));
+    let lab = Lab::new(MODES.replace("draws = 1000", "draws = 200"));
     let said = lab
         .run(&[
             "evidence",
@@ -119,7 +119,7 @@ fn what_gives_no_log_z_is_told_beside_what_does() {
 
 #[test]
 fn bad_questions_are_refused_before_anything_runs() {
-    let lab = Lab::new(&format!("{NORMAL}[sampler]\nkind = \"smc\"\n"));
+    let lab = Lab::new(format!("{NORMAL}[sampler]\nkind = \"smc\"\n"));
     let said = lab
         .run(&["evidence", "job.toml", "--methods", "smc,smx"])
         .ended(2);
