@@ -1,8 +1,7 @@
 //! Targets that are functions of the caller. They go through the adapter for tables, as plugins do: it
 //! keeps thread classes, and turns what they return into errors.
 
-use crate::ffi::User;
-use crate::target::{made, wrong};
+use crate::ffi::{User, made, wrong};
 use retrograde::core::Target;
 use retrograde::{Error, Result};
 use retrograde_abi::*;

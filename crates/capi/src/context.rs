@@ -2,9 +2,8 @@
 
 use crate::error::rg_error;
 use crate::ffi::{
-    TextOut, User, borrow, borrow_mut, ffi, free, hand_over, optional_text, place, text,
+    TextOut, User, borrow, borrow_mut, ffi, free, hand_over, optional_text, place, text, wrong,
 };
-use crate::target::wrong;
 use retrograde::core::{Kind, Level};
 use retrograde::plugins::{Folders, Surroundings, load_into, scan};
 use retrograde::{Error, Registry, Result};

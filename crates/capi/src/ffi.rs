@@ -4,10 +4,11 @@
 //! written down in the header.
 
 use crate::error::rg_error;
-use retrograde::core::Times;
+use retrograde::core::{Signature, Times, Traits};
 use retrograde::ndarray::{Array2, ArrayView1, ArrayView2};
 use retrograde::{Error, Result};
-use retrograde_abi::{RG_ERR_PANIC, RG_OK, rg_status};
+use retrograde_abi::{RG_ERR_PANIC, RG_OK, rg_ref, rg_status};
+use retrograde_bridge::Made;
 use std::any::Any;
 use std::ffi::{CStr, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -396,6 +397,28 @@ impl RowsOut {
     }
 }
 
+/// An object that a caller handed in with its table.
+pub(crate) fn made(vtable: *const c_void, object: *mut c_void, kind: &str) -> Made {
+    Made {
+        made: rg_ref { object, vtable },
+        label: format!("{kind} of the caller"),
+        host: None,
+        parts: Traits::PURE,
+        keep: Box::new(()),
+        signature: Signature::default(),
+    }
+}
+
+/// An argument that is out of its range.
+pub(crate) fn wrong(function: &str, argument: &str, given: String, allowed: &str) -> Error {
+    Error::Argument {
+        component: function.into(),
+        argument: argument.into(),
+        given,
+        allowed: allowed.into(),
+    }
+}
+
 /// Times at `t`: with `step` 0 one for all rows, with 1 one each.
 ///
 /// # Safety
@@ -405,12 +428,7 @@ pub(crate) unsafe fn times(t: *const f64, step: usize, n: usize) -> Result<Vec<f
         0 => 1,
         1 => n,
         _ => {
-            return Err(Error::Argument {
-                component: "the caller".into(),
-                argument: "t_step".into(),
-                given: step.to_string(),
-                allowed: "0 or 1".into(),
-            });
+            return Err(wrong("the caller", "t_step", step.to_string(), "0 or 1"));
         }
     };
     extent("t", count, 1, 1)?;

@@ -2,10 +2,10 @@
 
 use crate::context::{Log, rg_context};
 use crate::error::rg_error;
-use crate::ffi::{TextOut, borrow, ffi, hand_over, optional_text, place, text};
+use crate::ffi::{TextOut, borrow, ffi, hand_over, optional_text, place, text, wrong};
 use crate::options::{RG_RUN_REPLACE, Watch, read as read_options, rg_run_options};
 use crate::result::rg_result;
-use crate::target::{rg_target, wrong};
+use crate::target::rg_target;
 use retrograde::core::registry::{Component, Make, Needs, schema_of};
 use retrograde::core::{Cancel, Level};
 use retrograde::job::certify::{Effort, certify};

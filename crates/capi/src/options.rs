@@ -1,7 +1,7 @@
 //! How a run is run: the options that a caller gives, and how far it is.
 
 use crate::cancel::rg_cancel;
-use crate::target::wrong;
+use crate::ffi::wrong;
 use retrograde::Result;
 use retrograde::core::{Cancel, Counts, SimdLevel};
 use std::ffi::c_void;

@@ -3,10 +3,10 @@
 use crate::context::rg_context;
 use crate::error::rg_error;
 use crate::ffi::{
-    Rows, RowsOut, as_times, borrow, ffi, free, hand_over, optional_text, place, same_dim,
-    settings, text, times,
+    Rows, RowsOut, as_times, borrow, ffi, free, hand_over, made, optional_text, place, same_dim,
+    settings, text, times, wrong,
 };
-use crate::target::{made, rg_target, wrong};
+use crate::target::rg_target;
 use retrograde::core::forward::forward;
 use retrograde::core::registry::{Folder, Parts};
 use retrograde::core::{Cx, Form, ForwardProcess, Runtime, Target};

@@ -4,14 +4,14 @@ use crate::callback::{self, rg_batch_fn};
 use crate::context::{Log, rg_context};
 use crate::error::rg_error;
 use crate::ffi::{
-    RowsOut, User, borrow, ffi, free, hand_over, optional_text, place, settings, text,
+    RowsOut, User, borrow, ffi, free, hand_over, optional_text, place, settings, text, wrong,
 };
 use crate::job::plan;
 use crate::options::{Watch, read, rg_run_options};
 use crate::process::{Shapeless, rg_process};
 use crate::result::rg_result;
 use crate::score::rg_score;
-use crate::target::{rg_target, wrong};
+use crate::target::rg_target;
 use retrograde::core::registry::{Folder, Parts};
 use retrograde::core::{Kind, Sampler, Severity, Target};
 use retrograde::job::{ExpectSettings, Job};

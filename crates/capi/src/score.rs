@@ -3,11 +3,11 @@
 use crate::context::rg_context;
 use crate::error::rg_error;
 use crate::ffi::{
-    Rows, RowsOut, as_times, borrow, ffi, free, hand_over, optional_text, place, settings, text,
-    times,
+    Rows, RowsOut, as_times, borrow, ffi, free, hand_over, made, optional_text, place, settings,
+    text, times, wrong,
 };
 use crate::process::rg_process;
-use crate::target::{made, rg_target, wrong};
+use crate::target::rg_target;
 use retrograde::core::registry::{Folder, Parts};
 use retrograde::core::{Runtime, Score};
 use retrograde::ndarray::Array2;

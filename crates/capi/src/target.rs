@@ -4,16 +4,16 @@ use crate::callback::{self, rg_batch_fn, rg_drop_fn, rg_point_fn};
 use crate::context::rg_context;
 use crate::error::rg_error;
 use crate::ffi::{
-    Rows, RowsOut, TextOut, User, borrow, ffi, free, hand_over, optional_text, place, settings,
-    text,
+    Rows, RowsOut, TextOut, User, borrow, ffi, free, hand_over, made, optional_text, place,
+    settings, text, wrong,
 };
 use retrograde::Error;
 use retrograde::core::check::gradient;
 use retrograde::core::registry::{Folder, Parts};
-use retrograde::core::{Bounded, Runtime, Signature, Target, Traits};
+use retrograde::core::{Bounded, Runtime, Target};
 use retrograde::ndarray::{Array1, Array2};
-use retrograde_abi::{rg_ref, rg_status, rg_target_vtable};
-use retrograde_bridge::{Foreign, Made};
+use retrograde_abi::{rg_status, rg_target_vtable};
+use retrograde_bridge::Foreign;
 use serde_json::json;
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
@@ -197,18 +197,6 @@ pub unsafe extern "C" fn rg_target_from_vtable(
             hand_over(out, rg_target::new(Arc::new(target)));
             Ok(())
         })
-    }
-}
-
-/// An object that a caller handed in with its table.
-pub(crate) fn made(vtable: *const c_void, object: *mut c_void, kind: &str) -> Made {
-    Made {
-        made: rg_ref { object, vtable },
-        label: format!("{kind} of the caller"),
-        host: None,
-        parts: Traits::PURE,
-        keep: Box::new(()),
-        signature: Signature::default(),
     }
 }
 
@@ -425,15 +413,6 @@ pub unsafe extern "C" fn rg_target_check(
                 _ => Ok(()),
             }
         })
-    }
-}
-
-pub(crate) fn wrong(function: &str, argument: &str, given: String, allowed: &str) -> Error {
-    Error::Argument {
-        component: function.into(),
-        argument: argument.into(),
-        given,
-        allowed: allowed.into(),
     }
 }
 
