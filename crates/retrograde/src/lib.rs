@@ -51,7 +51,9 @@ pub use run::{LogZ, Progress, Run, RunResult};
 pub mod prelude {
     pub use crate::run::{LogZ, Progress, Run, RunResult};
     pub use retrograde_core::{BatchTarget, Bounded, Cancel, PointTarget, SimdLevel, Target};
-    pub use retrograde_samplers::{AnnealedLangevin, Baoab, Dilation, Hmc, Mala, Smc, Ula};
+    pub use retrograde_samplers::{
+        AnnealedLangevin, Baoab, Dilation, Hmc, Mala, ParallelTempering, Smc, Ula,
+    };
 }
 
 /// All built-in components. Plugins join them by `plugins::load_into` or `plugins::scan`.

@@ -79,6 +79,11 @@ impl Plan {
         self.warmup + self.draws * self.thin
     }
 
+    /// Moves after the warm-up.
+    pub(crate) fn length(&self) -> u64 {
+        self.draws * self.thin
+    }
+
     /// Moves of a step that does at most `most`.
     pub(crate) fn moves_now(&self, most: u64) -> u64 {
         most.min(self.moves() - self.done)
@@ -255,7 +260,7 @@ pub(crate) fn zeros(component: &str, n: usize, d: usize) -> Result<Array2<f64>> 
 }
 
 /// A law N(mean, diag(sd²)), from which chains start and particles come.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Gaussian {
     pub(crate) mean: Vec<f64>,
     pub(crate) sd: Vec<f64>,
@@ -296,6 +301,37 @@ impl Gaussian {
             log_normaliser: sd.iter().map(|s| s.ln() + 0.5 * TAU.ln()).sum(),
             sd,
         })
+    }
+
+    /// Makes the other numbers those of `sd`, after that was changed.
+    pub(crate) fn refresh(&mut self) {
+        for (p, s) in self.precision.iter_mut().zip(&self.sd) {
+            *p = 1.0 / (s * s);
+        }
+        self.log_normaliser = self.sd.iter().map(|s| s.ln() + 0.5 * TAU.ln()).sum();
+    }
+
+    /// Whether a saved law is a normal law in dimension `d`.
+    pub(crate) fn check_saved(&self, d: usize) -> std::result::Result<(), String> {
+        for (what, found) in [
+            ("means", &self.mean),
+            ("standard deviations", &self.sd),
+            ("precisions", &self.precision),
+        ] {
+            check_length(what, found.len(), d)?;
+        }
+        let mut right = self.clone();
+        right.refresh();
+        let sound = |v: &f64| v.is_finite();
+        let positive = self.sd.iter().all(|s| *s > 0.0);
+        if positive
+            && self.mean.iter().chain(&self.precision).all(sound)
+            && right.precision == self.precision
+            && right.log_normaliser.to_bits() == self.log_normaliser.to_bits()
+        {
+            return Ok(());
+        }
+        Err("a base that is no normal law".into())
     }
 
     /// Fills `x` (n × d) with independent draws from the streams of `cx`.

@@ -234,6 +234,7 @@ impl Particles {
                 path: Path::TARGET,
                 step: self.mala.step,
                 scale: &unit,
+                rungs: None,
                 fault: mala::Fault::None,
             };
             kernel.apply(&mut cx.at("move", m), &mut self.walkers, &mut acceptance)?;

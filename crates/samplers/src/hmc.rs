@@ -20,7 +20,7 @@ use crate::chains::{
     moves_of_step, note_no_evidence,
 };
 use crate::mala::report;
-use crate::walkers::{Path, Walkers, WalkersMut};
+use crate::walkers::{Path, Rungs, Walkers, WalkersMut};
 use ndarray::{ArrayView1, ArrayViewMut1};
 use retrograde_core::registry::Parts;
 use retrograde_core::settings::PerCoordinate;
@@ -126,6 +126,8 @@ pub(crate) struct Move<'a> {
     pub(crate) leapfrog: u32,
     /// Diagonal of S; length d.
     pub(crate) scale: &'a [f64],
+    /// Where rows differ in them: what stands for β, ε and S.
+    pub(crate) rungs: Option<Rungs<'a>>,
     pub(crate) fault: Fault,
 }
 
@@ -139,7 +141,19 @@ pub(crate) struct Outcome<'a> {
     pub(crate) diverging: &'a mut [f64],
 }
 
-impl Move<'_> {
+impl<'a> Move<'a> {
+    /// Path, step size and scales of a row.
+    #[inline]
+    fn at(&self, row: usize, d: usize) -> (Path<'a>, f64, &'a [f64]) {
+        match &self.rungs {
+            None => (self.path, self.step, self.scale),
+            Some(rungs) => {
+                let (path, step, place) = rungs.at(row, d, self.path.base);
+                (path, step, &rungs.scale[place])
+            }
+        }
+    }
+
     /// Moves the walkers. Random numbers are those of `cx`, which must be of this move alone.
     pub(crate) fn apply(
         &self,
@@ -174,7 +188,7 @@ impl Move<'_> {
         out: &mut Outcome<'_>,
     ) -> Result {
         let (n, d) = walkers.x.dim();
-        let (scale, path) = (self.scale, self.path);
+        let first = walkers.first;
         let mut q = cx.take(n * d);
         let mut v = cx.take(n * d);
         let mut gradient = cx.take(n * d);
@@ -192,16 +206,17 @@ impl Move<'_> {
         cx.rows(
             n,
             parts,
-            |cx, _, (x, l, g, q, mut v, mut energy, mut step)| {
+            |cx, range, (x, l, g, q, mut v, mut energy, mut step)| {
                 cx.at("momentum", 0).fill_normal(v.view_mut());
                 cx.at("jitter", 0).fill_uniform_1(step.view_mut());
                 let (x, g, q, v) = (dense(&x), dense(&g), dense_mut(q), dense_mut(v));
                 for i in 0..l.len() {
+                    let (path, mean_step, scale) = self.at(first + range.start + i, d);
                     let at = i * d..(i + 1) * d;
                     let (x, q, v) = (&x[at.clone()], &mut q[at.clone()], &mut v[at.clone()]);
                     let kinetic = 0.5 * v.iter().map(|v| v * v).sum::<f64>();
                     energy[i] = kinetic - path.value(x, l[i]);
-                    step[i] = self.step * (1.0 + self.jitter * (2.0 * step[i] - 1.0));
+                    step[i] = mean_step * (1.0 + self.jitter * (2.0 * step[i] - 1.0));
                     let g = &g[at];
                     for j in 0..d {
                         v[j] += 0.5 * step[i] * scale[j] * path.slope(j, x[j], g[j]);
@@ -221,12 +236,13 @@ impl Move<'_> {
                 matrix_mut(&mut v, d),
                 ArrayView1::from(&*out.step),
             );
-            cx.rows(n, parts, |_, _, (g, q, v, step)| {
+            cx.rows(n, parts, |_, range, (g, q, v, step)| {
                 let rows = dense(&g)
                     .chunks_exact(d)
                     .zip(dense_mut(q).chunks_exact_mut(d));
                 let rows = rows.zip(dense_mut(v).chunks_exact_mut(d)).zip(step);
-                for (((g, q), v), step) in rows {
+                for (i, (((g, q), v), step)) in rows.enumerate() {
+                    let (path, _, scale) = self.at(first + range.start + i, d);
                     for j in 0..d {
                         v[j] += step * scale[j] * path.slope(j, q[j], g[j]);
                     }
@@ -255,7 +271,7 @@ impl Move<'_> {
         [q, v, gradient, log_density]: [&[f64]; 4],
     ) -> Result {
         let (n, d) = walkers.x.dim();
-        let (scale, path) = (self.scale, self.path);
+        let first = walkers.first;
         let last_kick = if self.fault == Fault::FullLastKick {
             1.0
         } else {
@@ -273,13 +289,14 @@ impl Move<'_> {
             ArrayView1::from(&*out.step),
             ArrayViewMut1::from(&mut *out.diverging),
         );
-        cx.rows(n, parts, |cx, _, (to, from, lq, mut a, step, mut lost)| {
+        cx.rows(n, parts, |cx, range, (to, from, lq, mut a, step, mut lost)| {
             let (x, mut l, g) = (dense_mut(to.0), to.1, dense_mut(to.2));
             let (q, v, gq) = (dense(&from.0), dense(&from.1), dense(&from.2));
             let mut uniform = cx.take(l.len());
             cx.at("accept", 0)
                 .fill_uniform_1(ArrayViewMut1::from(&mut uniform[..]));
             for (i, u) in uniform.iter().enumerate() {
+                let (path, _, scale) = self.at(first + range.start + i, d);
                 let at = i * d..(i + 1) * d;
                 let (q, v, gq) = (&q[at.clone()], &v[at.clone()], &gq[at.clone()]);
                 let mut kinetic = 0.0;
@@ -457,6 +474,7 @@ impl Algorithm for Chains {
                 jitter: s.jitter,
                 leapfrog: s.leapfrog,
                 scale: &state.windows.scale,
+                rungs: None,
                 fault: self.fault,
             };
             let mut out = Outcome {

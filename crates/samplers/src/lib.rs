@@ -4,6 +4,7 @@ mod adapt;
 mod chains;
 mod genealogy;
 mod guided;
+mod pilot;
 mod reverse;
 mod step_back;
 mod walkers;
@@ -21,6 +22,7 @@ retrograde_core::modules! {
     mala,
     predictor_corrector,
     probability_flow,
+    pt,
     rd_f,
     rd_q,
     rd_s,
@@ -41,6 +43,7 @@ pub use hmc::Hmc;
 pub use mala::Mala;
 pub use predictor_corrector::PredictorCorrector;
 pub use probability_flow::{LastStep, Method, ProbabilityFlow};
+pub use pt::ParallelTempering;
 pub use rd_f::RdF;
 pub use rd_q::RdQ;
 pub use rd_s::{Map, RdS};

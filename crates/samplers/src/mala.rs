@@ -17,7 +17,7 @@ use crate::chains::{
     FAR, Gaussian, Kept, Plan, check, check_positive, dense, dense_mut, matrix, matrix_mut,
     moves_of_step, note_no_evidence,
 };
-use crate::walkers::{Path, Walkers, WalkersMut};
+use crate::walkers::{Path, Rungs, Walkers, WalkersMut};
 use ndarray::{ArrayView1, ArrayViewMut1};
 use retrograde_core::registry::Parts;
 use retrograde_core::settings::PerCoordinate;
@@ -104,10 +104,21 @@ pub(crate) struct Move<'a> {
     pub(crate) step: f64,
     /// Diagonal of S; length d.
     pub(crate) scale: &'a [f64],
+    /// Where rows differ in them: what stands for β, h and S.
+    pub(crate) rungs: Option<Rungs<'a>>,
     pub(crate) fault: Fault,
 }
 
-impl Move<'_> {
+impl<'a> Move<'a> {
+    /// Path, step size and place of the scales of a row.
+    #[inline]
+    fn at(&self, row: usize, d: usize) -> (Path<'a>, f64, std::ops::Range<usize>) {
+        match &self.rungs {
+            None => (self.path, self.step, 0..d),
+            Some(rungs) => rungs.at(row, d, self.path.base),
+        }
+    }
+
     /// Moves the walkers and writes the probability with which each was to move (n). Random numbers
     /// are those of `cx`, which must be of this move alone.
     pub(crate) fn apply(
@@ -132,12 +143,12 @@ impl Move<'_> {
         acceptance: &mut ArrayViewMut1<'_, f64>,
     ) -> Result {
         let (n, d) = walkers.x.dim();
-        let (h, scale, path) = (self.step, self.scale, self.path);
-        let noise = (2.0 * h).sqrt();
+        let scale = self.rungs.map_or(self.scale, |r| r.scale);
+        let first = walkers.first;
         let mut y = cx.take(n * d);
         let mut gradient = cx.take(n * d);
         let mut log_density = cx.take(n);
-        let mut inverse = cx.take(d);
+        let mut inverse = cx.take(scale.len());
         inverse
             .iter_mut()
             .zip(scale)
@@ -149,11 +160,13 @@ impl Move<'_> {
             matrix_mut(&mut y, d),
             acceptance.view_mut(),
         );
-        cx.rows(n, parts, |cx, _, (x, g, mut y, forward)| {
+        cx.rows(n, parts, |cx, range, (x, g, mut y, forward)| {
             cx.at("noise", 0).fill_normal(y.view_mut());
             let rows = dense(&x).chunks_exact(d).zip(dense(&g).chunks_exact(d));
             let rows = rows.zip(dense_mut(y).chunks_exact_mut(d)).zip(forward);
-            for (((x, g), y), forward) in rows {
+            for (i, (((x, g), y), forward)) in rows.enumerate() {
+                let (path, h, place) = self.at(first + range.start + i, d);
+                let (scale, noise) = (&scale[place], (2.0 * h).sqrt());
                 let (mut squares, mut near) = (0.0, true);
                 for j in 0..d {
                     let (z, s) = (y[j], scale[j]);
@@ -181,12 +194,14 @@ impl Move<'_> {
             matrix(&gradient, d),
             acceptance.view_mut(),
         );
-        cx.rows(n, parts, |cx, _, (x, mut l, g, y, ly, gy, mut a)| {
+        cx.rows(n, parts, |cx, range, (x, mut l, g, y, ly, gy, mut a)| {
             let mut uniform = cx.take(l.len());
             cx.at("accept", 0)
                 .fill_uniform_1(ArrayViewMut1::from(&mut uniform[..]));
             let (x, g, y, gy) = (dense_mut(x), dense_mut(g), dense(&y), dense(&gy));
             for (i, u) in uniform.iter().enumerate() {
+                let (path, h, place) = self.at(first + range.start + i, d);
+                let (scale, inverse) = (&scale[place.clone()], &inverse[place]);
                 let at = i * d..(i + 1) * d;
                 let (x, g) = (&mut x[at.clone()], &mut g[at.clone()]);
                 let (y, gy) = (&y[at.clone()], &gy[at]);
@@ -334,6 +349,7 @@ impl Algorithm for Chains {
                 path: Path::TARGET,
                 step: step.step,
                 scale: &self.unit,
+                rungs: None,
                 fault: self.fault,
             };
             kernel.apply(&mut cx.at("move", m), walkers, &mut acceptance)?;

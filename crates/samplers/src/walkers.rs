@@ -78,6 +78,8 @@ const BUFFER: usize = 1 << 20;
 
 /// Some rows of [`Walkers`].
 pub(crate) struct WalkersMut<'a> {
+    /// Place of the first of them among all.
+    pub(crate) first: usize,
     pub(crate) x: ArrayViewMut2<'a, f64>,
     pub(crate) log_density: ArrayViewMut1<'a, f64>,
     pub(crate) gradient: ArrayViewMut2<'a, f64>,
@@ -116,6 +118,7 @@ impl Walkers {
             rest = later;
             let ((x, log_density, gradient), parts) = now;
             let mut walkers = WalkersMut {
+                first: row,
                 x,
                 log_density,
                 gradient,
@@ -164,6 +167,35 @@ impl Path<'_> {
             }
             None => g,
         }
+    }
+}
+
+/// Rows at several points of a path, each point with a step size and scales of its own: `rows` rows
+/// at the first point, then as many at the next one, and so on.
+#[derive(Clone, Copy)]
+pub(crate) struct Rungs<'a> {
+    pub(crate) rows: usize,
+    pub(crate) beta: &'a [f64],
+    pub(crate) step: &'a [f64],
+    /// d of each point.
+    pub(crate) scale: &'a [f64],
+}
+
+impl<'a> Rungs<'a> {
+    /// Where `row` is: its point of the path from `base`, its step size, the place of its scales.
+    #[inline]
+    pub(crate) fn at<'b>(
+        &self,
+        row: usize,
+        d: usize,
+        base: Option<&'b Gaussian>,
+    ) -> (Path<'b>, f64, std::ops::Range<usize>) {
+        let rung = row / self.rows;
+        let path = Path {
+            beta: self.beta[rung],
+            base,
+        };
+        (path, self.step[rung], rung * d..(rung + 1) * d)
     }
 }
 

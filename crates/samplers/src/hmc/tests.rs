@@ -98,6 +98,7 @@ fn rejection(leapfrog: u32, s: f64, fault: Fault) -> f64 {
             jitter: 0.0,
             leapfrog,
             scale: &[s],
+            rungs: None,
             fault,
         };
         let [mut a, mut b, mut c] = std::array::from_fn(|_| vec![0.0; 4000]);
@@ -129,6 +130,7 @@ fn told(step: f64, jitter: f64) -> [Vec<f64>; 3] {
             jitter,
             leapfrog: 1,
             scale: &[1.0],
+            rungs: None,
             fault: Fault::None,
         };
         let mut out = Outcome {

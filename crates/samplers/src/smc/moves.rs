@@ -112,6 +112,7 @@ impl Particles {
                 path,
                 step: state.step,
                 scale: &state.scale,
+                rungs: None,
                 fault: if wrong {
                     mala::Fault::NoCorrection
                 } else {
@@ -126,6 +127,7 @@ impl Particles {
                 jitter: JITTER,
                 leapfrog: self.settings.leapfrog,
                 scale: &state.scale,
+                rungs: None,
                 fault: if wrong {
                     hmc::Fault::NoCorrection
                 } else {

@@ -119,6 +119,15 @@ fn all_on(target: &Arc<dyn Target>) -> Vec<(&'static str, Arc<dyn Sampler>, usiz
         mala_moves,
         ..AnnealedLangevin::default()
     };
+    let tempering = |kernel, pilot_moves, chains| ParallelTempering {
+        kernel,
+        pilot_moves,
+        chains,
+        temperatures: 4,
+        rounds: 4,
+        thin: 2,
+        ..ParallelTempering::default()
+    };
     let make = |s: Result<Arc<dyn Sampler>>| s.unwrap();
     let (m, h) = (Kernel::Mala, Kernel::Hmc);
     vec![
@@ -175,6 +184,16 @@ fn all_on(target: &Arc<dyn Target>) -> Vec<(&'static str, Arc<dyn Sampler>, usiz
         (
             "hmc, independent",
             make(build(hmc(700, 1), target.clone())),
+            700,
+        ),
+        (
+            "parallel tempering, few chains",
+            make(build(tempering(h, 20, 4), target.clone())),
+            100,
+        ),
+        (
+            "parallel tempering, mala",
+            make(build(tempering(m, 0, 350), target.clone())),
             700,
         ),
         (
@@ -576,6 +595,7 @@ fn a_start_without_mass_is_refused() {
         build(Ula::default(), nowhere.clone()).unwrap(),
         build(Mala::default(), nowhere.clone()).unwrap(),
         build(Hmc::default(), nowhere.clone()).unwrap(),
+        build(ParallelTempering::default(), nowhere.clone()).unwrap(),
         build(Smc::default(), nowhere).unwrap(),
     ] {
         let error = run(&*sampler, 2, 400, 1, 1, &[]).unwrap_err();
@@ -593,7 +613,7 @@ fn all_are_registered_with_documented_keys() {
     assert_eq!(
         names.join(" "),
         "ancestral annealed-langevin baoab ddim dilation dpm-solver edm exponential-integrator hmc mala \
-         predictor-corrector probability-flow rd-f rd-q rd-s reverse-sde smc ula"
+         parallel-tempering predictor-corrector probability-flow rd-f rd-q rd-s reverse-sde smc ula"
     );
     let alone = |c: &&retrograde_core::Component| c.needs.process == Need::No;
     for component in registry.of(Kind::Sampler).filter(alone) {
@@ -638,5 +658,6 @@ fn a_target_without_coordinates_is_refused() {
     refused(Ula::default().build(&parts()));
     refused(Mala::default().build(&parts()));
     refused(Hmc::default().build(&parts()));
+    refused(ParallelTempering::default().build(&parts()));
     refused(Smc::default().build(&parts()));
 }

@@ -67,7 +67,18 @@ fn all(d: usize) -> Vec<(&'static str, Arc<dyn Sampler>, usize, u32)> {
         tail: 0,
         ..AnnealedLangevin::default()
     };
+    let tempering = ParallelTempering {
+        pilot_moves: 0,
+        chains: 2,
+        temperatures: 2,
+        rounds: 3,
+        leapfrog: 1,
+        thin: 2,
+        ..ParallelTempering::default()
+    };
     vec![
+        ("parallel tempering", build(tempering.clone(), d), 24, 1),
+        ("parallel tempering, later", build(tempering, d), 24, 2),
         ("baoab", build(baoab, d), 60, 1),
         ("dilation", build(dilation(0), d), 24, 2),
         ("dilation, corrected", build(dilation(30), d), 24, 4),

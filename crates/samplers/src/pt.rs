@@ -1,0 +1,729 @@
+//! Parallel tempering (PT), non-reversible, with a ladder tuned to the communication barrier.
+//!
+//! Source: Syed, Bouchard-Côté, Deligiannidis & Doucet (2022), J. R. Stat. Soc. B 84, 321,
+//! arXiv:1905.02939; rounds as in Surjanovic et al. (2023), arXiv:2308.09769; log Z by Bennett
+//! (1976), J. Comput. Phys. 22, 245.
+//!
+//! π_β ∝ N(m, s²)^{1−β} ρ^β,   0 = β₀ < … < β_K = 1,   Δ = ln ρ − ln N(m, s²)
+//!
+//! A scan: the replica at β₀ is drawn anew, all others make moves that keep their π_β (one call of
+//! the target for all temperatures and ladders), then neighbours swap, the pairs of even number in
+//! one scan and those of odd number in the next (DEO), accepted with
+//!
+//! min(1, e^{(β_{k+1} − β_k)(Δ_k − Δ_{k+1})})
+//!
+//! With r_k the mean rejection of a pair, Λ(β_k) = r_1 + … + r_k is the communication barrier so far.
+//! After each round of tuning the β_k are placed at equal steps of Λ; the last round keeps them, and
+//! settles the step sizes. None of its draws are kept. Λ = Λ(1) bounds the round trips from reference
+//! to target: 1/(2 + 2Λ) a scan at best, which takes more than 2Λ temperatures.
+//!
+//! ln Ẑ = Σ_k C_k + ln ⟨σ(w_k Δ − C_k)⟩_{k−1} − ln ⟨σ(C_k − w_k Δ)⟩_k,   w_k = β_k − β_{k−1}
+//!
+//! with σ the logistic function and C_k the guess of ln(Z_k/Z_{k−1}) that the last round of tuning
+//! made from both stepping stones, ln ⟨e^{w_k Δ}⟩_{k−1} and −ln ⟨e^{−w_k Δ}⟩_k. The stepping stones of
+//! the run itself are reported beside it. Its standard error is that of the jackknife over ladders
+//! (over parts of their run as well, if there are fewer than sixteen), which do not know each other.
+//!
+//! Cost of a scan with M moves of L leapfrog steps on average (MALA: L = 1), a ladder: 1 + K M L gradients,
+//! 1 + K M densities. Each of the tuning rounds takes twice the scans of the one before.
+
+use crate::chains::{Gaussian, Kept, Plan, check, check_length, check_positive, dense, zeros};
+use crate::pilot::Pilot;
+use crate::smc::Kernel;
+use crate::walkers::{Path, Rungs, Walkers};
+use crate::{hmc, mala};
+use ndarray::{Array1, ArrayViewMut1};
+use retrograde_core::numeric::sigmoid;
+use retrograde_core::registry::Parts;
+use retrograde_core::settings::PerCoordinate;
+use retrograde_core::{
+    Algorithm, Build, Cx, Flow, Result, Sampler, Signature, Sink, Target, Traits, register,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+const NAME: &str = "sampler parallel-tempering";
+/// Keys that place the base.
+const BASE: [&str; 2] = ["base_mean", "base_sd"];
+/// Scans of the first round of tuning.
+const FIRST_ROUND: u64 = 4;
+/// Rows that a step of the run moves, about.
+const STEP_ROWS: usize = 1 << 13;
+/// Parts of the run that the jackknife leaves out in turn, at least.
+const PARTS: usize = 16;
+/// Spread of the leapfrog step size.
+const JITTER: f64 = 0.15;
+/// Rejection that each pair has at least, for the tuning: no two temperatures fall together.
+const LEAST_REJECTION: f64 = 1e-6;
+/// A replica that was not at the reference yet.
+const NOWHERE: u32 = u32::MAX;
+
+/// Settings, as written under `[sampler]` with `kind = "parallel-tempering"`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ParallelTempering {
+    /// Mean of the normal law that is the reference; a number, or one a coordinate. With
+    /// `pilot_moves` above 0, of the law that the pilot run starts from. Default 0.
+    pub base_mean: PerCoordinate,
+    /// Standard deviation of that law, > 0; a number, or one a coordinate. The pilot run starts
+    /// from up to 128 times that far. Default 1.
+    pub base_sd: PerCoordinate,
+    /// Moves of the 128 chains of a pilot run that places the base where they end, ≥ 0; 0 for a base
+    /// as given. Default 100.
+    pub pilot_moves: u64,
+    /// Temperatures of a ladder beside the reference, K ≥ 1: more than twice the barrier Λ, which
+    /// the run reports. Default 24.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub temperatures: usize,
+    /// Rounds of tuning, 1 to 40, of 4, 8, 16 … scans. Default 8.
+    #[schemars(range(min = 1, max = 40))]
+    pub rounds: u32,
+    /// Ladders that run at once, each of which leaves a chain of draws at β = 1; a divisor of the
+    /// number of draws. Default 8.
+    #[schemars(range(min = 1))]
+    pub chains: usize,
+    /// Scans from a draw to the next one, ≥ 1. Default 10.
+    #[schemars(range(min = 1))]
+    pub thin: u64,
+    /// Kind of the moves: "hmc" or "mala". Default "hmc".
+    #[serde(rename = "move")]
+    pub kernel: Kernel,
+    /// Moves in a scan, ≥ 1. Default 1.
+    #[schemars(range(min = 1))]
+    pub moves: u32,
+    /// Leapfrog steps of an "hmc" move at most, ≥ 1: moves take 1, 2 … `leapfrog` of them in turn, for
+    /// a length that returns to where it came from at one temperature does not at another.
+    /// Default 5.
+    #[schemars(range(min = 1))]
+    pub leapfrog: u32,
+    /// First step size tried, > 0, in units of the scale of the moves (of its square for "mala"),
+    /// which is the standard deviation of each coordinate. Adapted at each temperature while the
+    /// ladder is tuned, to an acceptance of 0.8 (0.6 for "mala"). Default 0.1.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub step_size: f64,
+}
+
+impl Default for ParallelTempering {
+    fn default() -> Self {
+        Self {
+            base_mean: PerCoordinate::All(0.0),
+            base_sd: PerCoordinate::All(1.0),
+            pilot_moves: 100,
+            temperatures: 24,
+            rounds: 8,
+            chains: 8,
+            thin: 10,
+            kernel: Kernel::Hmc,
+            moves: 1,
+            leapfrog: 5,
+            step_size: 0.1,
+        }
+    }
+}
+
+impl Build<dyn Sampler> for ParallelTempering {
+    fn build(self, parts: &Parts<'_>) -> Result<Arc<dyn Sampler>> {
+        Ok(Arc::new(Ladders::new(self, parts.require_target(NAME)?)?))
+    }
+}
+
+/// What a test breaks, to see that it is noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(test), allow(dead_code))]
+enum Fault {
+    None,
+    /// Every swap is accepted.
+    EverySwap,
+    /// Swaps are accepted by half the exponent.
+    HalfExponent,
+    /// No swaps.
+    NoSwaps,
+    /// Moves keep ρ^β, without the base.
+    BaseMissingInMoves,
+    /// The draws at the reference are as wide again.
+    WideReference,
+    /// log Z leaves the first pair out.
+    PairOmitted,
+    /// Even and odd pairs by chance, not in turn: right, but slower.
+    Reversible,
+}
+
+struct Ladders {
+    settings: ParallelTempering,
+    base: Gaussian,
+    target: Arc<dyn Target>,
+    fault: Fault,
+}
+
+impl Ladders {
+    fn new(settings: ParallelTempering, target: Arc<dyn Target>) -> Result<Self> {
+        let s = &settings;
+        let inside = (1..=100_000).contains(&s.temperatures);
+        check(
+            NAME,
+            "temperatures",
+            s.temperatures,
+            inside,
+            "from 1 to 100000",
+        )?;
+        let inside = (1..=40).contains(&s.rounds);
+        check(NAME, "rounds", s.rounds, inside, "from 1 to 40")?;
+        check(NAME, "moves", s.moves, s.moves > 0, "at least 1")?;
+        check(NAME, "leapfrog", s.leapfrog, s.leapfrog > 0, "at least 1")?;
+        check_positive(NAME, "step_size", s.step_size)?;
+        Plan::new(NAME, s.chains, s.chains, warmup(s.rounds), s.thin)?;
+        let slots = s.chains.checked_mul(s.temperatures + 1);
+        let few = slots.is_some_and(|n| u32::try_from(n).is_ok());
+        check(
+            NAME,
+            "chains",
+            s.chains,
+            few,
+            "so few that all replicas, chains × (temperatures + 1), can be counted in 32 bits",
+        )?;
+        let base = Gaussian::new(NAME, target.dim(), BASE, &s.base_mean, &s.base_sd, true)?;
+        Ok(Self {
+            settings,
+            base,
+            target,
+            fault: Fault::None,
+        })
+    }
+
+    fn plan(&self, n: usize) -> Result<Plan> {
+        let s = &self.settings;
+        Plan::new(NAME, n, s.chains, warmup(s.rounds), s.thin)
+    }
+}
+
+/// Scans of that many rounds of tuning.
+fn warmup(rounds: u32) -> u64 {
+    FIRST_ROUND * ((1 << rounds) - 1)
+}
+
+/// Scan at which the round that scan `done` belongs to began, and its number from 1.
+fn round(done: u64) -> (u64, u32) {
+    let number = (done / FIRST_ROUND + 1).ilog2() + 1;
+    (warmup(number - 1), number)
+}
+
+/// Slots are numbered temperature by temperature, from the reference up; K temperatures beside it, R
+/// ladders.
+#[derive(Serialize, Deserialize)]
+struct State {
+    plan: Plan,
+    pilot: Option<Pilot>,
+    base: Gaussian,
+    /// R points at β₀.
+    reference: Walkers,
+    /// K R points at β₁ … β_K.
+    ladder: Walkers,
+    /// β₁ … β_K.
+    beta: Vec<f64>,
+    /// Step size of each temperature, and d scales of each.
+    step: Vec<f64>,
+    scale: Vec<f64>,
+    /// Replica in each slot.
+    replica: Vec<u32>,
+    /// Highest temperature of each replica since it was last at the reference.
+    highest: Vec<u32>,
+    tally: Tally,
+}
+
+/// What is counted in a round of tuning, or in the run.
+#[derive(Serialize, Deserialize)]
+struct Tally {
+    scans: f64,
+    /// Of each pair: sum of the mean rejections, logarithms of the sums of e^{wΔ} below and of
+    /// e^{−wΔ} above, C.
+    rejected: Vec<f64>,
+    below: Vec<f64>,
+    above: Vec<f64>,
+    shift: Vec<f64>,
+    /// Of each temperature beside the reference: sum of the mean acceptances of the moves.
+    accepted: Vec<f64>,
+    /// Of each temperature, d times: sums of (x − m)/s and of its square.
+    moments: Vec<f64>,
+    /// Of each part of the run: scans; then K times the sums of σ(wΔ − C) below and of σ(C − wΔ) above.
+    parts: Vec<f64>,
+    bridges: Vec<f64>,
+    /// Replicas that came from the reference to each temperature for the first time since.
+    reached: Vec<f64>,
+    /// Round trips from the reference to β = 1 and back.
+    trips: f64,
+}
+
+impl Tally {
+    fn new(k: usize, d: usize, parts: usize) -> Self {
+        Self {
+            scans: 0.0,
+            rejected: vec![0.0; k],
+            below: vec![f64::NEG_INFINITY; k],
+            above: vec![f64::NEG_INFINITY; k],
+            shift: vec![0.0; k],
+            accepted: vec![0.0; k],
+            moments: vec![0.0; 2 * k * d],
+            parts: vec![0.0; parts],
+            bridges: vec![0.0; 2 * k * parts],
+            reached: vec![0.0; k + 1],
+            trips: 0.0,
+        }
+    }
+
+    /// Forgets all but C.
+    fn reset(&mut self) {
+        (self.scans, self.trips) = (0.0, 0.0);
+        self.below.fill(f64::NEG_INFINITY);
+        self.above.fill(f64::NEG_INFINITY);
+        for sums in [
+            &mut self.rejected,
+            &mut self.accepted,
+            &mut self.moments,
+            &mut self.parts,
+            &mut self.bridges,
+            &mut self.reached,
+        ] {
+            sums.fill(0.0);
+        }
+    }
+}
+
+impl Algorithm for Ladders {
+    type State = State;
+
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn traits(&self) -> Traits {
+        self.target.traits()
+    }
+
+    fn rows(&self, _n: usize) -> usize {
+        self.settings.chains * self.settings.temperatures
+    }
+
+    fn signature(&self) -> Signature {
+        Signature::new(self.target.dim(), &self.settings)
+    }
+
+    fn check_state(&self, n: usize, state: &State) -> std::result::Result<(), String> {
+        let (k, r) = (self.settings.temperatures, self.settings.chains);
+        let d = self.target.dim();
+        state.plan.check_saved(self.plan(n))?;
+        if let Some(pilot) = &state.pilot {
+            pilot.check_saved(d)?;
+        }
+        state.base.check_saved(d)?;
+        state.reference.check_saved(r, d)?;
+        state.ladder.check_saved(k * r, d)?;
+        let t = &state.tally;
+        for (what, found, expected) in [
+            ("temperatures", state.beta.len(), k),
+            ("step sizes", state.step.len(), k),
+            ("scales", state.scale.len(), k * d),
+            ("replicas", state.replica.len(), (k + 1) * r),
+            ("temperatures reached", state.highest.len(), (k + 1) * r),
+            ("rejections", t.rejected.len(), k),
+            ("stepping stones", t.below.len(), k),
+            ("stepping stones", t.above.len(), k),
+            ("shifts", t.shift.len(), k),
+            ("acceptances", t.accepted.len(), k),
+            ("moments", t.moments.len(), 2 * k * d),
+            ("parts", t.parts.len(), r * blocks(r)),
+            ("bridges", t.bridges.len(), 2 * k * r * blocks(r)),
+            ("arrivals", t.reached.len(), k + 1),
+        ] {
+            check_length(what, found, expected)?;
+        }
+        let rising = state.beta.windows(2).all(|b| b[0] < b[1]);
+        if !rising || state.beta[0] <= 0.0 || state.beta[k - 1] != 1.0 {
+            return Err("temperatures that do not rise from 0 to 1".into());
+        }
+        let sound = |v: &f64| *v > 0.0 && v.is_finite();
+        if !state.step.iter().chain(&state.scale).all(sound) {
+            return Err("a step size or scale that is not above 0".into());
+        }
+        if state.replica.iter().any(|i| *i as usize >= (k + 1) * r) {
+            return Err("a replica that does not exist".into());
+        }
+        Ok(())
+    }
+
+    fn init(&self, cx: &mut Cx<'_>, n: usize) -> Result<State> {
+        let s = &self.settings;
+        let (k, r, d) = (s.temperatures, s.chains, self.target.dim());
+        let plan = self.plan(n)?;
+        let empty = |rows| -> Result<Walkers> {
+            Ok(Walkers {
+                x: zeros(NAME, rows, d)?,
+                log_density: Array1::zeros(rows),
+                gradient: zeros(NAME, rows, d)?,
+            })
+        };
+        let mut state = State {
+            plan,
+            pilot: None,
+            base: self.base.clone(),
+            reference: empty(r)?,
+            ladder: empty(k * r)?,
+            // The nearer to the reference the denser, for there the law changes most.
+            beta: (1..=k).map(|i| (i as f64 / k as f64).powi(3)).collect(),
+            step: vec![s.step_size; k],
+            scale: self.base.sd.repeat(k),
+            replica: (0..).take((k + 1) * r).collect(),
+            highest: vec![NOWHERE; (k + 1) * r],
+            tally: Tally::new(k, d, r * blocks(r)),
+        };
+        if s.pilot_moves > 0 {
+            let target = &*self.target;
+            let pilot = Pilot::start(cx, NAME, BASE, target, &self.base, s.step_size)?;
+            state.pilot = Some(pilot);
+        } else {
+            self.populate(cx, &mut state)?;
+        }
+        Ok(state)
+    }
+
+    fn step(&self, cx: &mut Cx<'_>, state: &mut State, sink: &mut dyn Sink) -> Result<Flow> {
+        let s = &self.settings;
+        let begins = state.pilot.as_ref().is_none_or(|p| p.done == 0);
+        if begins && state.plan.done == 0 && (state.pilot.is_some() || s.pilot_moves == 0) {
+            sink.set_chains(state.plan.declared_chains())?;
+        }
+        if let Some(pilot) = &mut state.pilot {
+            let target = &*self.target;
+            if !pilot.step(cx, target, &mut state.base, s.pilot_moves, sink)? {
+                return Ok(Flow::More);
+            }
+            state.pilot = None;
+            self.populate(cx, state)?;
+        }
+        let (rows, d) = state.ladder.x.dim();
+        let scans = (STEP_ROWS / rows).clamp(1, 16) as u64;
+        let mut kept = Kept::<2>::take(cx, &state.plan, scans, d);
+        let mut room = Room::take(cx, rows, s.chains);
+        let top = rows - s.chains;
+        for m in 0..state.plan.moves_now(scans) {
+            cx.check_cancelled()?;
+            self.explore(cx, state, &mut room, m)?;
+            self.swap(cx, state, &mut room, m);
+            let warming = state.plan.warming_up();
+            if state.plan.count_move() {
+                let lp = state.ladder.log_density.slice(ndarray::s![top..]);
+                let x = state.ladder.x.slice(ndarray::s![top.., ..]);
+                kept.push((x, [lp, (&room.acceptance[top..]).into()]));
+            }
+            if warming {
+                self.end_round(cx, state, sink);
+            }
+        }
+        let now = [
+            state.ladder.log_density.slice(ndarray::s![top..]),
+            (&room.acceptance[top..]).into(),
+        ];
+        let x = state.ladder.x.slice(ndarray::s![top.., ..]);
+        kept.emit(cx, sink, ["lp", "accept_stat"], (x, now))?;
+        room.give(cx);
+        sink.progress(state.plan.fraction());
+        if state.plan.done > state.plan.warmup {
+            self.report(cx, state, sink);
+        }
+        Ok(if state.plan.is_done() {
+            Flow::Done
+        } else {
+            Flow::More
+        })
+    }
+}
+
+/// Parts that the run of each of `chains` ladders has for the jackknife.
+fn blocks(chains: usize) -> usize {
+    PARTS.div_ceil(chains)
+}
+
+/// Room for a scan.
+struct Room {
+    acceptance: Vec<f64>,
+    steps: Vec<f64>,
+    diverging: Vec<f64>,
+    /// Δ of each slot, the reference first.
+    difference: Vec<f64>,
+    uniform: Vec<f64>,
+}
+
+impl Room {
+    fn take(cx: &mut Cx<'_>, rows: usize, chains: usize) -> Self {
+        Self {
+            acceptance: cx.take(rows),
+            steps: cx.take(rows),
+            diverging: cx.take(rows),
+            difference: cx.take(rows + chains),
+            uniform: cx.take(rows),
+        }
+    }
+
+    fn give(self, cx: &mut Cx<'_>) {
+        for buffer in [
+            self.acceptance,
+            self.steps,
+            self.diverging,
+            self.difference,
+            self.uniform,
+        ] {
+            cx.give(buffer);
+        }
+    }
+}
+
+impl Ladders {
+    /// Draws all replicas from the base.
+    fn populate(&self, cx: &mut Cx<'_>, state: &mut State) -> Result {
+        let State {
+            base,
+            ladder,
+            scale,
+            ..
+        } = state;
+        for scale in scale.chunks_exact_mut(base.sd.len()) {
+            scale.copy_from_slice(&base.sd);
+        }
+        ladder.draw(cx, NAME, BASE, &*self.target, base)
+    }
+
+    /// New draws at the reference, moves everywhere else; then Δ everywhere.
+    fn explore(&self, cx: &mut Cx<'_>, state: &mut State, room: &mut Room, m: u64) -> Result {
+        let s = &self.settings;
+        let (target, r) = (&*self.target, s.chains);
+        let State {
+            reference,
+            ladder,
+            base,
+            beta,
+            step,
+            scale,
+            tally,
+            plan,
+            ..
+        } = state;
+        base.draw(&mut cx.at("reference", m), reference.x.view_mut());
+        if self.fault == Fault::WideReference {
+            reference.x *= 2.0;
+        }
+        cx.eval_target(
+            target,
+            reference.x.view(),
+            Some(reference.log_density.view_mut()),
+            Some(reference.gradient.view_mut()),
+        )?;
+        let moves = u64::from(s.moves);
+        for j in 0..moves {
+            let mut cx = cx.at("move", m * moves + j);
+            let rungs = Some(Rungs {
+                rows: r,
+                beta,
+                step,
+                scale,
+            });
+            let path = Path {
+                beta: 1.0,
+                base: (self.fault != Fault::BaseMissingInMoves).then_some(&*base),
+            };
+            // In turn, not by chance: the lengths then belong to no random stream.
+            let leapfrog = 1 + ((plan.done * moves + j) % u64::from(s.leapfrog)) as u32;
+            match s.kernel {
+                Kernel::Mala => mala::Move {
+                    target,
+                    path,
+                    step: 1.0,
+                    scale: &[],
+                    rungs,
+                    fault: mala::Fault::None,
+                }
+                .apply(&mut cx, ladder, &mut room.acceptance)?,
+                Kernel::Hmc => hmc::Move {
+                    target,
+                    path,
+                    step: 1.0,
+                    jitter: JITTER,
+                    leapfrog,
+                    scale: &[],
+                    rungs,
+                    fault: hmc::Fault::None,
+                }
+                .apply(
+                    &mut cx,
+                    ladder,
+                    &mut hmc::Outcome {
+                        acceptance: &mut room.acceptance,
+                        step: &mut room.steps,
+                        diverging: &mut room.diverging,
+                    },
+                )?,
+            }
+            let warming = plan.warming_up();
+            // Over a round the step sizes settle.
+            let gain = 2.0 * (1.0 + (plan.done - round(plan.done).0) as f64).powf(-0.6);
+            let aim = aim(s.kernel);
+            for (k, a) in room.acceptance.chunks_exact(r).enumerate() {
+                let mean = a.iter().sum::<f64>() / r as f64;
+                tally.accepted[k] += mean / f64::from(s.moves);
+                if warming {
+                    step[k] = (step[k] * (gain * (mean - aim)).exp()).clamp(1e-100, 1e100);
+                }
+            }
+        }
+        for (from, out) in [(&*reference, 0), (&*ladder, r)] {
+            let x = from.x.view();
+            let rows = dense(&x).chunks_exact(base.sd.len());
+            let out = &mut room.difference[out..];
+            for ((x, l), out) in rows.zip(&from.log_density).zip(out) {
+                *out = l - base.log_density(x);
+            }
+        }
+        if plan.warming_up() {
+            let x = ladder.x.view();
+            for (i, x) in dense(&x).chunks_exact(base.sd.len()).enumerate() {
+                let at = i / r * 2 * x.len();
+                let sums = tally.moments[at..at + 2 * x.len()].chunks_exact_mut(2);
+                for (j, (x, sums)) in x.iter().zip(sums).enumerate() {
+                    let v = (x - base.mean[j]) / base.sd[j];
+                    sums[0] += v;
+                    sums[1] += v * v;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts what the pairs tell, and swaps every other pair.
+    fn swap(&self, cx: &mut Cx<'_>, state: &mut State, room: &mut Room, m: u64) {
+        let r = self.settings.chains;
+        let k = state.beta.len();
+        let uniform = ArrayViewMut1::from(&mut room.uniform[..]);
+        cx.at("swap", m).fill_uniform_1(uniform);
+        let mut odd = state.plan.done % 2;
+        if self.fault == Fault::Reversible {
+            let mut u = [0.0];
+            cx.at("parity", m)
+                .fill_uniform_1(ArrayViewMut1::from(&mut u[..]));
+            odd = u64::from(u[0] < 0.5);
+        }
+        let block = self.block(state);
+        let tally = &mut state.tally;
+        tally.scans += 1.0;
+        for c in 0..r {
+            tally.parts[block * r + c] += 1.0;
+        }
+        for pair in 0..k {
+            let lower = if pair == 0 { 0.0 } else { state.beta[pair - 1] };
+            let w = state.beta[pair] - lower;
+            let shift = tally.shift[pair];
+            for c in 0..r {
+                let (below, above) = (pair * r + c, (pair + 1) * r + c);
+                let (u, v) = (room.difference[below], room.difference[above]);
+                let exponent = match self.fault {
+                    Fault::EverySwap => 0.0,
+                    Fault::HalfExponent => 0.5 * w * (u - v),
+                    _ => w * (u - v),
+                };
+                // Two points without mass (−∞ less −∞) stay where they are.
+                let accept = if exponent.is_nan() {
+                    0.0
+                } else {
+                    exponent.min(0.0).exp()
+                };
+                tally.rejected[pair] += (1.0 - accept) / r as f64;
+                add_logs(&mut tally.below[pair], w * u);
+                if v > f64::NEG_INFINITY {
+                    add_logs(&mut tally.above[pair], -w * v);
+                }
+                let at = ((block * r + c) * k + pair) * 2;
+                tally.bridges[at] += sigmoid(w * u - shift);
+                tally.bridges[at + 1] += sigmoid(shift - w * v);
+                let turn = pair as u64 % 2 == odd && self.fault != Fault::NoSwaps;
+                if turn && room.uniform[below] < accept {
+                    if pair == 0 {
+                        exchange(&mut state.reference, c, &mut state.ladder, c);
+                    } else {
+                        within(&mut state.ladder, below - r, above - r);
+                    }
+                    state.replica.swap(below, above);
+                }
+            }
+        }
+        for (slot, replica) in state.replica.iter().enumerate() {
+            let at = (slot / r) as u32;
+            let highest = &mut state.highest[*replica as usize];
+            if at == 0 {
+                if *highest == k as u32 {
+                    tally.trips += 1.0;
+                }
+                *highest = 0;
+            } else if at > *highest {
+                // NOWHERE is above all.
+                *highest = at;
+                tally.reached[at as usize] += 1.0;
+            }
+        }
+    }
+
+    /// The part of the run that the scan now belongs to.
+    fn block(&self, state: &State) -> usize {
+        let plan = &state.plan;
+        if plan.warming_up() {
+            return 0;
+        }
+        let blocks = blocks(self.settings.chains);
+        let done = (plan.done - plan.warmup) as u128;
+        ((done * blocks as u128) / u128::from(plan.length().max(1))) as usize
+    }
+}
+
+/// ln(e^sum + e^term).
+fn add_logs(sum: &mut f64, term: f64) {
+    let (high, low) = (sum.max(term), sum.min(term));
+    if low > f64::NEG_INFINITY {
+        *sum = high + (low - high).exp().ln_1p();
+    } else {
+        *sum = high;
+    }
+}
+
+/// Swaps row `i` of `a` with row `j` of `b`.
+fn exchange(a: &mut Walkers, i: usize, b: &mut Walkers, j: usize) {
+    std::mem::swap(&mut a.log_density[i], &mut b.log_density[j]);
+    for (a, b) in [(&mut a.x, &mut b.x), (&mut a.gradient, &mut b.gradient)] {
+        let pairs = a.row_mut(i).into_iter().zip(b.row_mut(j));
+        pairs.for_each(|(a, b)| std::mem::swap(a, b));
+    }
+}
+
+/// Swaps rows `i` and `j` of the same walkers.
+fn within(a: &mut Walkers, i: usize, j: usize) {
+    a.log_density.swap(i, j);
+    for matrix in [&mut a.x, &mut a.gradient] {
+        for c in 0..matrix.ncols() {
+            matrix.swap((i, c), (j, c));
+        }
+    }
+}
+
+fn aim(kernel: Kernel) -> f64 {
+    match kernel {
+        Kernel::Mala => 0.6,
+        Kernel::Hmc => 0.8,
+    }
+}
+
+register! {
+    sampler "parallel-tempering" => ParallelTempering, needs DENSITY_AND_GRADIENT,
+        summary "Non-reversible parallel tempering with a tuned ladder; estimates log Z",
+        source "Syed, Bouchard-Côté, Deligiannidis & Doucet (2022)";
+}
+
+mod doubts;
+#[cfg(test)]
+mod tests;
+mod tuning;
