@@ -52,7 +52,7 @@ pub mod prelude {
     pub use crate::run::{LogZ, Progress, Run, RunResult};
     pub use retrograde_core::{BatchTarget, Bounded, Cancel, PointTarget, SimdLevel, Target};
     pub use retrograde_samplers::{
-        AnnealedLangevin, Baoab, Dilation, Hmc, Mala, ParallelTempering, Smc, Ula,
+        Ais, AnnealedLangevin, Baoab, Dilation, Hmc, Mala, ParallelTempering, Smc, Ula,
     };
 }
 

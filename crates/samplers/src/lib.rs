@@ -10,6 +10,7 @@ mod step_back;
 mod walkers;
 
 retrograde_core::modules! {
+    ais,
     ancestral,
     annealed_langevin,
     baoab,
@@ -31,6 +32,7 @@ retrograde_core::modules! {
     ula,
 }
 
+pub use ais::{Ais, AisSchedule};
 pub use ancestral::{Ancestral, StepNoise};
 pub use annealed_langevin::AnnealedLangevin;
 pub use baoab::Baoab;

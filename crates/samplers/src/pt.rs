@@ -726,4 +726,4 @@ register! {
 mod doubts;
 #[cfg(test)]
 mod tests;
-mod tuning;
+pub(crate) mod tuning;

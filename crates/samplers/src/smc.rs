@@ -41,7 +41,7 @@ const BASE: [&str; 2] = ["base_mean", "base_sd"];
 /// A smaller increment of β is a stall.
 const SMALLEST_INCREMENT: f64 = 1e-15;
 /// Numbers of a rung of the ladder beside the scales.
-const RUNG: usize = 3;
+pub(crate) const RUNG: usize = 3;
 
 /// Kernel that moves the particles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -142,7 +142,7 @@ impl Build<dyn Sampler> for Smc {
 /// What a test breaks, to see that it is noticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(not(test), allow(dead_code))]
-enum Fault {
+pub(crate) enum Fault {
     None,
     /// The increment of log Ẑ is left out at the first temperature.
     IncrementOmitted,
@@ -158,11 +158,11 @@ enum Fault {
     NoCorrection,
 }
 
-struct Particles {
-    settings: Smc,
-    base: Gaussian,
-    target: Arc<dyn Target>,
-    fault: Fault,
+pub(crate) struct Particles {
+    pub(crate) settings: Smc,
+    pub(crate) base: Gaussian,
+    pub(crate) target: Arc<dyn Target>,
+    pub(crate) fault: Fault,
 }
 
 impl Particles {
@@ -199,13 +199,13 @@ impl Particles {
 
 /// Temperatures and what moved the particles at them, for the second run.
 #[derive(Serialize, Deserialize, Default)]
-struct Ladder {
+pub(crate) struct Ladder {
     /// β, step size, number of moves, then the d scales, of each temperature.
-    rungs: Vec<f64>,
+    pub(crate) rungs: Vec<f64>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct State {
+pub(crate) struct State {
     particles: Walkers,
     families: Families,
     /// Weights, which sum to 1.
@@ -218,8 +218,8 @@ struct State {
     /// Temperatures done in this pass.
     level: usize,
     /// Whether this is the second run.
-    second: bool,
-    ladder: Ladder,
+    pub(crate) second: bool,
+    pub(crate) ladder: Ladder,
     /// Acceptance furthest from its aim at any temperature.
     worst: f64,
     /// Sum and maximum of the memories of a run's temperatures.

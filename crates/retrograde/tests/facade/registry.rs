@@ -43,7 +43,7 @@ fn every_component_has_words_a_source_and_documented_keys() {
     };
     named(
         Kind::Sampler,
-        "ancestral annealed-langevin baoab ddim dilation dpm-solver edm exponential-integrator hmc mala \
+        "ais ancestral annealed-langevin baoab ddim dilation dpm-solver edm exponential-integrator hmc mala \
          parallel-tempering predictor-corrector probability-flow rd-f rd-q rd-s reverse-sde smc ula",
     );
     named(

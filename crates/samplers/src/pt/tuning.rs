@@ -98,24 +98,24 @@ impl Ladders {
 }
 
 /// Places β₁ … β_K where `barrier` (Λ at the points `at`, both from 0, rising) is j Λ/K, by monotone
-/// cubic interpolation (Fritsch & Carlson 1980) and bisection. `slopes` is room for K + 1 numbers.
-pub(super) fn equal_steps(at: &[f64], barrier: &[f64], slopes: &mut [f64], beta: &mut [f64]) {
-    let k = beta.len();
+/// cubic interpolation (Fritsch & Carlson 1980) and bisection. `slopes` is room for a number a point.
+pub(crate) fn equal_steps(at: &[f64], barrier: &[f64], slopes: &mut [f64], beta: &mut [f64]) {
+    let (n, k) = (at.len() - 1, beta.len());
     let secant = |i: usize| (barrier[i + 1] - barrier[i]) / (at[i + 1] - at[i]);
-    for i in 0..=k {
+    for i in 0..=n {
         slopes[i] = match i {
             0 => secant(0),
-            _ if i == k => secant(k - 1),
+            _ if i == n => secant(n - 1),
             // The harmonic mean keeps the interpolant monotone.
             _ => 2.0 / (1.0 / secant(i - 1) + 1.0 / secant(i)),
         };
     }
-    let total = barrier[k];
+    let total = barrier[n];
     let mut interval = 0;
     let mut last = 0.0f64;
     for (j, b) in beta.iter_mut().enumerate() {
         let level = total * (j + 1) as f64 / k as f64;
-        while interval + 1 < k && barrier[interval + 1] < level {
+        while interval + 1 < n && barrier[interval + 1] < level {
             interval += 1;
         }
         let (width, l0, l1) = (
@@ -150,7 +150,7 @@ pub(super) fn equal_steps(at: &[f64], barrier: &[f64], slopes: &mut [f64], beta:
 }
 
 /// `values` at the rising points `at`, linear between them and constant beyond.
-fn interpolate(at: &[f64], values: &[f64], x: f64) -> f64 {
+pub(crate) fn interpolate(at: &[f64], values: &[f64], x: f64) -> f64 {
     let i = at.partition_point(|a| *a < x);
     if i == 0 {
         return values[0];

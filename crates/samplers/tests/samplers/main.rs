@@ -128,9 +128,27 @@ fn all_on(target: &Arc<dyn Target>) -> Vec<(&'static str, Arc<dyn Sampler>, usiz
         thin: 2,
         ..ParallelTempering::default()
     };
+    let ais = |kernel, pilot_moves, schedule| Ais {
+        kernel,
+        pilot_moves,
+        schedule,
+        temperatures: 12,
+        pilot_particles: 50,
+        ..Ais::default()
+    };
     let make = |s: Result<Arc<dyn Sampler>>| s.unwrap();
     let (m, h) = (Kernel::Mala, Kernel::Hmc);
     vec![
+        (
+            "ais, adaptive",
+            make(build(ais(h, 20, AisSchedule::Adaptive), target.clone())),
+            700,
+        ),
+        (
+            "ais, geometric, mala",
+            make(build(ais(m, 0, AisSchedule::Geometric), target.clone())),
+            700,
+        ),
         (
             "annealed langevin",
             make(build(annealed(0), target.clone())),
@@ -589,6 +607,7 @@ fn draws_that_do_not_fit_the_chains_are_refused_with_advice() {
 fn a_start_without_mass_is_refused() {
     let nowhere: Arc<dyn Target> = Arc::new(PointTarget::new(2, |_, _| f64::NEG_INFINITY));
     for sampler in [
+        build(Ais::default(), nowhere.clone()).unwrap(),
         build(AnnealedLangevin::default(), nowhere.clone()).unwrap(),
         build(Baoab::default(), nowhere.clone()).unwrap(),
         build(Dilation::default(), nowhere.clone()).unwrap(),
@@ -612,7 +631,7 @@ fn all_are_registered_with_documented_keys() {
     let names: Vec<&str> = registry.of(Kind::Sampler).map(|c| &*c.name).collect();
     assert_eq!(
         names.join(" "),
-        "ancestral annealed-langevin baoab ddim dilation dpm-solver edm exponential-integrator hmc mala \
+        "ais ancestral annealed-langevin baoab ddim dilation dpm-solver edm exponential-integrator hmc mala \
          parallel-tempering predictor-corrector probability-flow rd-f rd-q rd-s reverse-sde smc ula"
     );
     let alone = |c: &&retrograde_core::Component| c.needs.process == Need::No;
@@ -652,6 +671,7 @@ fn a_target_without_coordinates_is_refused() {
         assert!(error.contains("coordinates"), "{error}");
     };
     let parts = || Parts::new(&parts).with_target(nothing.clone());
+    refused(Ais::default().build(&parts()));
     refused(AnnealedLangevin::default().build(&parts()));
     refused(Baoab::default().build(&parts()));
     refused(Dilation::default().build(&parts()));

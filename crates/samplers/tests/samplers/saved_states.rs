@@ -76,7 +76,16 @@ fn all(d: usize) -> Vec<(&'static str, Arc<dyn Sampler>, usize, u32)> {
         thin: 2,
         ..ParallelTempering::default()
     };
+    let ais = Ais {
+        pilot_moves: 0,
+        pilot_particles: 4,
+        temperatures: 40,
+        leapfrog: 1,
+        ..Ais::default()
+    };
     vec![
+        ("ais, pilot", build(ais.clone(), d), 24, 1),
+        ("ais", build(ais, d), 24, 30),
         ("parallel tempering", build(tempering.clone(), d), 24, 1),
         ("parallel tempering, later", build(tempering, d), 24, 2),
         ("baoab", build(baoab, d), 60, 1),
