@@ -19,31 +19,26 @@
 
 use crate::chains::{Gaussian, check, check_length, check_positive, dense, zeros};
 use crate::pilot::Pilot;
-use crate::pt::tuning::{equal_steps, interpolate};
-use crate::smc::{self, Kernel, Particles, RUNG, Smc};
+use crate::smc::{self, Kernel};
 use crate::walkers::{Path, Walkers};
 use crate::{hmc, mala};
 use ndarray::Array1;
-use retrograde_core::numeric::{effective_sample_size, log_mean_exp};
 use retrograde_core::registry::Parts;
 use retrograde_core::settings::PerCoordinate;
 use retrograde_core::{
-    Algorithm, Build, Cx, Draws, Error, Flag, Flow, Result, Sampler, Severity, Signature, Sink,
-    Target, Traits, register,
+    Algorithm, Build, Cx, Draws, Error, Flow, Result, Sampler, Signature, Sink, Target, Traits,
+    register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use tuning::{Silent, nothing, of_pilot};
 
 const NAME: &str = "sampler ais";
 /// Keys that place the base.
 const BASE: [&str; 2] = ["base_mean", "base_sd"];
 /// Spread of the leapfrog step size.
 const JITTER: f64 = 0.15;
-/// Moves of the pilot particles at a temperature at most: they only tell temperatures and steps.
-const PILOT_MOVES: u32 = 20;
-/// A tail of the weights heavier than this has no use for a standard error.
-const HEAVY: f64 = 0.7;
 
 /// Where the temperatures stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -185,35 +180,6 @@ impl Annealed {
             0 => self.settings.temperatures,
             k => k,
         }
-    }
-
-    /// The pilot run that tells temperatures and step sizes. It holds the base while it works.
-    fn pilot(&self, base: Gaussian) -> Particles {
-        let s = &self.settings;
-        Particles {
-            settings: Smc {
-                kernel: s.kernel,
-                leapfrog: s.leapfrog,
-                step_size: s.step_size,
-                max_moves: PILOT_MOVES,
-                frozen: true,
-                max_temperatures: 100_000,
-                ..Smc::default()
-            },
-            base,
-            target: self.target.clone(),
-            fault: smc::Fault::None,
-        }
-    }
-}
-
-/// A law without coordinates, which stands in for one that is lent.
-fn nothing() -> Gaussian {
-    Gaussian {
-        mean: Vec::new(),
-        sd: Vec::new(),
-        precision: Vec::new(),
-        log_normaliser: 0.0,
     }
 }
 
@@ -362,114 +328,7 @@ impl Algorithm for Annealed {
     }
 }
 
-/// What the pilot run says is for nobody: only its temperatures and step sizes are used.
-struct Silent;
-
-impl Sink for Silent {
-    fn set_chains(&mut self, _: usize) -> Result {
-        Ok(())
-    }
-    fn emit(&mut self, _: &Draws<'_>) -> Result {
-        Ok(())
-    }
-    fn scalar(&mut self, _: &str, _: f64) {}
-    fn record(&mut self, _: &str, _: &[(&str, f64)]) {}
-    fn flag(&mut self, _: Flag) {}
-    fn progress(&mut self, _: f64) {}
-}
-
-/// An error of the pilot run under the name of this sampler, with advice by its keys.
-fn of_pilot(error: Error) -> Error {
-    match error {
-        Error::Breakdown { message, .. } => Error::Breakdown {
-            component: NAME.into(),
-            message: format!("the pilot run that places the temperatures: {message}"),
-            advice: "place the base (`base_mean`, `base_sd`) nearer to the target, take more \
-                     `pilot_particles`, or other units for the coordinates"
-                .into(),
-        },
-        other => other,
-    }
-}
-
 impl Annealed {
-    fn begin_tuning(&self, cx: &mut Cx<'_>, state: &mut State) -> Result {
-        let pilot = self.pilot(state.base.clone());
-        let n = self.settings.pilot_particles;
-        let begun = pilot.init(&mut cx.at("pilot", 0), n).map_err(|e| match e {
-            // Its words name the right keys already.
-            Error::Breakdown {
-                message, advice, ..
-            } => Error::Breakdown {
-                component: NAME.into(),
-                message,
-                advice,
-            },
-            other => other,
-        })?;
-        state.tune = Some(begun);
-        Ok(())
-    }
-
-    /// Fixes temperatures, step sizes and scales by what the pilot run found.
-    fn end_tuning(&self, state: &mut State, sink: &mut dyn Sink) {
-        let Some(tune) = state.tune.take() else {
-            return;
-        };
-        let s = &self.settings;
-        let (d, k) = (state.base.sd.len(), self.length());
-        let width = RUNG + d;
-        let rungs: Vec<&[f64]> = tune.ladder.rungs.chunks_exact(width).collect();
-        let at: Vec<f64> = rungs.iter().map(|r| r[0]).collect();
-        let mut beta = vec![1.0; k];
-        if !s.betas.is_empty() {
-            beta.copy_from_slice(&s.betas);
-        } else {
-            let last = (k - 1).max(1) as f64;
-            match s.schedule {
-                AisSchedule::Adaptive => {
-                    let knots: Vec<f64> = [0.0].into_iter().chain(at.iter().copied()).collect();
-                    let levels: Vec<f64> = (0..knots.len()).map(|i| i as f64).collect();
-                    let mut slopes = vec![0.0; knots.len()];
-                    equal_steps(&knots, &levels, &mut slopes, &mut beta);
-                }
-                AisSchedule::Linear => {
-                    for (i, b) in beta.iter_mut().enumerate() {
-                        *b = (i + 1) as f64 / k as f64;
-                    }
-                }
-                AisSchedule::Geometric => {
-                    for (i, b) in beta[..k - 1].iter_mut().enumerate() {
-                        *b = s.first_beta.powf(1.0 - i as f64 / last);
-                    }
-                }
-            }
-        }
-        let along = |column: usize, beta: f64, values: &mut Vec<f64>| {
-            values.clear();
-            values.extend(rungs.iter().map(|r| r[column].ln()));
-            interpolate(&at, values, beta).exp()
-        };
-        let mut values = Vec::with_capacity(at.len());
-        for b in &beta {
-            state.step.push(along(1, *b, &mut values));
-            for j in 0..d {
-                state.scale.push(along(RUNG + j, *b, &mut values));
-            }
-        }
-        state.beta = beta;
-        sink.scalar("pilot_temperatures", at.len() as f64);
-        sink.flag(Flag::new(
-            Severity::Note,
-            "unseen",
-            "Mass that no particle met is not in log Z, nor in its standard error: modes far outside the base, \
-             modes much narrower than the base, the neck of a funnel. Mode weights are right on average over \
-             runs; in one run they rest on the few particles with large weights",
-            "vary `base_mean`, `base_sd` and the seed, and see whether log Z stays; parallel-tempering carries \
-             points from mode to mode",
-        ));
-    }
-
     /// Weighs the particles for the next temperature, and moves them at it.
     fn anneal(&self, cx: &mut Cx<'_>, state: &mut State) -> Result {
         let State {
@@ -580,105 +439,6 @@ impl Annealed {
         }
         Ok(())
     }
-
-    /// A row of the ladder.
-    fn record(&self, state: &State, sink: &mut dyn Sink) {
-        let Some(w) = state.log_weights.as_slice() else {
-            return;
-        };
-        let log_z = log_mean_exp(w);
-        let at = state.level - 1;
-        sink.record(
-            "ladder",
-            &[
-                ("beta", state.beta[at]),
-                ("ess", effective_sample_size(w)),
-                ("log_z", if log_z.is_finite() { log_z } else { 0.0 }),
-                ("acceptance", state.accepted.0 / state.level as f64),
-                ("step_size", state.step[at]),
-            ],
-        );
-    }
-
-    /// log Z, and what is doubtful about it.
-    fn report(&self, cx: &mut Cx<'_>, state: &State, sink: &mut dyn Sink) {
-        let Some(w) = state.log_weights.as_slice() else {
-            return;
-        };
-        let n = w.len() as f64;
-        let log_z = log_mean_exp(w);
-        if !log_z.is_finite() {
-            sink.flag(Flag::new(
-                Severity::Failure,
-                "no_weight",
-                "No particle has weight: the target has no mass where they are",
-                "place the base (`base_mean`, `base_sd`) where the target has mass",
-            ));
-            return;
-        }
-        let ess = effective_sample_size(w);
-        sink.scalar("log_z", log_z);
-        sink.scalar("ess", ess);
-        sink.scalar("acceptance", state.accepted.0 / state.level as f64);
-        if n > 1.0 {
-            let cv2 = (n / ess - 1.0).max(0.0);
-            sink.scalar("log_z_se", (cv2 / (n - 1.0)).sqrt());
-        } else {
-            sink.flag(Flag::new(
-                Severity::Warning,
-                "no_log_z_se",
-                "One particle tells no standard error of log Z",
-                "take more draws",
-            ));
-        }
-        let tail = self.tail(cx, w);
-        if let Some(tail) = tail {
-            sink.scalar("weight_tail", tail);
-        }
-        let few = ess < 10.0 || ess < 0.01 * n;
-        if n > 1.0 && (few || tail.is_some_and(|k| k > HEAVY)) {
-            let tail = tail.map_or(String::new(), |k| {
-                format!("; their tail has the index {k:.2}, above {HEAVY} too heavy to be relied on")
-            });
-            sink.flag(Flag::new(
-                Severity::Warning,
-                "heavy_weights",
-                format!(
-                    "The weights are worth {ess:.1} of {n} particles{tail}: log Z is more often too low than \
-                     too high, by more than its standard error says"
-                ),
-                "take more `temperatures` or `moves`, or a base nearer to the target; compare seeds, and \
-                 parallel-tempering",
-            ));
-        }
-        if state.accepted.1 < 0.2 {
-            sink.flag(Flag::new(
-                Severity::Warning,
-                "acceptance",
-                format!(
-                    "At one of the temperatures the mean acceptance of the moves was {:.3}",
-                    state.accepted.1
-                ),
-                "take more `pilot_particles` or \"temperatures\"; other coordinates",
-            ));
-        }
-    }
-
-    /// Index of the tail of the weights by the M = min(n/5, 3 √n) largest: the mean of ln w − ln w_M.
-    /// None for fewer than 5.
-    fn tail(&self, cx: &mut Cx<'_>, w: &[f64]) -> Option<f64> {
-        let n = w.len();
-        let m = (0.2 * n as f64).min(3.0 * (n as f64).sqrt()) as usize;
-        if m < 5 {
-            return None;
-        }
-        let mut sorted = cx.take(n);
-        sorted.copy_from_slice(w);
-        sorted.sort_unstable_by(|a, b| b.total_cmp(a));
-        let sum: f64 = sorted[..m].iter().map(|v| v - sorted[m]).sum();
-        cx.give(sorted);
-        Some(sum / m as f64).filter(|k| k.is_finite())
-    }
 }
 
 register! {
@@ -687,5 +447,7 @@ register! {
         source "Neal (2001)";
 }
 
+mod doubts;
 #[cfg(test)]
 mod tests;
+mod tuning;

@@ -8,6 +8,7 @@ mod registry;
 mod run;
 mod scores;
 mod tails;
+mod tempering;
 
 use retrograde::core::registry::{Folder, Parts};
 use retrograde::core::{

@@ -1,6 +1,7 @@
 use super::tuning::equal_steps;
 use super::*;
 use ndarray::ArrayView2;
+use retrograde_core::numeric::sigmoid;
 use retrograde_core::{Collected, Counts, PointTarget, Runtime, drive::drive};
 use retrograde_testkit::{assert_z, mean_se};
 

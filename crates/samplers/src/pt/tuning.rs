@@ -102,8 +102,8 @@ impl Ladders {
 pub(crate) fn equal_steps(at: &[f64], barrier: &[f64], slopes: &mut [f64], beta: &mut [f64]) {
     let (n, k) = (at.len() - 1, beta.len());
     let secant = |i: usize| (barrier[i + 1] - barrier[i]) / (at[i + 1] - at[i]);
-    for i in 0..=n {
-        slopes[i] = match i {
+    for (i, slope) in slopes.iter_mut().enumerate() {
+        *slope = match i {
             0 => secant(0),
             _ if i == n => secant(n - 1),
             // The harmonic mean keeps the interpolant monotone.
