@@ -289,44 +289,48 @@ impl<'a> Move<'a> {
             ArrayView1::from(&*out.step),
             ArrayViewMut1::from(&mut *out.diverging),
         );
-        cx.rows(n, parts, |cx, range, (to, from, lq, mut a, step, mut lost)| {
-            let (x, mut l, g) = (dense_mut(to.0), to.1, dense_mut(to.2));
-            let (q, v, gq) = (dense(&from.0), dense(&from.1), dense(&from.2));
-            let mut uniform = cx.take(l.len());
-            cx.at("accept", 0)
-                .fill_uniform_1(ArrayViewMut1::from(&mut uniform[..]));
-            for (i, u) in uniform.iter().enumerate() {
-                let (path, _, scale) = self.at(first + range.start + i, d);
-                let at = i * d..(i + 1) * d;
-                let (q, v, gq) = (&q[at.clone()], &v[at.clone()], &gq[at.clone()]);
-                let mut kinetic = 0.0;
-                for j in 0..d {
-                    let v = v[j] + last_kick * step[i] * scale[j] * path.slope(j, q[j], gq[j]);
-                    kinetic += 0.5 * v * v;
+        cx.rows(
+            n,
+            parts,
+            |cx, range, (to, from, lq, mut a, step, mut lost)| {
+                let (x, mut l, g) = (dense_mut(to.0), to.1, dense_mut(to.2));
+                let (q, v, gq) = (dense(&from.0), dense(&from.1), dense(&from.2));
+                let mut uniform = cx.take(l.len());
+                cx.at("accept", 0)
+                    .fill_uniform_1(ArrayViewMut1::from(&mut uniform[..]));
+                for (i, u) in uniform.iter().enumerate() {
+                    let (path, _, scale) = self.at(first + range.start + i, d);
+                    let at = i * d..(i + 1) * d;
+                    let (q, v, gq) = (&q[at.clone()], &v[at.clone()], &gq[at.clone()]);
+                    let mut kinetic = 0.0;
+                    for j in 0..d {
+                        let v = v[j] + last_kick * step[i] * scale[j] * path.slope(j, q[j], gq[j]);
+                        kinetic += 0.5 * v * v;
+                    }
+                    let potential = -path.value(q, lq[i]);
+                    // A walker where there is no mass (energy +∞) takes any place where there is.
+                    let error = match self.fault {
+                        _ if lq[i] == f64::NEG_INFINITY => f64::INFINITY,
+                        Fault::NoCorrection => 0.0,
+                        Fault::NoKinetic => potential + path.value(&x[at.clone()], l[i]),
+                        _ => potential + kinetic - a[i],
+                    };
+                    lost[i] = if error <= DIVERGENCE { 0.0 } else { 1.0 };
+                    a[i] = if error.is_nan() {
+                        0.0
+                    } else {
+                        (-error).min(0.0).exp()
+                    };
+                    if *u < a[i] {
+                        x[at.clone()].copy_from_slice(q);
+                        g[at].copy_from_slice(gq);
+                        l[i] = lq[i];
+                    }
                 }
-                let potential = -path.value(q, lq[i]);
-                // A walker where there is no mass (energy +∞) takes any place where there is.
-                let error = match self.fault {
-                    _ if lq[i] == f64::NEG_INFINITY => f64::INFINITY,
-                    Fault::NoCorrection => 0.0,
-                    Fault::NoKinetic => potential + path.value(&x[at.clone()], l[i]),
-                    _ => potential + kinetic - a[i],
-                };
-                lost[i] = if error <= DIVERGENCE { 0.0 } else { 1.0 };
-                a[i] = if error.is_nan() {
-                    0.0
-                } else {
-                    (-error).min(0.0).exp()
-                };
-                if *u < a[i] {
-                    x[at.clone()].copy_from_slice(q);
-                    g[at].copy_from_slice(gq);
-                    l[i] = lq[i];
-                }
-            }
-            cx.give(uniform);
-            Ok(())
-        })
+                cx.give(uniform);
+                Ok(())
+            },
+        )
     }
 }
 

@@ -37,9 +37,9 @@ use retrograde_core::settings::PerCoordinate;
 use retrograde_core::{
     Algorithm, Build, Cx, Flow, Result, Sampler, Signature, Sink, Target, Traits, register,
 };
+use scan::Room;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use scan::Room;
 use std::sync::Arc;
 
 const NAME: &str = "sampler parallel-tempering";

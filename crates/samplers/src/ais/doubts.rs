@@ -65,7 +65,9 @@ impl Annealed {
         let few = ess < 10.0 || ess < 0.01 * n;
         if n > 1.0 && (few || tail.is_some_and(|k| k > HEAVY)) {
             let tail = tail.map_or(String::new(), |k| {
-                format!("; their tail has the index {k:.2}, above {HEAVY} too heavy to be relied on")
+                format!(
+                    "; their tail has the index {k:.2}, above {HEAVY} too heavy to be relied on"
+                )
             });
             sink.flag(Flag::new(
                 Severity::Warning,

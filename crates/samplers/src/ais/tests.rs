@@ -210,21 +210,38 @@ fn heavy_weights_and_hard_input_end_in_words() {
     let error = |target: Arc<dyn Target>, s: Ais| {
         let sampler = Annealed::new(s, target)?;
         let mut out = Collected::new(1);
-        drive(&sampler, &mut Runtime::new(1, 1).unwrap(), 300, None, &mut out).map(|_| ())
+        drive(
+            &sampler,
+            &mut Runtime::new(1, 1).unwrap(),
+            300,
+            None,
+            &mut out,
+        )
+        .map(|_| ())
     };
     let nowhere: Arc<dyn Target> = Arc::new(PointTarget::new(1, |_, _| f64::NEG_INFINITY));
     let nan: Arc<dyn Target> = Arc::new(PointTarget::new(1, |_, _| f64::NAN));
     for pilot_moves in [0, 20] {
-        let s = Ais { pilot_moves, ..s.clone() };
+        let s = Ais {
+            pilot_moves,
+            ..s.clone()
+        };
         let said = error(nowhere.clone(), s.clone()).unwrap_err().to_string();
         assert!(said.contains("−∞") && said.contains("base_sd"), "{said}");
         let said = error(nan.clone(), s).unwrap_err().to_string();
-        assert!(said.contains("not finite") || said.contains("−inf"), "{said}");
+        assert!(
+            said.contains("not finite") || said.contains("−inf"),
+            "{said}"
+        );
     }
     // Mass on one side only: particles on the other one have no weight, and Z is that of a half.
     let half: Arc<dyn Target> = Arc::new(PointTarget::new(1, |x, g| {
         g[0] = -x[0];
-        if x[0] < 0.0 { f64::NEG_INFINITY } else { -0.5 * x[0] * x[0] }
+        if x[0] < 0.0 {
+            f64::NEG_INFINITY
+        } else {
+            -0.5 * x[0] * x[0]
+        }
     }));
     let r = run(&small(AisSchedule::Linear), &half, Fault::None, 2000, 1);
     let truth = 0.5 * (std::f64::consts::PI / 2.0).ln();
@@ -236,13 +253,58 @@ fn heavy_weights_and_hard_input_end_in_words() {
         }
     };
     let d = Ais::default;
-    bad(Ais { temperatures: 0, ..d() }, ["`temperatures` is 0", "from 1"]);
-    bad(Ais { pilot_particles: 1, ..d() }, ["`pilot_particles` is 1", "from 2"]);
-    bad(Ais { first_beta: 1.0, ..d() }, ["`first_beta` is 1", "between 0 and 1"]);
-    bad(Ais { betas: vec![0.5, 0.4, 1.0], ..d() }, ["betas[1]", "rise"]);
-    bad(Ais { betas: vec![0.5], ..d() }, ["betas[0]", "exactly 1"]);
+    bad(
+        Ais {
+            temperatures: 0,
+            ..d()
+        },
+        ["`temperatures` is 0", "from 1"],
+    );
+    bad(
+        Ais {
+            pilot_particles: 1,
+            ..d()
+        },
+        ["`pilot_particles` is 1", "from 2"],
+    );
+    bad(
+        Ais {
+            first_beta: 1.0,
+            ..d()
+        },
+        ["`first_beta` is 1", "between 0 and 1"],
+    );
+    bad(
+        Ais {
+            betas: vec![0.5, 0.4, 1.0],
+            ..d()
+        },
+        ["betas[1]", "rise"],
+    );
+    bad(
+        Ais {
+            betas: vec![0.5],
+            ..d()
+        },
+        ["betas[0]", "exactly 1"],
+    );
     bad(Ais { moves: 0, ..d() }, ["`moves` is 0", "at least 1"]);
-    bad(Ais { leapfrog: 0, ..d() }, ["`leapfrog` is 0", "at least 1"]);
-    bad(Ais { step_size: 0.0, ..d() }, ["`step_size` is 0", "above 0"]);
-    bad(Ais { base_sd: (-1.0).into(), ..d() }, ["`base_sd`", "above 0"]);
+    bad(
+        Ais { leapfrog: 0, ..d() },
+        ["`leapfrog` is 0", "at least 1"],
+    );
+    bad(
+        Ais {
+            step_size: 0.0,
+            ..d()
+        },
+        ["`step_size` is 0", "above 0"],
+    );
+    bad(
+        Ais {
+            base_sd: (-1.0).into(),
+            ..d()
+        },
+        ["`base_sd`", "above 0"],
+    );
 }

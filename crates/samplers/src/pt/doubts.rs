@@ -163,10 +163,7 @@ impl Ladders {
             let (severity, what) = if t.trips == 0.0 {
                 (Severity::Warning, "No replica".to_owned())
             } else {
-                (
-                    Severity::Note,
-                    format!("Only {} times a replica", t.trips),
-                )
+                (Severity::Note, format!("Only {} times a replica", t.trips))
             };
             sink.flag(Flag::new(
                 severity,
@@ -210,7 +207,9 @@ impl Ladders {
             sink.flag(Flag::new(
                 Severity::Warning,
                 "acceptance",
-                format!("At one of the temperatures the mean acceptance of the moves was {worst:.3}"),
+                format!(
+                    "At one of the temperatures the mean acceptance of the moves was {worst:.3}"
+                ),
                 "take more `rounds`, so that step sizes have time to adapt, or other coordinates",
             ));
         }

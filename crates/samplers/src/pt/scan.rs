@@ -45,7 +45,13 @@ impl Room {
 
 impl Ladders {
     /// New draws at the reference, moves everywhere else; then Δ everywhere.
-    pub(super) fn explore(&self, cx: &mut Cx<'_>, state: &mut State, room: &mut Room, m: u64) -> Result {
+    pub(super) fn explore(
+        &self,
+        cx: &mut Cx<'_>,
+        state: &mut State,
+        room: &mut Room,
+        m: u64,
+    ) -> Result {
         let s = &self.settings;
         let (target, r) = (&*self.target, s.chains);
         let State {

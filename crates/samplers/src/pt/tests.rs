@@ -98,9 +98,18 @@ fn default_settings_weigh_two_modes_and_know_their_error() {
         let target = two_modes(d);
         let (mut log_z, mut error) = (Vec::new(), 0.0);
         for seed in 1..=seeds {
-            let r = run(ParallelTempering::default(), &target, Fault::None, 4000, seed);
+            let r = run(
+                ParallelTempering::default(),
+                &target,
+                Fault::None,
+                4000,
+                seed,
+            );
             let (weight, se) = ladder_mean(&r, first_mode);
-            assert!(se < 0.03 && (weight - 2.0 / 3.0).abs() < 0.06, "{d}: {weight} ± {se}");
+            assert!(
+                se < 0.03 && (weight - 2.0 / 3.0).abs() < 0.06,
+                "{d}: {weight} ± {se}"
+            );
             assert!(r.scalars["log_z"].abs() < 0.1 && r.scalars["round_trips"] > 500.0);
             let flags: Vec<_> = r.flags.keys().collect();
             assert_eq!(flags, ["pilot", "unseen"]);
@@ -256,9 +265,7 @@ fn a_barrier_of_sixteen_is_crossed_by_swaps_alone() {
         thin: 3,
         ..small(2.0, 10)
     };
-    let right = |s, fault| {
-        ladder_mean(&run(s, &wells, fault, 8000, 1), |x| f64::from(x[0] > 0.0))
-    };
+    let right = |s, fault| ladder_mean(&run(s, &wells, fault, 8000, 1), |x| f64::from(x[0] > 0.0));
     let (share, se) = right(s.clone(), Fault::None);
     assert!((share - 0.5).abs() < 0.03, "{share} ± {se}");
     let left = ParallelTempering {
@@ -281,11 +288,24 @@ fn a_ladder_that_does_not_reach_says_so() {
     }));
     let r = run(small(1.0, 2), &far, Fault::None, 80, 1);
     for flag in ["few_temperatures", "no_round_trips"] {
-        assert!(r.flags[flag].severity >= retrograde_core::Severity::Warning, "{flag}");
+        assert!(
+            r.flags[flag].severity >= retrograde_core::Severity::Warning,
+            "{flag}"
+        );
     }
-    assert!(r.flags["few_temperatures"].advice.contains("`temperatures`"));
+    assert!(
+        r.flags["few_temperatures"]
+            .advice
+            .contains("`temperatures`")
+    );
     assert!(r.scalars.values().all(|v| v.is_finite()), "{:?}", r.scalars);
-    assert!(r.tables.values().flat_map(|t| &t.1).flatten().all(|v| v.is_finite()));
+    assert!(
+        r.tables
+            .values()
+            .flat_map(|t| &t.1)
+            .flatten()
+            .all(|v| v.is_finite())
+    );
     // The pilot run finds the place, and all is well.
     let r = run(
         ParallelTempering {
@@ -322,7 +342,11 @@ fn hard_input_ends_in_words() {
     };
     // One draw of one ladder.
     let r = run(one.clone(), &normal(0.7), Fault::None, 1, 1);
-    assert!(r.len() == 1 && r.flags.contains_key("no_log_z_se"), "{:?}", r.flags);
+    assert!(
+        r.len() == 1 && r.flags.contains_key("no_log_z_se"),
+        "{:?}",
+        r.flags
+    );
     assert!(r.scalars.values().all(|v| v.is_finite()));
     // One temperature.
     let r = run(small(1.0, 1), &normal(0.7), Fault::None, 80, 1);
@@ -331,7 +355,14 @@ fn hard_input_ends_in_words() {
     let error = |target: Arc<dyn Target>, s: ParallelTempering| {
         let mut out = Collected::new(1);
         let sampler = Ladders::new(s, target)?;
-        drive(&sampler, &mut Runtime::new(1, 1).unwrap(), 80, None, &mut out).map(|_| ())
+        drive(
+            &sampler,
+            &mut Runtime::new(1, 1).unwrap(),
+            80,
+            None,
+            &mut out,
+        )
+        .map(|_| ())
     };
     let nowhere: Arc<dyn Target> = Arc::new(PointTarget::new(1, |_, _| f64::NEG_INFINITY));
     let nan: Arc<dyn Target> = Arc::new(PointTarget::new(1, |_, _| f64::NAN));
@@ -343,7 +374,10 @@ fn hard_input_ends_in_words() {
         let said = error(nowhere.clone(), s.clone()).unwrap_err().to_string();
         assert!(said.contains("−∞") && said.contains("base_sd"), "{said}");
         let said = error(nan.clone(), s).unwrap_err().to_string();
-        assert!(said.contains("not finite") || said.contains("NaN") || said.contains("−inf"), "{said}");
+        assert!(
+            said.contains("not finite") || said.contains("NaN") || said.contains("−inf"),
+            "{said}"
+        );
     }
     let bad = |s: ParallelTempering, words: [&str; 2]| {
         let said = error(normal(1.0), s).unwrap_err().to_string();
@@ -352,13 +386,49 @@ fn hard_input_ends_in_words() {
         }
     };
     let d = || small(1.0, 3);
-    bad(ParallelTempering { temperatures: 0, ..d() }, ["`temperatures` is 0", "from 1"]);
-    bad(ParallelTempering { rounds: 0, ..d() }, ["`rounds` is 0", "from 1 to 40"]);
-    bad(ParallelTempering { rounds: 41, ..d() }, ["`rounds` is 41", "from 1 to 40"]);
-    bad(ParallelTempering { chains: 3, ..d() }, ["`chains` is 3", "divisor"]);
-    bad(ParallelTempering { thin: 0, ..d() }, ["`thin` is 0", "at least 1"]);
-    bad(ParallelTempering { moves: 0, ..d() }, ["`moves` is 0", "at least 1"]);
-    bad(ParallelTempering { leapfrog: 0, ..d() }, ["`leapfrog` is 0", "at least 1"]);
-    bad(ParallelTempering { step_size: f64::NAN, ..d() }, ["`step_size` is NaN", "above 0"]);
-    bad(ParallelTempering { base_sd: 0.0.into(), ..d() }, ["`base_sd`", "above 0"]);
+    bad(
+        ParallelTempering {
+            temperatures: 0,
+            ..d()
+        },
+        ["`temperatures` is 0", "from 1"],
+    );
+    bad(
+        ParallelTempering { rounds: 0, ..d() },
+        ["`rounds` is 0", "from 1 to 40"],
+    );
+    bad(
+        ParallelTempering { rounds: 41, ..d() },
+        ["`rounds` is 41", "from 1 to 40"],
+    );
+    bad(
+        ParallelTempering { chains: 3, ..d() },
+        ["`chains` is 3", "divisor"],
+    );
+    bad(
+        ParallelTempering { thin: 0, ..d() },
+        ["`thin` is 0", "at least 1"],
+    );
+    bad(
+        ParallelTempering { moves: 0, ..d() },
+        ["`moves` is 0", "at least 1"],
+    );
+    bad(
+        ParallelTempering { leapfrog: 0, ..d() },
+        ["`leapfrog` is 0", "at least 1"],
+    );
+    bad(
+        ParallelTempering {
+            step_size: f64::NAN,
+            ..d()
+        },
+        ["`step_size` is NaN", "above 0"],
+    );
+    bad(
+        ParallelTempering {
+            base_sd: 0.0.into(),
+            ..d()
+        },
+        ["`base_sd`", "above 0"],
+    );
 }
