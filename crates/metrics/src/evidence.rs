@@ -77,11 +77,14 @@ impl Replicates {
     /// Standard error to compare with others by: that of the spread, and no less than the runs' own, shared among them.
     #[must_use]
     pub fn error(&self) -> f64 {
-        let own = self.told.map_or(0.0, |t| t / (self.count as f64).sqrt());
         if self.standard_error.is_nan() {
             return self.told.unwrap_or(f64::NAN);
         }
-        self.standard_error.max(own)
+        self.standard_error.max(self.own())
+    }
+
+    fn own(&self) -> f64 {
+        self.told.map_or(0.0, |t| t / (self.count as f64).sqrt())
     }
 
     /// How likely a difference from `other` as large as this one is if both estimate the same log Z; NaN where neither has
@@ -97,22 +100,22 @@ impl Replicates {
         if variance == 0.0 {
             return f64::from(u8::from(difference == 0.0));
         }
-        // A single run's own error counts as known.
-        let share = |e: f64, n: usize| {
-            if n > 1 {
-                e.powi(4) / (n - 1) as f64
+        // What the runs told counts as known, a spread as the guess that it is.
+        let share = |r: &Self| {
+            if r.count > 1 && r.standard_error > r.own() {
+                r.standard_error.powi(4) / (r.count - 1) as f64
             } else {
                 0.0
             }
         };
-        let shares = share(a, self.count) + share(b, other.count);
-        let freedom = if shares > 0.0 {
-            (variance * variance / shares).min(1e6)
-        } else {
-            1e6
-        };
-        StudentsT::new(0.0, 1.0, freedom)
-            .map_or(f64::NAN, |law| 2.0 * law.sf(difference / variance.sqrt()))
+        let shares = share(self) + share(other);
+        let t = difference / variance.sqrt();
+        let freedom = variance * variance / shares;
+        // Known errors; and from there on the two laws are one to five digits.
+        if freedom.is_nan() || freedom > 1e5 {
+            return libm::erfc(t / std::f64::consts::SQRT_2);
+        }
+        StudentsT::new(0.0, 1.0, freedom).map_or(f64::NAN, |law| 2.0 * law.sf(t))
     }
 }
 
@@ -134,7 +137,8 @@ mod tests {
         // χ² with 2 degrees of freedom: the tail is exp(−x/2).
         let x = 2.0 * (r.sd / 0.5).powi(2);
         assert_close(r.spread_p().unwrap(), (-x / 2.0).exp(), 1e-12);
-        // Equal errors e of 3 runs each: t with 4 degrees of freedom, of which the tail has a closed form.
+        // Errors e of 3 runs each that told none: t with 4 degrees of freedom, of which the tail has a closed form.
+        let r = Replicates::new(&runs.map(|(z, _)| (z, None))).unwrap();
         let mut far = r;
         far.log_z += 1.0;
         let t = 1.0 / (r.error() * 2.0_f64.sqrt());
@@ -158,6 +162,16 @@ mod tests {
         // Equal to the bit, as where the base is the target.
         let exact = Replicates::new(&[(1.0, Some(0.0)); 4]).unwrap();
         assert_eq!((exact.agreement_p(&exact), exact.spread_p()), (1.0, None));
+    }
+
+    /// Four runs that tell errors of .36 each are .18 together, whatever few of them spread by.
+    #[test]
+    fn what_runs_tell_is_not_forgotten_for_a_spread_of_few() {
+        let low = Replicates::new(&[-1.7, -1.9, -2.1, -1.8].map(|v| (v, Some(0.36)))).unwrap();
+        let good = Replicates::new(&[0.01, -0.01, 0.02, 0.0].map(|v| (v, Some(0.01)))).unwrap();
+        assert!(low.agreement_p(&good) < 1e-9);
+        let mute = Replicates::new(&[-1.7, -1.9, -2.1, -1.8].map(|v| (v, None))).unwrap();
+        assert!(mute.agreement_p(&good) > 1e-6);
     }
 
     /// One Ẑ in R far above the others, which is what a heavy tail shows now and then.

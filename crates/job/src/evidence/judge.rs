@@ -8,6 +8,10 @@ use std::collections::BTreeMap;
 /// A check fails where what was seen comes up less often than once in a thousand.
 const RARE: f64 = 1e-3;
 
+/// What to make of methods that contradict each other.
+const LARGER: &str = "mass that runs do not meet is missing from their Ẑ, so the larger is the more likely; look for what the other \
+                      loses: more particles, a wider base, other seeds";
+
 /// Puts the methods together if they agree, and tells of each and of all.
 pub(super) fn judge(e: &mut Evidence, methods: &[(Method, Option<Replicates>)]) {
     let mut all = Vec::new();
@@ -115,35 +119,43 @@ fn agreement(known: &[(&str, &Replicates)], all: &mut Vec<Verdict>) -> bool {
     }
     let pairs = known.len() * (known.len() - 1) / 2;
     let mut agree = true;
-    let mut judged = true;
+    let (mut judged, mut doubtful) = (true, false);
     for (i, (a, r)) in known.iter().enumerate() {
         for (b, s) in &known[i + 1..] {
             let p = r.agreement_p(s);
             judged &= !p.is_nan();
+            let ((low, x), (high, y)) = if r.log_z < s.log_z {
+                ((a, r), (b, s))
+            } else {
+                ((b, s), (a, r))
+            };
+            let apart = (y.log_z - x.log_z) / x.error().hypot(y.error());
+            let text = format!(
+                "{low} gives {:.4} ± {:.4}, {high} {:.4} ± {:.4}",
+                x.log_z,
+                x.error(),
+                y.log_z,
+                y.error()
+            );
             if p < RARE / pairs as f64 {
                 agree = false;
-                let ((low, x), (high, y)) = if r.log_z < s.log_z {
-                    ((a, r), (b, s))
-                } else {
-                    ((b, s), (a, r))
-                };
+                let text = format!("{text}: they contradict each other");
+                all.push(Verdict::new("agreement", Status::Fail, text, LARGER));
+            } else if apart > 3.0 {
+                doubtful = true;
+                let text = format!(
+                    "{text}: {apart:.1} standard errors apart, which so few runs do not decide"
+                );
                 all.push(Verdict::new(
                     "agreement",
-                    Status::Fail,
-                    format!(
-                        "{low} gives {:.4} ± {:.4}, {high} {:.4} ± {:.4}: they contradict each other",
-                        x.log_z,
-                        x.error(),
-                        y.log_z,
-                        y.error()
-                    ),
-                    "mass that runs do not meet is missing from their Ẑ, so the larger is the more likely; look for what the \
-                     other loses: more particles, a wider base, other seeds",
+                    Status::Warn,
+                    text,
+                    "ask for more replicates",
                 ));
             }
         }
     }
-    if agree {
+    if agree && !doubtful {
         let (status, text) = match judged {
             true => (Status::Pass, format!("{} methods agree", known.len())),
             false => (
