@@ -4,10 +4,9 @@
 //! Nothing of it is kept but mean and standard deviations, so that estimates made after it, with
 //! random numbers of their own, have a base that is fixed as far as they are concerned.
 
-use crate::chains::{Gaussian, check_length, dense, evaluate_starts, zeros};
+use crate::chains::{Gaussian, check_length, dense, evaluate_starts};
 use crate::hmc;
 use crate::walkers::{Path, Rungs, Walkers};
-use ndarray::Array1;
 use retrograde_core::{Cx, Flag, Result, Severity, Sink, Target};
 use serde::{Deserialize, Serialize};
 
@@ -43,12 +42,7 @@ impl Pilot {
         law: &Gaussian,
         step: f64,
     ) -> Result<Self> {
-        let d = target.dim();
-        let mut walkers = Walkers {
-            x: zeros(component, CHAINS, d)?,
-            log_density: Array1::zeros(CHAINS),
-            gradient: zeros(component, CHAINS, d)?,
-        };
+        let mut walkers = Walkers::nowhere(component, CHAINS, target.dim())?;
         law.draw(&mut cx.at("pilot", 0), walkers.x.view_mut());
         for (i, mut row) in walkers.x.outer_iter_mut().enumerate() {
             let wide = f64::from(1u32 << (i % WIDTHS));

@@ -23,14 +23,18 @@ impl Walkers {
         law: &Gaussian,
         n: usize,
     ) -> Result<Self> {
-        let d = target.dim();
-        let mut walkers = Self {
+        let mut walkers = Self::nowhere(component, n, target.dim())?;
+        walkers.draw(cx, component, keys, target, law)?;
+        Ok(walkers)
+    }
+
+    /// Room for `n` walkers in dimension `d`.
+    pub(crate) fn nowhere(component: &str, n: usize, d: usize) -> Result<Self> {
+        Ok(Self {
             x: zeros(component, n, d)?,
             log_density: Array1::zeros(n),
             gradient: zeros(component, n, d)?,
-        };
-        walkers.draw(cx, component, keys, target, law)?;
-        Ok(walkers)
+        })
     }
 
     /// Whether saved walkers are `n` points in dimension `d`, none with a density of NaN or +∞.

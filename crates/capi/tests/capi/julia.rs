@@ -10,14 +10,15 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Julia, with the library for its module; `None`, with a word, where there is no Julia.
-pub(crate) fn julia() -> Option<Command> {
+/// Julia, with the library for its module in a folder for that test, since tests run side by side; `None`, with a word, where
+/// there is no Julia.
+fn julia(test: &str) -> Option<Command> {
     if !there("julia") {
         return None;
     }
     let folder = installed(
         &format!("{DLL_PREFIX}retrograde_capi{DLL_SUFFIX}"),
-        "library-julia",
+        &format!("library-julia-{test}"),
     );
     let library = folder.join(format!("{DLL_PREFIX}retrograde{DLL_SUFFIX}"));
     let mut julia = Command::new("julia");
@@ -55,6 +56,21 @@ fn in_julia(c: &str) -> String {
     "Ptr{".repeat(stars) + number + &"}".repeat(stars)
 }
 
+const FREES: &[&str] = &[
+    "rg_context_free",
+    "rg_target_free",
+    "rg_process_free",
+    "rg_score_free",
+    "rg_sampler_free",
+    "rg_result_free",
+    "rg_cancel_free",
+];
+const READS: &[&str] = &[
+    "rg_result_draws",
+    "rg_result_partial_draws",
+    "rg_result_outputs",
+];
+
 #[test]
 fn its_calls_are_those_of_the_header() {
     let mut declared = BTreeMap::new();
@@ -79,39 +95,7 @@ fn its_calls_are_those_of_the_header() {
             (types.collect::<Vec<_>>(), in_julia(returned.trim())),
         );
     }
-    // Functions that are written once for several kinds.
-    let mut module = module();
-    for (marks, names) in [
-        (
-            "rg_free",
-            &[
-                "context", "target", "process", "score", "sampler", "result", "cancel",
-            ][..],
-        ),
-        ("rg_read", &["draws", "partial_draws", "outputs"]),
-    ] {
-        let (mark, of) = match marks {
-            "rg_free" => ("libretrograde.$free(", "_free("),
-            _ => ("libretrograde.$f(", "("),
-        };
-        let place = module.find(mark).unwrap_or_else(|| panic!("{mark}"));
-        let end = place + module[place..].find('\n').unwrap();
-        // The call, to the end of its statement.
-        let end = end + module[end..].find('\n').unwrap() + 200;
-        let call = module[place..end.min(module.len())].to_owned();
-        for name in names {
-            let prefix = if marks == "rg_free" {
-                "rg_"
-            } else {
-                "rg_result_"
-            };
-            assert!(module.contains(&format!("rg_{name}")) || module.contains(&format!(":{name}")));
-            let one = call.replacen(mark, &format!("@ccall libretrograde.{prefix}{name}{of}"), 1);
-            module.push_str(&one);
-            module.push('\n');
-        }
-        module = module.replacen(mark, "", 1);
-    }
+    let module = module();
     let mut called = BTreeMap::new();
     for call in module.split("@ccall libretrograde.").skip(1) {
         let (name, rest) = call.split_once('(').unwrap();
@@ -130,11 +114,22 @@ fn its_calls_are_those_of_the_header() {
             .collect();
         let returned = rest[end..].strip_prefix(")::").unwrap_or("");
         let returned = returned.split([')', '\n', ' ']).next().unwrap().to_owned();
-        let (want, gives) = declared
-            .get(name)
-            .unwrap_or_else(|| panic!("the header has no {name}"));
-        assert_eq!((&types, &returned), (want, gives), "{name}");
-        called.insert(name.to_owned(), types);
+        // Written once for several kinds of objects, or of numbers.
+        let names = match name {
+            "$free" => FREES,
+            "$f" => READS,
+            _ => &[name],
+        };
+        for name in names {
+            assert!(
+                module.contains(name.trim_start_matches("rg_result_")),
+                "{name}"
+            );
+            let want = declared.get(*name);
+            let (want, gives) = want.unwrap_or_else(|| panic!("the header has no {name}"));
+            assert_eq!((&types, &returned), (want, gives), "{name}");
+            called.insert((*name).to_owned(), types.clone());
+        }
     }
     // What Julia has no use for: one point at a time and everything at once, which are batches and `run`; tables of
     // functions; lines of log, which may come on threads that Julia does not know.
@@ -221,7 +216,9 @@ fn its_numbers_are_those_of_the_header() {
 
 #[test]
 fn its_tests_pass() {
-    let Some(mut julia) = julia() else { return };
+    let Some(mut julia) = julia("tests") else {
+        return;
+    };
     let said = run(julia.arg("examples/julia/test.jl"));
     // Structs lie in memory as in Rust.
     use std::mem::offset_of;
@@ -240,7 +237,9 @@ fn its_tests_pass() {
 
 #[test]
 fn it_gets_the_bits_of_rust() {
-    let Some(mut julia) = julia() else { return };
+    let Some(mut julia) = julia("bits") else {
+        return;
+    };
     let folder = workshop(env!("CARGO_TARGET_TMPDIR"), "julia-bits");
     let job = folder.join("job.toml");
     fs::write(&job, JOB).unwrap();
@@ -253,7 +252,9 @@ fn it_gets_the_bits_of_rust() {
 
 #[test]
 fn the_program_of_the_readme_runs_as_printed() {
-    let Some(mut julia) = julia() else { return };
+    let Some(mut julia) = julia("readme") else {
+        return;
+    };
     let said = run(julia.arg("-e").arg(printed("julia", "using .Retrograde")));
     crate::programs::assert_wells(&said);
 }
