@@ -17,6 +17,7 @@ mod counts;
 mod cx;
 pub mod drive;
 mod error;
+mod factors;
 pub mod forward;
 mod gamma;
 pub mod grid;

@@ -11,7 +11,6 @@ use fearless_simd::dispatch;
 use ndarray::{Array1, Array2, Array3, ArrayView2, ArrayViewMut1, ArrayViewMut2};
 use std::f64::consts::TAU;
 
-mod factors;
 mod kernels;
 mod linear;
 mod tangents;
@@ -448,7 +447,7 @@ impl GaussianMixture {
                 self.inverses.resize(k * d * d, 0.0);
                 for (c, matrix) in matrices.outer_iter().enumerate() {
                     let root = &mut self.roots[c * d * d..][..d * d];
-                    factors::cholesky(matrix, root).map_err(|i| {
+                    crate::factors::cholesky(matrix, root).map_err(|i| {
                         let given =
                             format!("not positive definite (leading {0} × {0} block)", i + 1);
                         wrong(
@@ -457,7 +456,7 @@ impl GaussianMixture {
                             "symmetric and positive definite",
                         )
                     })?;
-                    factors::invert_lower(root, &mut self.inverses[c * d * d..][..d * d], d);
+                    crate::factors::invert_lower(root, &mut self.inverses[c * d * d..][..d * d], d);
                     let log_det: f64 = (0..d).map(|i| root[i * d + i].ln()).sum();
                     self.constants[c] -= log_det;
                 }

@@ -3,6 +3,7 @@
 //! Those over slices use vectors at the baseline level, so that they give the same bits at every
 //! [`SimdLevel`](crate::SimdLevel).
 
+pub use crate::factors::cholesky;
 use crate::simd::reduce::{weigh, weight_sums};
 
 /// Relative weights below e⁻⁷⁰⁰ are exactly 0: as subnormals they would slow every product with

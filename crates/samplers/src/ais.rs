@@ -20,7 +20,7 @@
 use crate::chains::{Gaussian, check, check_length, check_positive, dense, zeros};
 use crate::pilot::Pilot;
 use crate::smc::{self, Kernel};
-use crate::walkers::{Path, Walkers};
+use crate::walkers::{Path, Scale, Walkers};
 use crate::{hmc, mala};
 use ndarray::Array1;
 use retrograde_core::registry::Parts;
@@ -297,10 +297,11 @@ impl Algorithm for Annealed {
             self.begin_tuning(cx, state)?;
         }
         if let Some(tune) = &mut state.tune {
-            let pilot = self.pilot(std::mem::replace(&mut state.base, nothing()));
-            let outcome = pilot.step(&mut cx.at("pilot", 1), tune, &mut Silent);
-            state.base = pilot.base;
-            outcome.map_err(of_pilot)?;
+            // The base is in its state.
+            let pilot = self.pilot(nothing());
+            pilot
+                .step(&mut cx.at("pilot", 1), tune, &mut Silent)
+                .map_err(of_pilot)?;
             if !tune.second {
                 return Ok(Flow::More);
             }
@@ -401,7 +402,7 @@ impl Annealed {
                     jitter: JITTER,
                     leapfrog: 1
                         + ((*level as u64 * moves + j) % u64::from(self.settings.leapfrog)) as u32,
-                    scale,
+                    scale: Scale::Diagonal(scale),
                     rungs: None,
                     fault: if wrong {
                         hmc::Fault::NoCorrection

@@ -10,7 +10,12 @@ use serde::{Deserialize, Serialize};
 ///
 /// `weights` need not sum to 1, but to more than 0; `u` is uniform on (0, 1).
 pub(crate) fn offspring(u: f64, weights: &[f64], counts: &mut [f64]) {
-    let n = weights.len() as f64;
+    offspring_of(u, weights, weights.len(), counts);
+}
+
+/// The same for `m` offspring of all particles together.
+pub(crate) fn offspring_of(u: f64, weights: &[f64], m: usize, counts: &mut [f64]) {
+    let n = m as f64;
     let total: f64 = weights.iter().sum();
     let (mut sum, mut before) = (0.0, 0.0);
     for (w, count) in weights.iter().zip(counts) {
@@ -90,6 +95,31 @@ impl Families {
             families: shares.iter().filter(|s| **s > 0.0).count() as f64,
             variance: uncorrected - self.noise,
             uncorrected,
+        }
+    }
+
+    /// Fills `chains` (M rows) with as many copies of the particles as `counts` say; all particles in
+    /// places m modulo M are from now on of the family of chain m. `room` is for M numbers.
+    pub(crate) fn begin_chains(
+        &mut self,
+        counts: &[f64],
+        particles: &Walkers,
+        chains: &mut Walkers,
+        room: &mut [f64],
+    ) {
+        let all = counts.iter().enumerate();
+        let parents = all.flat_map(|(i, c)| std::iter::repeat_n(i, *c as usize));
+        for (m, (i, family)) in parents.zip(&mut *room).enumerate() {
+            chains.x.row_mut(m).assign(&particles.x.row(i));
+            chains
+                .gradient
+                .row_mut(m)
+                .assign(&particles.gradient.row(i));
+            chains.log_density[m] = particles.log_density[i];
+            *family = f64::from(self.first[i]);
+        }
+        for (first, family) in self.first.iter_mut().zip(room.iter().cycle()) {
+            *first = *family as u32;
         }
     }
 

@@ -3,9 +3,9 @@
 //! Source: Neal (2011), arXiv:1206.1901; step size by dual averaging, Hoffman & Gelman (2014),
 //! arXiv:1111.4246.
 //!
-//! v ~ N(0, I), then L times with S a diagonal scale (mass matrix S⁻²):
+//! v ~ N(0, I), then L times with S a scale (mass matrix (S Sᵀ)⁻¹), diagonal here:
 //!
-//! v ← v + ½ε S∇ℓ(x);   x ← x + ε S v;   v ← v + ½ε S∇ℓ(x)
+//! v ← v + ½ε Sᵀ∇ℓ(x);   x ← x + ε S v;   v ← v + ½ε Sᵀ∇ℓ(x)
 //!
 //! accepted with min(1, e^{−ΔH}),   H = −ℓ(x) + ½‖v‖²
 //!
@@ -20,7 +20,7 @@ use crate::chains::{
     moves_of_step, note_no_evidence,
 };
 use crate::mala::report;
-use crate::walkers::{Path, Rungs, Walkers, WalkersMut};
+use crate::walkers::{Path, Rungs, Scale, Walkers, WalkersMut};
 use ndarray::{ArrayView1, ArrayViewMut1};
 use retrograde_core::registry::Parts;
 use retrograde_core::settings::PerCoordinate;
@@ -124,8 +124,8 @@ pub(crate) struct Move<'a> {
     pub(crate) jitter: f64,
     /// L.
     pub(crate) leapfrog: u32,
-    /// Diagonal of S; length d.
-    pub(crate) scale: &'a [f64],
+    /// S.
+    pub(crate) scale: Scale<'a>,
     /// Where rows differ in them: what stands for β, ε and S.
     pub(crate) rungs: Option<Rungs<'a>>,
     pub(crate) fault: Fault,
@@ -144,12 +144,12 @@ pub(crate) struct Outcome<'a> {
 impl<'a> Move<'a> {
     /// Path, step size and scales of a row.
     #[inline]
-    fn at(&self, row: usize, d: usize) -> (Path<'a>, f64, &'a [f64]) {
+    fn at(&self, row: usize, d: usize) -> (Path<'a>, f64, Scale<'a>) {
         match &self.rungs {
             None => (self.path, self.step, self.scale),
             Some(rungs) => {
                 let (path, step, place) = rungs.at(row, d, self.path.base);
-                (path, step, &rungs.scale[place])
+                (path, step, Scale::Diagonal(&rungs.scale[place]))
             }
         }
     }
@@ -218,9 +218,7 @@ impl<'a> Move<'a> {
                     energy[i] = kinetic - path.value(x, l[i]);
                     step[i] = mean_step * (1.0 + self.jitter * (2.0 * step[i] - 1.0));
                     let g = &g[at];
-                    for j in 0..d {
-                        v[j] += 0.5 * step[i] * scale[j] * path.slope(j, x[j], g[j]);
-                    }
+                    scale.kick(v, 0.5 * step[i], |j| path.slope(j, x[j], g[j]));
                     q.copy_from_slice(x);
                     drift(q, v, scale, step[i]);
                 }
@@ -243,9 +241,7 @@ impl<'a> Move<'a> {
                 let rows = rows.zip(dense_mut(v).chunks_exact_mut(d)).zip(step);
                 for (i, (((g, q), v), step)) in rows.enumerate() {
                     let (path, _, scale) = self.at(first + range.start + i, d);
-                    for j in 0..d {
-                        v[j] += step * scale[j] * path.slope(j, q[j], g[j]);
-                    }
+                    scale.kick(v, *step, |j| path.slope(j, q[j], g[j]));
                     drift(q, v, scale, *step);
                 }
                 Ok(())
@@ -254,7 +250,7 @@ impl<'a> Move<'a> {
         let values = Some(ArrayViewMut1::from(&mut log_density[..]));
         let slopes = Some(matrix_mut(&mut gradient, d));
         cx.eval_target(self.target, matrix(&q, d), values, slopes)?;
-        self.accept(cx, walkers, out, [&q, &v, &gradient, &log_density])?;
+        self.accept(cx, walkers, out, &mut v, [&q, &gradient, &log_density])?;
         cx.give(log_density);
         cx.give(gradient);
         cx.give(v);
@@ -268,7 +264,8 @@ impl<'a> Move<'a> {
         cx: &mut Cx<'_>,
         walkers: &mut WalkersMut<'_>,
         out: &mut Outcome<'_>,
-        [q, v, gradient, log_density]: [&[f64]; 4],
+        v: &mut [f64],
+        [q, gradient, log_density]: [&[f64]; 3],
     ) -> Result {
         let (n, d) = walkers.x.dim();
         let first = walkers.first;
@@ -283,7 +280,7 @@ impl<'a> Move<'a> {
                 walkers.log_density.view_mut(),
                 walkers.gradient.view_mut(),
             ),
-            (matrix(q, d), matrix(v, d), matrix(gradient, d)),
+            (matrix(q, d), matrix_mut(v, d), matrix(gradient, d)),
             ArrayView1::from(log_density),
             ArrayViewMut1::from(&mut *out.acceptance),
             ArrayView1::from(&*out.step),
@@ -294,19 +291,16 @@ impl<'a> Move<'a> {
             parts,
             |cx, range, (to, from, lq, mut a, step, mut lost)| {
                 let (x, mut l, g) = (dense_mut(to.0), to.1, dense_mut(to.2));
-                let (q, v, gq) = (dense(&from.0), dense(&from.1), dense(&from.2));
+                let (q, v, gq) = (dense(&from.0), dense_mut(from.1), dense(&from.2));
                 let mut uniform = cx.take(l.len());
                 cx.at("accept", 0)
                     .fill_uniform_1(ArrayViewMut1::from(&mut uniform[..]));
                 for (i, u) in uniform.iter().enumerate() {
                     let (path, _, scale) = self.at(first + range.start + i, d);
                     let at = i * d..(i + 1) * d;
-                    let (q, v, gq) = (&q[at.clone()], &v[at.clone()], &gq[at.clone()]);
-                    let mut kinetic = 0.0;
-                    for j in 0..d {
-                        let v = v[j] + last_kick * step[i] * scale[j] * path.slope(j, q[j], gq[j]);
-                        kinetic += 0.5 * v * v;
-                    }
+                    let (q, v, gq) = (&q[at.clone()], &mut v[at.clone()], &gq[at.clone()]);
+                    scale.kick(v, last_kick * step[i], |j| path.slope(j, q[j], gq[j]));
+                    let kinetic = 0.5 * v.iter().map(|v| v * v).sum::<f64>();
                     let potential = -path.value(q, lq[i]);
                     // A walker where there is no mass (energy +∞) takes any place where there is.
                     let error = match self.fault {
@@ -336,13 +330,9 @@ impl<'a> Move<'a> {
 
 /// x ← x + ε S v; a trajectory that leaves every range ends as no point, which has no mass.
 #[inline]
-fn drift(q: &mut [f64], v: &[f64], scale: &[f64], step: f64) {
-    let mut near = true;
-    for j in 0..q.len() {
-        q[j] += step * scale[j] * v[j];
-        near &= q[j].abs() < FAR;
-    }
-    if !near {
+fn drift(q: &mut [f64], v: &[f64], scale: Scale<'_>, step: f64) {
+    scale.drift(q, step, v);
+    if !q.iter().fold(true, |near, q| near & (q.abs() < FAR)) {
         q.fill(f64::NAN);
     }
 }
@@ -477,7 +467,7 @@ impl Algorithm for Chains {
                 step: state.step.step,
                 jitter: s.jitter,
                 leapfrog: s.leapfrog,
-                scale: &state.windows.scale,
+                scale: Scale::Diagonal(&state.windows.scale),
                 rungs: None,
                 fault: self.fault,
             };

@@ -6,7 +6,7 @@
 
 use crate::chains::{Gaussian, check_length, dense, evaluate_starts};
 use crate::hmc;
-use crate::walkers::{Path, Rungs, Walkers};
+use crate::walkers::{Path, Rungs, Scale, Walkers};
 use retrograde_core::{Cx, Flag, Result, Severity, Sink, Target};
 use serde::{Deserialize, Serialize};
 
@@ -102,7 +102,7 @@ impl Pilot {
                 step: 1.0,
                 jitter: 0.2,
                 leapfrog: LEAPFROG,
-                scale: &[],
+                scale: Scale::Diagonal(&[]),
                 rungs: Some(Rungs {
                     rows: 1,
                     beta: &beta,

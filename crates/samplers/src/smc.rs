@@ -16,15 +16,20 @@
 //!
 //! The moves at a temperature go on until the particles have forgotten where they were. Cost of M
 //! moves of L leapfrog steps (MALA: L = 1) over all temperatures: n (1 + M L) gradients and n (1 + M)
-//! densities, twice that if `frozen`.
+//! densities, twice that if `frozen`, and the pilot run.
+//!
+//! With `waste_free` = P (Dau & Chopin 2022, arXiv:2011.02328) n/P particles are resampled at each
+//! temperature and make P − 1 moves, and all P states of each are the n particles of the next one: the
+//! cost over K temperatures is that of M = K (P − 1)/P. Standard error from the spread of the means of the
+//! weights over the chains of each temperature, as if these were independent, which they become with P.
 
-use crate::chains::{Gaussian, check, check_length, check_positive, dense};
-use crate::genealogy::{Families, Spread, offspring, standard_deviations};
+use crate::chains::{Gaussian, check, check_length, check_positive};
+use crate::genealogy::{Families, Spread, offspring};
+use crate::pilot::Pilot;
 use crate::walkers::Walkers;
-use doubts::standard_error;
 use moves::Moved;
 use ndarray::{Array1, ArrayView1, ArrayViewMut1};
-use retrograde_core::numeric::{relative_weight, softmax_in_place};
+use retrograde_core::numeric::softmax_in_place;
 use retrograde_core::registry::Parts;
 use retrograde_core::settings::PerCoordinate;
 use retrograde_core::{
@@ -40,7 +45,7 @@ const NAME: &str = "sampler smc";
 const BASE: [&str; 2] = ["base_mean", "base_sd"];
 /// A smaller increment of β is a stall.
 const SMALLEST_INCREMENT: f64 = 1e-15;
-/// Numbers of a rung of the ladder beside the scales.
+/// Numbers of a rung of the ladder beside the matrix of the scales.
 pub(crate) const RUNG: usize = 3;
 
 /// Kernel that moves the particles.
@@ -53,7 +58,7 @@ pub enum Kernel {
     Hmc,
 }
 
-/// Scale of the moves in each coordinate.
+/// Scale of the moves: their mass matrix is the inverse of its square.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Precondition {
@@ -61,17 +66,23 @@ pub enum Precondition {
     None,
     /// The standard deviation of the particles.
     Diagonal,
+    /// A square root of the covariance matrix of the particles.
+    Dense,
 }
 
 /// Settings, as written under `[sampler]` with `kind = "smc"`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Smc {
-    /// Mean of the normal law that particles start from; a number, or one a coordinate. Default 0.
+    /// Mean of the normal law that particles start from; a number, or one a coordinate. With
+    /// `pilot_moves` above 0, of the law that the pilot chains start from. Default 0.
     pub base_mean: PerCoordinate,
     /// Standard deviation of that law, > 0; a number, or one a coordinate. It should cover the
-    /// target: modes far outside are lost. Default 1.
+    /// target: modes far outside are lost. Pilot chains start from up to 128 times that far. Default 1.
     pub base_sd: PerCoordinate,
+    /// Moves of 128 pilot chains that place the base where they end, ≥ 0; 0 for a base as given.
+    /// Default 100.
+    pub pilot_moves: u64,
     /// Effective sample size that each temperature keeps, as a fraction α between 0 and 1: 0.5 for
     /// few temperatures, 0.99 for many. Default 0.9.
     #[schemars(extend("exclusiveMinimum" = 0.0, "exclusiveMaximum" = 1.0))]
@@ -102,9 +113,14 @@ pub struct Smc {
     /// Adapted across the moves of each temperature. Default 0.1.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub step_size: f64,
-    /// Scale of the moves: "diagonal", the standard deviation of the particles in each coordinate,
-    /// or "none", 1. Default "diagonal".
+    /// Scale of the moves: "diagonal", the standard deviation of the particles in each coordinate;
+    /// "dense", their covariance matrix, for directions of unlike width that are no coordinates, at
+    /// d² operations a gradient and by "hmc" moves only; or "none", 1. Default "diagonal".
     pub precondition: Precondition,
+    /// States of each chain that are particles, P ≥ 2 and a divisor of `draws`, which takes the place
+    /// of `moves`, `max_moves`, `memory` and `resample_threshold`; 0 for particles that are the last
+    /// states alone. Default 0.
+    pub waste_free: usize,
     /// Whether a second run with fresh random numbers, at the temperatures and step sizes of the
     /// first, gives the result: its Ẑ is unbiased, at twice the cost. Default false.
     pub frozen: bool,
@@ -118,6 +134,7 @@ impl Default for Smc {
         Self {
             base_mean: PerCoordinate::All(0.0),
             base_sd: PerCoordinate::All(1.0),
+            pilot_moves: 100,
             alpha: 0.9,
             resample_threshold: 1.0,
             moves: 5,
@@ -127,6 +144,7 @@ impl Default for Smc {
             leapfrog: 5,
             step_size: 0.1,
             precondition: Precondition::Diagonal,
+            waste_free: 0,
             frozen: false,
             max_temperatures: 1000,
         }
@@ -187,6 +205,11 @@ impl Particles {
         check_positive(NAME, "step_size", s.step_size)?;
         let most = s.max_temperatures;
         check(NAME, "max_temperatures", most, most > 0, "at least 1")?;
+        let fit = s.precondition != Precondition::Dense || s.kernel == Kernel::Hmc;
+        let said = "\"diagonal\" or \"none\" with move = \"mala\"; move = \"hmc\" with leapfrog = 1 makes the same moves";
+        check(NAME, "precondition", "dense", fit, said)?;
+        let said = "0, or 2 and more states of a chain";
+        check(NAME, "waste_free", s.waste_free, s.waste_free != 1, said)?;
         let base = Gaussian::new(NAME, target.dim(), BASE, &s.base_mean, &s.base_sd, true)?;
         Ok(Self {
             settings,
@@ -200,19 +223,26 @@ impl Particles {
 /// Temperatures and what moved the particles at them, for the second run.
 #[derive(Serialize, Deserialize, Default)]
 pub(crate) struct Ladder {
-    /// β, step size, number of moves, then the d scales, of each temperature.
+    /// β, step size, number of moves, then the matrix of the scales, of each temperature.
     pub(crate) rungs: Vec<f64>,
 }
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct State {
+    /// The pilot run that places the base, while it goes on.
+    place: Option<Pilot>,
+    base: Gaussian,
     particles: Walkers,
+    /// The chains that leave particles, n/P of them, with `waste_free`.
+    chains: Walkers,
     families: Families,
     /// Weights, which sum to 1.
     weights: Array1<f64>,
     beta: f64,
     log_z: f64,
-    /// Step size, and scales of the moves.
+    /// Σ of the relative variances that the temperatures add to Ẑ, with `waste_free`.
+    variance: f64,
+    /// Step size, and scales of the moves: d numbers, or the lower triangle of "dense", d × d.
     step: f64,
     scale: Vec<f64>,
     /// Temperatures done in this pass.
@@ -233,6 +263,7 @@ impl State {
         let equal = 1.0 / self.weights.len() as f64;
         self.weights.fill(equal);
         (self.beta, self.log_z, self.level) = (0.0, 0.0, 0);
+        self.variance = 0.0;
         self.memory = (0.0, 0.0);
     }
 }
@@ -260,31 +291,38 @@ impl Algorithm for Particles {
     }
 
     fn check_state(&self, n: usize, state: &State) -> std::result::Result<(), String> {
-        let d = self.target.dim();
+        let (d, m) = (self.target.dim(), self.scales());
+        if let Some(pilot) = &state.place {
+            pilot.check_saved(d)?;
+        }
+        state.base.check_saved(d)?;
         state.particles.check_saved(n, d)?;
+        state.chains.check_saved(self.chains(n), d)?;
         state.families.check_saved(n)?;
         check_length("weights", state.weights.len(), n)?;
-        check_length("scales", state.scale.len(), d)?;
+        check_length("scales", state.scale.len(), m)?;
         // A step of the first run of `frozen` adds a rung, one of the second takes one.
         let rungs = state.ladder.rungs.len();
-        let whole = rungs.is_multiple_of(RUNG + d);
-        if !whole || state.second && state.level >= rungs / (RUNG + d) {
+        let whole = rungs.is_multiple_of(RUNG + m);
+        if !whole || state.second && state.level >= rungs / (RUNG + m) {
             return Err(format!(
                 "{rungs} numbers of a ladder at level {}",
                 state.level
             ));
         }
         let most = f64::from(self.settings.max_moves.max(self.settings.moves));
+        let most = most.max(self.settings.waste_free as f64);
         let sound = |rung: &[f64]| {
             let inside = rung[0] <= 1.0 && (1.0..=most).contains(&rung[2]);
-            inside && rung.iter().all(|v| *v > 0.0 && v.is_finite())
+            let positive = |v: &f64| *v > 0.0 && v.is_finite();
+            inside && rung[..RUNG].iter().all(positive) && mass::sound(&rung[RUNG..], d)
         };
-        if !state.ladder.rungs.chunks_exact(RUNG + d).all(sound) {
-            return Err("a ladder with impossible rungs".into());
+        if !state.ladder.rungs.chunks_exact(RUNG + m).all(sound) || !mass::sound(&state.scale, d) {
+            return Err("impossible rungs of a ladder, or scales".into());
         }
         let based = |x: ArrayView1<'_, f64>| {
             x.to_slice()
-                .is_some_and(|x| self.base.log_density(x).is_finite())
+                .is_some_and(|x| state.base.log_density(x).is_finite())
         };
         let sum: f64 = state.weights.iter().sum();
         if !state.weights.iter().all(|w| *w >= 0.0) || !(0.5..2.0).contains(&sum) {
@@ -305,22 +343,40 @@ impl Algorithm for Particles {
                 allowed: "from 2 to 4294967295, for they are the particles".into(),
             });
         }
-        let d = self.target.dim();
+        let (s, d) = (&self.settings, self.target.dim());
+        let p = s.waste_free;
+        if p > 0 && (n % p != 0 || n < 2 * p) {
+            return Err(Error::Argument {
+                component: NAME.into(),
+                argument: "draws".into(),
+                given: n.to_string(),
+                allowed: format!("a multiple of `waste_free` = {p}, of at least two chains"),
+            });
+        }
         // So much is set aside for the ladder that ordinary runs do not ask for memory in a step.
-        let room = self.settings.max_temperatures.saturating_mul(RUNG + d);
-        let room = if self.settings.frozen {
-            room.min(1 << 20)
+        let room = s.max_temperatures.saturating_mul(RUNG + self.scales());
+        let room = if s.frozen { room.min(1 << 20) } else { 0 };
+        let target = &*self.target;
+        let mut particles = Walkers::nowhere(NAME, n, d)?;
+        let place = if s.pilot_moves > 0 {
+            let pilot = Pilot::start(cx, NAME, BASE, target, &self.base, s.step_size)?;
+            Some(pilot)
         } else {
-            0
+            particles.draw(cx, NAME, BASE, target, &self.base)?;
+            None
         };
         Ok(State {
-            particles: Walkers::start(cx, NAME, BASE, &*self.target, &self.base, n)?,
+            place,
+            base: self.base.clone(),
+            particles,
+            chains: Walkers::nowhere(NAME, self.chains(n), d)?,
+            variance: 0.0,
             families: Families::new(n),
             weights: Array1::from_elem(n, 1.0 / n as f64),
             beta: 0.0,
             log_z: 0.0,
             step: self.settings.step_size,
-            scale: vec![1.0; d],
+            scale: self.unit(),
             level: 0,
             second: false,
             ladder: Ladder {
@@ -332,15 +388,25 @@ impl Algorithm for Particles {
     }
 
     fn step(&self, cx: &mut Cx<'_>, state: &mut State, sink: &mut dyn Sink) -> Result<Flow> {
+        let target = &*self.target;
+        if let Some(pilot) = &mut state.place {
+            let moves = self.settings.pilot_moves;
+            if !pilot.step(cx, target, &mut state.base, moves, sink)? {
+                return Ok(Flow::More);
+            }
+            state.place = None;
+            state.particles.draw(cx, NAME, BASE, target, &state.base)?;
+        }
         if state.level == 0 {
             self.begin(cx, state, sink)?;
         }
-        let (n, d) = state.particles.x.dim();
+        let n = state.particles.x.nrows();
         let mut difference = cx.take(n);
         let mut room = cx.take(n);
-        self.differences(cx, &state.particles, &mut difference)?;
+        self.differences(cx, &state.base, &state.particles, &mut difference)?;
+        let width = RUNG + state.scale.len();
         let beta = if state.second {
-            state.ladder.rungs[state.level * (RUNG + d)]
+            state.ladder.rungs[state.level * width]
         } else {
             self.next_beta(state, &difference)?
         };
@@ -353,31 +419,24 @@ impl Algorithm for Particles {
 
         let weights = dense_weights(&state.weights);
         let ess = 1.0 / weights.iter().map(|w| w * w).sum::<f64>();
-        let spread = state.families.spread(weights, &mut room);
-        let kappa = self.settings.resample_threshold;
-        if kappa >= 1.0 || ess < kappa * n as f64 || beta == 1.0 {
-            self.resample(cx, state, &mut room);
-        }
+        let mut spread = state.families.spread(weights, &mut room);
         if state.second {
-            let rung = &state.ladder.rungs[state.level * (RUNG + d)..][..RUNG + d];
+            let rung = &state.ladder.rungs[state.level * width..][..width];
             state.step = rung[1];
             state.scale.copy_from_slice(&rung[RUNG..]);
-        } else if self.settings.precondition == Precondition::Diagonal {
-            let mut mean = cx.take(d);
-            let State {
-                particles,
-                weights,
-                scale,
-                ..
-            } = state;
-            standard_deviations(&particles.x, weights, &mut mean, scale);
-            cx.give(mean);
-            // Particles that all agree in a coordinate would never leave it.
-            for (s, b) in scale.iter_mut().zip(&self.base.sd) {
-                *s = s.max(1e-12 * b);
-            }
+        } else {
+            self.rescale(cx, state, ess);
         }
-        let moved = self.moves(cx, state, &mut room)?;
+        let kappa = self.settings.resample_threshold;
+        let moved = if self.settings.waste_free > 0 {
+            spread = self.spread_of_chains(state, spread);
+            self.chains_of_states(cx, state, &mut room)?
+        } else {
+            if kappa >= 1.0 || ess < kappa * n as f64 || beta == 1.0 {
+                self.resample(cx, state, &mut room);
+            }
+            self.moves(cx, state, &mut room)?
+        };
         cx.give(room);
         state.level += 1;
         let report = Report { ess, spread, moved };
@@ -408,7 +467,7 @@ impl Particles {
         if state.second {
             return state
                 .particles
-                .draw(cx, NAME, BASE, &*self.target, &self.base);
+                .draw(cx, NAME, BASE, &*self.target, &state.base);
         }
         sink.set_chains(1)?;
         if !self.settings.frozen {
@@ -421,93 +480,6 @@ impl Particles {
             ));
         }
         Ok(())
-    }
-
-    /// Δ = ln ρ − ln base at each particle.
-    fn differences(&self, cx: &mut Cx<'_>, particles: &Walkers, out: &mut [f64]) -> Result {
-        let Walkers { x, log_density, .. } = particles;
-        let constant = if self.fault == Fault::BaseNotNormalised {
-            -self.base.log_normaliser
-        } else {
-            0.0
-        };
-        let parts = (x.view(), log_density.view(), ArrayViewMut1::from(out));
-        cx.rows(x.nrows(), parts, |_, _, (x, l, out)| {
-            let rows = dense(&x).chunks_exact(x.ncols());
-            for (out, (x, l)) in out.into_iter().zip(rows.zip(l)) {
-                *out = l - self.base.log_density(x) + constant;
-            }
-            Ok(())
-        })
-    }
-
-    /// The next β, by bisection.
-    fn next_beta(&self, state: &State, difference: &[f64]) -> Result<f64> {
-        if state.level >= self.settings.max_temperatures {
-            return Err(Error::Breakdown {
-                component: NAME.into(),
-                message: format!(
-                    "β is {} after `max_temperatures` = {} temperatures",
-                    state.beta, self.settings.max_temperatures
-                ),
-                advice: "place the base (`base_mean`, `base_sd`) nearer to the target, lower \
-                         `alpha`, or raise `max_temperatures`"
-                    .into(),
-            });
-        }
-        let weights = dense_weights(&state.weights);
-        // Of the particles that count: one without weight, far above them, would leave them nothing.
-        let top = weights
-            .iter()
-            .zip(difference)
-            .filter(|(w, _)| **w > 0.0)
-            .fold(f64::NEG_INFINITY, |m, (_, v)| m.max(*v));
-        // Particles without mass are lost at any increment; α counts those that are left.
-        let left: f64 = weights
-            .iter()
-            .zip(difference)
-            .filter(|(_, v)| **v > f64::NEG_INFINITY)
-            .map(|(w, _)| w)
-            .sum();
-        let enough = |delta: f64| {
-            let (mut s1, mut s2) = (0.0, 0.0);
-            for (w, v) in weights.iter().zip(difference) {
-                let u = relative_weight(delta * (v - top).min(0.0));
-                s1 += w * u;
-                s2 += w * u * u;
-            }
-            s1 * s1 >= self.settings.alpha * left * s2
-        };
-        let (mut low, mut high) = (0.0, 1.0 - state.beta);
-        if enough(high) {
-            return Ok(1.0);
-        }
-        for _ in 0..50 {
-            let mid = 0.5 * (low + high);
-            if enough(mid) {
-                low = mid;
-            } else {
-                high = mid;
-            }
-            // The effective sample size is then what it should be to nine digits.
-            if high - low <= 1e-9 * low {
-                break;
-            }
-        }
-        if low <= SMALLEST_INCREMENT {
-            return Err(Error::Breakdown {
-                component: NAME.into(),
-                message: format!(
-                    "at β = {} the next temperature is less than {SMALLEST_INCREMENT} away",
-                    state.beta
-                ),
-                advice: "the log density varies far too strongly over the particles: place the \
-                         base (`base_mean`, `base_sd`) where the target has mass, lower `alpha`, \
-                         or choose other units for the coordinates"
-                    .into(),
-            });
-        }
-        Ok(state.beta + low)
     }
 
     fn weight_factor(&self) -> f64 {
@@ -530,50 +502,6 @@ impl Particles {
         offspring(u[0], weights, counts);
         state.families.copy(weights, counts, &mut state.particles);
         state.weights.fill(1.0 / counts.len() as f64);
-    }
-
-    /// Shows what a temperature gave.
-    fn show(&self, cx: &Cx<'_>, state: &mut State, sink: &mut dyn Sink, report: &Report) {
-        let d = state.scale.len();
-        let off = |a: f64| (a - aim(self.settings.kernel)).abs();
-        // The first temperature of an adaptive run begins with a step size that is only a guess.
-        let Moved {
-            moves,
-            acceptance,
-            memory,
-        } = report.moved;
-        let worse = state.worst.is_nan() || off(acceptance) > off(state.worst);
-        if worse && state.level > 1 {
-            state.worst = acceptance;
-        }
-        state.memory.0 += memory;
-        state.memory.1 = state.memory.1.max(memory);
-        sink.record(
-            "ladder",
-            &[
-                ("pass", if state.second { 2.0 } else { 1.0 }),
-                ("beta", state.beta),
-                ("ess", report.ess),
-                ("log_z", state.log_z),
-                ("acceptance", acceptance),
-                ("step_size", state.step),
-                ("families", report.spread.families),
-                ("evaluations", cx.counts().rows as f64),
-                ("moves", f64::from(moves)),
-                ("memory", memory),
-            ],
-        );
-        sink.scalar("beta", state.beta);
-        sink.scalar("ess", report.ess);
-        sink.scalar("acceptance", acceptance);
-        sink.scalar("log_z", state.log_z);
-        sink.scalar("log_z_se", standard_error(report.spread).0);
-        let rungs = state.ladder.rungs.len() / (RUNG + d);
-        sink.progress(match (self.settings.frozen, state.second) {
-            (false, _) => state.beta.sqrt(),
-            (true, false) => 0.5 * state.beta.sqrt(),
-            (true, true) => 0.5 + 0.5 * state.level as f64 / rungs.max(1) as f64,
-        });
     }
 }
 
@@ -603,6 +531,9 @@ register! {
 }
 
 mod doubts;
+mod mass;
 mod moves;
+mod temperatures;
 #[cfg(test)]
 mod tests;
+mod waste_free;

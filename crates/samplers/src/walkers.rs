@@ -174,6 +174,54 @@ impl Path<'_> {
     }
 }
 
+/// The matrix S that moves are scaled by: Hamiltonian moves have the mass matrix (S Sᵀ)⁻¹.
+#[derive(Clone, Copy)]
+pub(crate) enum Scale<'a> {
+    /// A diagonal; d numbers.
+    Diagonal(&'a [f64]),
+    /// A lower triangle; d × d by rows.
+    Lower(&'a [f64]),
+}
+
+impl Scale<'_> {
+    /// v ← v + `factor` Sᵀ g.
+    #[inline]
+    pub(crate) fn kick(self, v: &mut [f64], factor: f64, g: impl Fn(usize) -> f64) {
+        match self {
+            Scale::Diagonal(s) => {
+                for (j, (v, s)) in v.iter_mut().zip(s).enumerate() {
+                    *v += factor * s * g(j);
+                }
+            }
+            Scale::Lower(l) => {
+                for (k, row) in l.chunks_exact(v.len()).enumerate() {
+                    let slope = factor * g(k);
+                    let row = v.iter_mut().zip(&row[..=k]);
+                    row.for_each(|(v, l)| *v += slope * l);
+                }
+            }
+        }
+    }
+
+    /// q ← q + `factor` S v.
+    #[inline]
+    pub(crate) fn drift(self, q: &mut [f64], factor: f64, v: &[f64]) {
+        match self {
+            Scale::Diagonal(s) => {
+                for (q, (s, v)) in q.iter_mut().zip(s.iter().zip(v)) {
+                    *q += factor * s * v;
+                }
+            }
+            Scale::Lower(l) => {
+                for (k, (q, row)) in q.iter_mut().zip(l.chunks_exact(v.len())).enumerate() {
+                    let row = row[..=k].iter().zip(v);
+                    *q += factor * row.map(|(l, v)| l * v).sum::<f64>();
+                }
+            }
+        }
+    }
+}
+
 /// Rows at several points of a path, each point with a step size and scales of its own: `rows` rows
 /// at the first point, then as many at the next one, and so on.
 #[derive(Clone, Copy)]
@@ -259,6 +307,24 @@ mod tests {
         unit.precision.fill(1.0);
         assert!(check_slopes(right, path(0.25, None)).is_err());
         assert!(check_slopes(right, path(0.25, Some(&unit))).is_err());
+    }
+
+    /// Sᵀ is the transpose of S: a kick by the one and a drift by the other make a map that keeps volume and
+    /// goes back.
+    #[test]
+    fn a_kick_is_the_transpose_of_a_drift() {
+        let lower = [2.0, 0.0, 0.0, -1.0, 0.5, 0.0, 0.3, 4.0, 1.5];
+        let (a, b) = ([0.3, -1.2, 2.0], [1.1, 0.4, -0.7]);
+        for scale in [Scale::Lower(&lower), Scale::Diagonal(&[2.0, 0.5, 1.5])] {
+            let (mut sa, mut sb) = ([0.0; 3], [0.0; 3]);
+            scale.kick(&mut sa, 2.0, |j| a[j]);
+            scale.drift(&mut sb, 2.0, &b);
+            let dot = |u: &[f64; 3], v: &[f64; 3]| u.iter().zip(v).map(|(u, v)| u * v).sum::<f64>();
+            assert!((dot(&sa, &b) - dot(&a, &sb)).abs() < 1e-14);
+        }
+        let mut q = [0.0; 3];
+        Scale::Lower(&lower).drift(&mut q, 1.0, &b);
+        assert!((q[2] - (0.33 + 1.6 - 1.05)).abs() < 1e-14, "{q:?}");
     }
 
     #[test]

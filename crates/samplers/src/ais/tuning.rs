@@ -50,7 +50,7 @@ pub(super) fn of_pilot(error: Error) -> Error {
 }
 
 impl Annealed {
-    /// The pilot run that tells temperatures and step sizes. It holds the base while it works.
+    /// The pilot run that tells temperatures and step sizes, from `base`.
     pub(super) fn pilot(&self, base: Gaussian) -> Particles {
         let s = &self.settings;
         Particles {
@@ -61,6 +61,7 @@ impl Annealed {
                 max_moves: PILOT_MOVES,
                 frozen: true,
                 max_temperatures: 100_000,
+                pilot_moves: 0,
                 ..Smc::default()
             },
             base,

@@ -97,7 +97,7 @@ fn rejection(leapfrog: u32, s: f64, fault: Fault) -> f64 {
             step: 1.0 / f64::from(leapfrog),
             jitter: 0.0,
             leapfrog,
-            scale: &[s],
+            scale: Scale::Diagonal(&[s]),
             rungs: None,
             fault,
         };
@@ -129,7 +129,7 @@ fn told(step: f64, jitter: f64) -> [Vec<f64>; 3] {
             step,
             jitter,
             leapfrog: 1,
-            scale: &[1.0],
+            scale: Scale::Diagonal(&[1.0]),
             rungs: None,
             fault: Fault::None,
         };

@@ -3,7 +3,7 @@
 use super::{Fault, JITTER, Ladders, State, aim, blocks, round};
 use crate::chains::dense;
 use crate::smc::Kernel;
-use crate::walkers::{Path, Rungs, Walkers};
+use crate::walkers::{Path, Rungs, Scale, Walkers};
 use crate::{hmc, mala};
 use ndarray::ArrayViewMut1;
 use retrograde_core::numeric::sigmoid;
@@ -106,7 +106,7 @@ impl Ladders {
                     step: 1.0,
                     jitter: JITTER,
                     leapfrog,
-                    scale: &[],
+                    scale: Scale::Diagonal(&[]),
                     rungs,
                     fault: hmc::Fault::None,
                 }

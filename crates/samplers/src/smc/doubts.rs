@@ -1,6 +1,7 @@
 //! What a run of tempered SMC says against itself.
 
-use super::{Particles, Report, State};
+use super::moves::Moved;
+use super::{Particles, RUNG, Report, State, aim};
 use crate::genealogy::{Spread, standard_deviations};
 use crate::walkers::Walkers;
 use retrograde_core::{Cx, Flag, Severity, Sink};
@@ -16,6 +17,49 @@ const MEAN_MEMORY: f64 = 0.4;
 const MOST_MEMORY: f64 = 0.75;
 
 impl Particles {
+    /// Shows what a temperature gave.
+    pub(super) fn show(&self, cx: &Cx<'_>, state: &mut State, sink: &mut dyn Sink, report: &Report) {
+        let off = |a: f64| (a - aim(self.settings.kernel)).abs();
+        // The first temperature of an adaptive run begins with a step size that is only a guess.
+        let Moved {
+            moves,
+            acceptance,
+            memory,
+        } = report.moved;
+        let worse = state.worst.is_nan() || off(acceptance) > off(state.worst);
+        if worse && state.level > 1 {
+            state.worst = acceptance;
+        }
+        state.memory.0 += memory;
+        state.memory.1 = state.memory.1.max(memory);
+        sink.record(
+            "ladder",
+            &[
+                ("pass", if state.second { 2.0 } else { 1.0 }),
+                ("beta", state.beta),
+                ("ess", report.ess),
+                ("log_z", state.log_z),
+                ("acceptance", acceptance),
+                ("step_size", state.step),
+                ("families", report.spread.families),
+                ("evaluations", cx.counts().rows as f64),
+                ("moves", f64::from(moves)),
+                ("memory", memory),
+            ],
+        );
+        sink.scalar("beta", state.beta);
+        sink.scalar("ess", report.ess);
+        sink.scalar("acceptance", acceptance);
+        sink.scalar("log_z", state.log_z);
+        sink.scalar("log_z_se", standard_error(report.spread).0);
+        let rungs = state.ladder.rungs.len() / (RUNG + state.scale.len());
+        sink.progress(match (self.settings.frozen, state.second) {
+            (false, _) => state.beta.sqrt(),
+            (true, false) => 0.5 * state.beta.sqrt(),
+            (true, true) => 0.5 + 0.5 * state.level as f64 / rungs.max(1) as f64,
+        });
+    }
+
     /// Flags what is doubtful about the result.
     pub(super) fn doubts(
         &self,
@@ -36,7 +80,15 @@ impl Particles {
             "vary `base_mean`, `base_sd` and the seed; write scales as logarithms and parameters in units of \
              their scale (non-centred), and see whether log Z stays",
         ));
-        if !standard_error(report.spread).1 {
+        if self.settings.waste_free > 0 {
+            sink.flag(Flag::new(
+                Severity::Note,
+                "log_z_se",
+                "The standard error of log Z takes the chains of each temperature to be independent of \
+                 those before: it is too small where they remember their starts",
+                "raise `waste_free`, or compare seeds",
+            ));
+        } else if !standard_error(report.spread).1 {
             sink.flag(Flag::new(
                 Severity::Note,
                 "log_z_se",
@@ -45,7 +97,9 @@ impl Particles {
                 "lower `alpha` or `resample_threshold` for fewer resamplings, or compare seeds",
             ));
         }
-        if families < FEW_FAMILIES.max(0.01 * n as f64) {
+        // Chains of many states forget their families.
+        let share = if self.settings.waste_free > 0 { 0.0 } else { 0.01 };
+        if families < FEW_FAMILIES.max(share * n as f64) {
             sink.flag(Flag::new(
                 Severity::Warning,
                 "few_families",
@@ -87,7 +141,7 @@ impl Particles {
         }
         let (mut mean, mut sd) = (cx.take(x.ncols()), cx.take(x.ncols()));
         standard_deviations(x, &state.weights, &mut mean, &mut sd);
-        let wider = sd.iter().zip(&self.base.sd).map(|(s, b)| s / b);
+        let wider = sd.iter().zip(&state.base.sd).map(|(s, b)| s / b);
         let wider = wider.fold(0.0, f64::max);
         if wider > WIDER {
             sink.flag(Flag::new(

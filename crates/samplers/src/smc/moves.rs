@@ -2,7 +2,8 @@
 
 use super::doubts::correlation;
 use super::{Fault, Kernel, Particles, RUNG, State, aim, dense_weights};
-use crate::walkers::Path;
+use crate::chains::Gaussian;
+use crate::walkers::{Path, Walkers};
 use crate::{hmc, mala};
 use retrograde_core::{Cx, Result};
 
@@ -41,7 +42,7 @@ impl Particles {
             s.max_moves.max(s.moves)
         };
         let [mut before, mut after, mut steps, mut diverging] = std::array::from_fn(|_| cx.take(n));
-        self.differences(cx, &state.particles, &mut before)?;
+        self.differences(cx, &state.base, &state.particles, &mut before)?;
         let mut moved = Moved {
             moves: 0,
             acceptance: 0.0,
@@ -59,16 +60,23 @@ impl Particles {
             for _ in 0..round {
                 cx.check_cancelled()?;
                 let mut cx = cx.at("move", u64::from(moved.moves));
-                self.apply(&mut cx, state, acceptance, &mut steps, &mut diverging)?;
+                self.apply(
+                    &mut cx,
+                    (state.beta, &state.base),
+                    (state.step, &state.scale),
+                    &mut state.particles,
+                    acceptance,
+                    &mut steps,
+                    &mut diverging,
+                )?;
                 let mean = acceptance.iter().sum::<f64>() / n as f64;
                 moved.acceptance += mean;
                 moved.moves += 1;
                 if adapt {
-                    let step = state.step * (GAIN * (mean - aim(s.kernel))).exp();
-                    state.step = step.clamp(1e-100, 1e100);
+                    state.step = self.adapted(state.step, mean);
                 }
             }
-            self.differences(cx, &state.particles, &mut after)?;
+            self.differences(cx, &state.base, &state.particles, &mut after)?;
             let memory = correlation(dense_weights(&state.weights), &before, &after);
             in_vain = if memory > PROGRESS * moved.memory {
                 in_vain + 1
@@ -84,34 +92,48 @@ impl Particles {
         for buffer in [before, after, steps, diverging] {
             cx.give(buffer);
         }
-        if s.frozen && !state.second {
-            let rung = [state.beta, state.step, f64::from(moved.moves)];
-            state.ladder.rungs.extend(rung);
-            state.ladder.rungs.extend(&state.scale);
-        }
+        self.remember(state, moved.moves);
         Ok(moved)
     }
 
-    /// One move of all particles.
-    fn apply(
+    /// Adds a rung to the ladder of the second run.
+    pub(super) fn remember(&self, state: &mut State, moves: u32) {
+        if self.settings.frozen && !state.second {
+            let rung = [state.beta, state.step, f64::from(moves)];
+            state.ladder.rungs.extend(rung);
+            state.ladder.rungs.extend(&state.scale);
+        }
+    }
+
+    /// The step size after a move of mean `acceptance`.
+    pub(super) fn adapted(&self, step: f64, acceptance: f64) -> f64 {
+        let aim = aim(self.settings.kernel);
+        (step * (GAIN * (acceptance - aim)).exp()).clamp(1e-100, 1e100)
+    }
+
+    /// One move of all walkers, at a temperature, with a step size and scales.
+    #[allow(clippy::too_many_arguments)] // three of them are room for numbers
+    pub(super) fn apply(
         &self,
         cx: &mut Cx<'_>,
-        state: &mut State,
+        (beta, base): (f64, &Gaussian),
+        (step_size, scale): (f64, &[f64]),
+        walkers: &mut Walkers,
         acceptance: &mut [f64],
         step: &mut [f64],
         diverging: &mut [f64],
     ) -> Result {
         let path = Path {
-            beta: state.beta,
-            base: (self.fault != Fault::BaseMissingInMoves).then_some(&self.base),
+            beta,
+            base: (self.fault != Fault::BaseMissingInMoves).then_some(base),
         };
         let wrong = self.fault == Fault::NoCorrection;
         match self.settings.kernel {
             Kernel::Mala => mala::Move {
                 target: &*self.target,
                 path,
-                step: state.step,
-                scale: &state.scale,
+                step: step_size,
+                scale,
                 rungs: None,
                 fault: if wrong {
                     mala::Fault::NoCorrection
@@ -119,14 +141,14 @@ impl Particles {
                     mala::Fault::None
                 },
             }
-            .apply(cx, &mut state.particles, acceptance),
+            .apply(cx, walkers, acceptance),
             Kernel::Hmc => hmc::Move {
                 target: &*self.target,
                 path,
-                step: state.step,
+                step: step_size,
                 jitter: JITTER,
                 leapfrog: self.settings.leapfrog,
-                scale: &state.scale,
+                scale: self.scale(scale),
                 rungs: None,
                 fault: if wrong {
                     hmc::Fault::NoCorrection
@@ -136,7 +158,7 @@ impl Particles {
             }
             .apply(
                 cx,
-                &mut state.particles,
+                walkers,
                 &mut hmc::Outcome {
                     acceptance,
                     step,

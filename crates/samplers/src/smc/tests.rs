@@ -1,4 +1,4 @@
-use super::doubts::{FEW_FAMILIES, correlation};
+use super::doubts::{FEW_FAMILIES, correlation, standard_error};
 use super::*;
 use ndarray::ArrayView1;
 use retrograde_core::{Collected, Counts, PointTarget, Runtime, drive::drive};
@@ -72,7 +72,16 @@ fn base(sd: f64) -> Smc {
         base_sd: PerCoordinate::All(sd),
         kernel: Kernel::Mala,
         moves: 10,
+        pilot_moves: 0,
         max_moves: 1,
+        ..Smc::default()
+    }
+}
+
+/// Default settings without a pilot run.
+fn still() -> Smc {
+    Smc {
+        pilot_moves: 0,
         ..Smc::default()
     }
 }
@@ -210,7 +219,13 @@ fn wells_and_a_gaussian_have_their_evidence_and_moments() {
 fn check_gaussian(settings: &Smc, fault: Fault) -> std::result::Result<(), String> {
     let mut sampler = Particles::new(settings.clone(), gaussian()).unwrap();
     sampler.fault = fault;
-    let r: Vec<Collected> = (0..20).map(|seed| run(&sampler, 10, 500, seed).0).collect();
+    let mut r = Vec::new();
+    for seed in 0..20 {
+        let mut out = Collected::new(10);
+        let mut runtime = Runtime::new(seed, 1).unwrap();
+        drive(&sampler, &mut runtime, 500, None, &mut out).map_err(|e| e.to_string())?;
+        r.push(out);
+    }
     // E log Ẑ is below log Z by half its variance.
     let (_, sd) = mean_sd(&log_z(&r));
     close("log Z", &log_z(&r), 3.0 - 0.5 * sd * sd)?;
@@ -229,7 +244,17 @@ fn broken_variants_are_noticed() {
         step_size: 0.5,
         ..base(2.0)
     };
-    check_gaussian(&s, Fault::None).unwrap();
+    let waste_free = Smc {
+        waste_free: 20,
+        ..s.clone()
+    };
+    for s in [s, waste_free] {
+        check_gaussian(&s, Fault::None).unwrap();
+        check_broken(&s);
+    }
+}
+
+fn check_broken(s: &Smc) {
     for fault in [
         Fault::IncrementOmitted,
         Fault::HalfIncrement,
@@ -238,7 +263,7 @@ fn broken_variants_are_noticed() {
         Fault::BaseNotNormalised,
         Fault::NoCorrection,
     ] {
-        assert!(check_gaussian(&s, fault).is_err(), "{fault:?}");
+        assert!(check_gaussian(s, fault).is_err(), "{fault:?}");
     }
 }
 
@@ -265,6 +290,24 @@ fn the_standard_error_of_one_run_is_that_of_many() {
             },
             gaussian(),
             500,
+        ),
+        (
+            "Gaussian, waste-free",
+            Smc {
+                waste_free: 25,
+                ..base(2.0)
+            },
+            gaussian(),
+            1000,
+        ),
+        (
+            "wells, waste-free",
+            Smc {
+                waste_free: 25,
+                ..base(2.0)
+            },
+            multi_well(),
+            1000,
         ),
         (
             "Gaussian, κ = .5",
@@ -338,6 +381,102 @@ fn a_frozen_run_of_ten_particles_is_unbiased_still() {
     assert_z("mean of Z", mean, 1.0, se);
 }
 
+/// A correlated normal law in ten dimensions, Σ = (1 − r) I + r 1 1ᵀ with r = 0.98; log Z = 3.
+fn correlated() -> Arc<dyn Target> {
+    const R: f64 = 0.98;
+    let (small, large) = (1.0 - R, 1.0 + 9.0 * R);
+    let constant = 3.0 - 0.5 * (9.0 * small.ln() + large.ln() + 10.0 * std::f64::consts::TAU.ln());
+    Arc::new(PointTarget::new(10, move |x, g| {
+        let mean = x.iter().sum::<f64>() / 10.0;
+        let mut l = constant;
+        for (g, x) in g.iter_mut().zip(x) {
+            *g = -(x - mean) / small - mean / large;
+            l += 0.5 * x * *g;
+        }
+        l
+    }))
+}
+
+#[test]
+fn a_dense_scale_serves_correlated_coordinates() {
+    let run_with = |precondition, waste_free| {
+        let s = Smc {
+            kernel: Kernel::Hmc,
+            precondition,
+            waste_free,
+            ..Smc {
+                max_moves: 200,
+                moves: 5,
+                ..base(2.0)
+            }
+        };
+        let sampler = Particles::new(s, correlated()).unwrap();
+        let runs: Vec<_> = (0..10).map(|seed| run(&sampler, 10, 600, seed)).collect();
+        let r: Vec<Collected> = runs.into_iter().map(|r| r.0).collect();
+        let steps = r.iter().map(|r| r.tables["ladder"].1.last().unwrap()[5]);
+        let step = steps.sum::<f64>() / 10.0;
+        let (mean, sd) = mean_sd(&log_z(&r));
+        println!("{precondition:?}, {waste_free}: {mean:.4} ± {sd:.4}, steps of {step:.3}");
+        close("log Z", &log_z(&r), 3.0 - 0.5 * sd * sd).unwrap();
+        close("variance", &mean_of(&r, |x| x[0] * x[0]), 1.0).unwrap();
+        close("covariance", &mean_of(&r, |x| x[0] * x[9]), 0.98).unwrap();
+        step
+    };
+    let dense = run_with(Precondition::Dense, 0);
+    run_with(Precondition::Dense, 30);
+    let diagonal = run_with(Precondition::Diagonal, 0);
+    // The narrow directions are √.02 of a coordinate's width.
+    assert!(dense > 4.0 * diagonal, "{dense} {diagonal}");
+    let mala = Smc {
+        precondition: Precondition::Dense,
+        ..base(1.0)
+    };
+    let error = Particles::new(mala, correlated()).err().unwrap();
+    assert!(error.to_string().contains("hmc"), "{error}");
+}
+
+#[test]
+fn waste_free_runs_have_an_unbiased_evidence_and_exact_counts() {
+    let s = Smc {
+        frozen: true,
+        waste_free: 10,
+        ..base(4.0)
+    };
+    let sampler = Particles::new(s.clone(), gmm9()).unwrap();
+    let mut z = Vec::new();
+    for seed in 0..200 {
+        let (out, counts) = run(&sampler, 2, 200, seed);
+        let levels = out.tables["ladder"].1.len() as u64;
+        // 20 chains of 10 states: 9 moves a temperature.
+        assert_eq!(counts.gradient_evals, 2 * 200 + 9 * 20 * levels);
+        assert_eq!(out.len(), 200);
+        z.push(out.scalars["log_z"].exp());
+    }
+    let (mean, se) = mean_se(z.iter().copied());
+    println!("waste-free: mean Z {mean:.4} ± {se:.4}");
+    assert_z("mean of Z", mean, 1.0, se);
+    for n in [10, 205] {
+        let mut out = Collected::new(2);
+        let mut runtime = Runtime::new(1, 1).unwrap();
+        let error = drive(&sampler, &mut runtime, n, None, &mut out).unwrap_err();
+        assert!(error.to_string().contains("`waste_free` = 10"), "{error}");
+    }
+    let one = Smc { waste_free: 1, ..s };
+    assert!(Particles::new(one, gmm9()).is_err());
+}
+
+#[test]
+fn a_pilot_run_places_the_base() {
+    let s = Smc {
+        pilot_moves: 100,
+        ..base(1.0)
+    };
+    let r = runs(&s, &gmm9(), 2000, 10);
+    let (_, sd) = mean_sd(&log_z(&r));
+    close("log Z", &log_z(&r), -0.5 * sd * sd).unwrap();
+    assert!(r.iter().all(|r| r.flags.contains_key("pilot")));
+}
+
 #[test]
 fn counts_of_hamiltonian_moves_are_those_documented() {
     let s = Smc {
@@ -394,7 +533,7 @@ fn runs_that_get_nowhere_stop_with_advice() {
         g[0] = -2e20 * x[0];
         -1e20 * x[0] * x[0]
     }));
-    let error = attempt(Smc::default(), steep, 100);
+    let error = attempt(still(), steep, 100);
     assert!(
         error.contains("β = 0") && error.contains("base_sd"),
         "{error}"
@@ -405,7 +544,7 @@ fn runs_that_get_nowhere_stop_with_advice() {
     };
     let error = attempt(few, gmm9(), 100);
     assert!(error.contains("`max_temperatures` = 3"), "{error}");
-    let error = attempt(Smc::default(), gmm9(), 1);
+    let error = attempt(still(), gmm9(), 1);
     assert!(error.contains("`draws` is 1"), "{error}");
 }
 

@@ -23,9 +23,12 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 /// Writes the lower Cholesky factor of `a` (d × d, whose lower triangle is read) into `l`, with a
 /// zero upper triangle.
 ///
+/// # Panics
+/// If `l` is shorter than d².
+///
 /// # Errors
 /// The index of the first pivot that is not positive beyond rounding.
-pub(super) fn cholesky(a: ArrayView2<'_, f64>, l: &mut [f64]) -> Result<(), usize> {
+pub fn cholesky(a: ArrayView2<'_, f64>, l: &mut [f64]) -> Result<(), usize> {
     let d = a.nrows();
     l.fill(0.0);
     for i in 0..d {
@@ -53,7 +56,7 @@ pub(super) fn cholesky(a: ArrayView2<'_, f64>, l: &mut [f64]) -> Result<(), usiz
 }
 
 /// Writes the inverse of the lower triangular `l` (d × d) into `out`, with a zero upper triangle.
-pub(super) fn invert_lower(l: &[f64], out: &mut [f64], d: usize) {
+pub(crate) fn invert_lower(l: &[f64], out: &mut [f64], d: usize) {
     out.fill(0.0);
     for j in 0..d {
         out[j * d + j] = 1.0 / l[j * d + j];
