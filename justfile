@@ -46,6 +46,7 @@ peers:
     target/peers/bin/pip install --quiet --requirement benches/peers/requirements.txt
     cargo build --release
     target/peers/bin/python benches/peers/peers.py
+    target/peers/bin/python benches/peers/evidence.py
 
 # Memory errors in the adapters and what they carry, by AddressSanitizer (needs nightly)
 asan *ARGS:

@@ -317,6 +317,7 @@ move = "mala"
 moves = {MOVES}
 max_moves = {MOVES}
 alpha = {ALPHA}
+pilot_moves = 0
 [output]
 formats = []
 """

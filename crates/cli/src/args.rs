@@ -200,9 +200,9 @@ pub(crate) struct EvidenceArgs {
     /// Samplers to be compared: that of the job keeps its settings, others have their defaults. Without it that of the job.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pub(crate) methods: Vec<String>,
-    /// Runs of each method, with the seed of the job and those after it.
-    #[arg(long, value_name = "R", default_value_t = 8)]
-    pub(crate) replicates: usize,
+    /// Runs of each method, with the seed of the job and those after it. Default: `replicates` of the job, or 8.
+    #[arg(long, value_name = "R")]
+    pub(crate) replicates: Option<usize>,
     /// Adds each run to this file when it ends, and takes those of the same job from it.
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,

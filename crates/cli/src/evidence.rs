@@ -24,9 +24,10 @@ pub(crate) fn evidence(args: &EvidenceArgs, out: &Output) -> Exit {
             (_, z, _) => format!("log Z = {:.4}", z.unwrap_or(f64::NAN)),
         };
         message(&format!(
-            "{method} {}/{}, seed {}: {said} ({:.2} s)",
+            "{method} {}{}, seed {}: {said} ({:.2} s)",
             i + 1,
-            args.replicates,
+            args.replicates
+                .map_or_else(String::new, |r| format!("/{r}")),
             run.seed,
             run.seconds
         ));

@@ -41,7 +41,7 @@ pub struct Plan {
     pub sampler_settings: toml::Value,
     /// The job with all defaults filled in, as TOML.
     pub resolved: String,
-    /// The same without what changes no bits: threads and what is written where.
+    /// The same without what changes no bits of the draws: threads, replicates, and what is written where.
     pub identity: String,
     /// Files that components read.
     pub files: Vec<InputFile>,
@@ -280,6 +280,7 @@ impl Builder<'_> {
         let resolved = text(root)?;
         let mut what = root.clone();
         what.remove(&["threads"]);
+        what.remove(&["replicates"]);
         what.remove(&["output"]);
         let identity = text(&what)?;
         Ok(Plan {

@@ -5,7 +5,7 @@ use crate::settings::ExpectSettings;
 use crate::verdicts::{Status, Verdict, verdicts};
 use ndarray::{ArrayView1, ArrayView3};
 use retrograde_core::{Counts, Exact, Flag, Kind, SimdLevel, Target, Truth};
-use retrograde_metrics::{WeightDiagnostics, summarise, summarise_weighted};
+use retrograde_metrics::{WeightDiagnostics, pareto_smooth, summarise, summarise_weighted};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -120,6 +120,14 @@ pub struct Weights {
     /// Share of the largest weight.
     #[serde(with = "finite")]
     pub largest: f64,
+    /// Shape k of the generalised Pareto law fitted to the largest weights (Vehtari et al. 2024,
+    /// arXiv:1507.02646); null where there are too few.
+    #[serde(with = "finite", default = "unknown")]
+    pub pareto_k: f64,
+}
+
+fn unknown() -> f64 {
+    f64::NAN
 }
 
 /// What was run.
@@ -206,6 +214,7 @@ impl Report {
                 ess: d.ess,
                 perplexity: d.perplexity,
                 largest: d.inverse_max_weight.recip(),
+                pareto_k: pareto_smooth(w).k,
             }
         });
         let mut report = Self {

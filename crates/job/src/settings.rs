@@ -19,6 +19,14 @@ pub struct RunSettings {
     #[serde(default)]
     #[schemars(range(min = 0, max = 1024))]
     pub threads: usize,
+    /// Runs with this seed and those after it, to see how far estimates of log Z differ; the draws are those of the first.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1))]
+    pub replicates: usize,
+}
+
+fn one() -> usize {
+    1
 }
 
 fn draws() -> usize {

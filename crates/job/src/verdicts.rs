@@ -74,8 +74,10 @@ pub(crate) fn verdicts(r: &Report, m: &Material<'_>) -> Vec<Verdict> {
     }
     log_z_verdicts(r, m, &mut all);
     finite_verdict(r, &mut all);
-    if r.weights.is_none() {
-        chain_verdicts(r, &mut all);
+    match r.weights {
+        None => chain_verdicts(r, &mut all),
+        Some(w) if !w.pareto_k.is_nan() => all.push(tail_verdict(r, w.pareto_k)),
+        Some(_) => {}
     }
     truth_verdict(r, &mut all);
     all.extend(m.modes.clone());
@@ -301,6 +303,29 @@ fn no_chain_verdicts(r: &Report, all: &mut Vec<Verdict>) {
             "the chain did not move: take a smaller `step_size`, or turn adaptation on",
         ));
     }
+}
+
+/// What the tail of the weights says: Vehtari, Simpson, Gelman, Yao & Gabry (2024), arXiv:1507.02646, §3.
+fn tail_verdict(r: &Report, k: f64) -> Verdict {
+    let draws = (r.chains * r.draws_per_chain).max(2) as f64;
+    let limit = (1.0 - draws.log10().recip()).clamp(0.0, 0.7);
+    let (status, advice) = match k {
+        k if k <= limit => (Status::Pass, ""),
+        k if k <= 1.0 => (
+            Status::Warn,
+            "few weights decide: finer steps, more temperatures or more draws; compare seeds",
+        ),
+        _ => (
+            Status::Fail,
+            "the weights may have no mean within reach: log Z and means are more often too low than too high",
+        ),
+    };
+    Verdict::new(
+        "Pareto k",
+        status,
+        format!("the tail of the weights has the Pareto index {k:.2}, limit {limit:.2}"),
+        advice,
+    )
 }
 
 /// The mean that is furthest from its known value, in Monte-Carlo standard errors.

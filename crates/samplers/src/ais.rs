@@ -37,8 +37,6 @@ use tuning::{Silent, nothing, of_pilot};
 const NAME: &str = "sampler ais";
 /// Keys that place the base.
 const BASE: [&str; 2] = ["base_mean", "base_sd"];
-/// Spread of the leapfrog step size.
-const JITTER: f64 = 0.15;
 
 /// Where the temperatures stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -93,6 +91,10 @@ pub struct Ais {
     /// square for "mala"). Default 0.1.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub step_size: f64,
+    /// Largest step size of an "hmc" move over the smallest, from 1 to 1e9: each trajectory draws its own, evenly
+    /// in the logarithm, so that places of unlike width (a neck) are reached as well. Default 1.
+    #[schemars(range(min = 1.0, max = 1e9))]
+    pub step_span: f64,
 }
 
 impl Default for Ais {
@@ -110,6 +112,7 @@ impl Default for Ais {
             moves: 1,
             leapfrog: 5,
             step_size: 0.1,
+            step_span: 1.0,
         }
     }
 }
@@ -165,6 +168,9 @@ impl Annealed {
         check(NAME, "moves", s.moves, s.moves > 0, "at least 1")?;
         check(NAME, "leapfrog", s.leapfrog, s.leapfrog > 0, "at least 1")?;
         check_positive(NAME, "step_size", s.step_size)?;
+        let span = s.step_span;
+        let inside = (1.0..=1e9).contains(&span);
+        check(NAME, "step_span", span, inside, "from 1 to 1e9")?;
         let base = Gaussian::new(NAME, target.dim(), BASE, &s.base_mean, &s.base_sd, true)?;
         Ok(Self {
             settings,
@@ -399,7 +405,7 @@ impl Annealed {
                     target,
                     path,
                     step,
-                    jitter: JITTER,
+                    jitter: hmc::Jitter::new(self.settings.step_span),
                     leapfrog: 1
                         + ((*level as u64 * moves + j) % u64::from(self.settings.leapfrog)) as u32,
                     scale: Scale::Diagonal(scale),

@@ -121,7 +121,7 @@ pub(crate) struct Move<'a> {
     pub(crate) path: Path<'a>,
     /// ε.
     pub(crate) step: f64,
-    pub(crate) jitter: f64,
+    pub(crate) jitter: Jitter,
     /// L.
     pub(crate) leapfrog: u32,
     /// S.
@@ -129,6 +129,34 @@ pub(crate) struct Move<'a> {
     /// Where rows differ in them: what stands for β, ε and S.
     pub(crate) rungs: Option<Rungs<'a>>,
     pub(crate) fault: Fault,
+}
+
+/// The law of the step sizes of trajectories, as multiples of ε.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Jitter {
+    /// Uniform on (1 − j, 1 + j).
+    Even(f64),
+    /// Uniform in the logarithm on (e^−s, 1): for widths that differ from place to place.
+    Span(f64),
+}
+
+impl Jitter {
+    /// From the largest ratio of two step sizes; of 1 for a narrow spread around ε.
+    pub(crate) fn new(span: f64) -> Self {
+        if span > 1.0 {
+            Jitter::Span(span.ln())
+        } else {
+            Jitter::Even(0.15)
+        }
+    }
+
+    #[inline]
+    fn factor(self, uniform: f64) -> f64 {
+        match self {
+            Jitter::Even(j) => 1.0 + j * (2.0 * uniform - 1.0),
+            Jitter::Span(s) => (-s * uniform).exp(),
+        }
+    }
 }
 
 /// What a trajectory tells of each walker; length n each.
@@ -216,7 +244,7 @@ impl<'a> Move<'a> {
                     let (x, q, v) = (&x[at.clone()], &mut q[at.clone()], &mut v[at.clone()]);
                     let kinetic = 0.5 * v.iter().map(|v| v * v).sum::<f64>();
                     energy[i] = kinetic - path.value(x, l[i]);
-                    step[i] = mean_step * (1.0 + self.jitter * (2.0 * step[i] - 1.0));
+                    step[i] = mean_step * self.jitter.factor(step[i]);
                     let g = &g[at];
                     scale.kick(v, 0.5 * step[i], |j| path.slope(j, x[j], g[j]));
                     q.copy_from_slice(x);
@@ -465,7 +493,7 @@ impl Algorithm for Chains {
                 target: &*self.target,
                 path: Path::TARGET,
                 step: state.step.step,
-                jitter: s.jitter,
+                jitter: Jitter::Even(s.jitter),
                 leapfrog: s.leapfrog,
                 scale: Scale::Diagonal(&state.windows.scale),
                 rungs: None,

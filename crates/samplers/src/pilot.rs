@@ -100,7 +100,7 @@ impl Pilot {
                 target,
                 path: Path::TARGET,
                 step: 1.0,
-                jitter: 0.2,
+                jitter: hmc::Jitter::Even(0.2),
                 leapfrog: LEAPFROG,
                 scale: Scale::Diagonal(&[]),
                 rungs: Some(Rungs {

@@ -51,8 +51,6 @@ const FIRST_ROUND: u64 = 4;
 const STEP_ROWS: usize = 1 << 13;
 /// Parts of the run that the jackknife leaves out in turn, at least.
 const PARTS: usize = 16;
-/// Spread of the leapfrog step size.
-const JITTER: f64 = 0.15;
 /// Rejection that each pair has at least, for the tuning: no two temperatures fall together.
 const LEAST_REJECTION: f64 = 1e-6;
 /// A replica that was not at the reference yet.
@@ -82,7 +80,7 @@ pub struct ParallelTempering {
     /// number of draws. Default 8.
     #[schemars(range(min = 1))]
     pub chains: usize,
-    /// Scans from a draw to the next one, ≥ 1. Default 10.
+    /// Scans from a draw to the next one, ≥ 1. Default 20.
     #[schemars(range(min = 1))]
     pub thin: u64,
     /// Kind of the moves: "hmc" or "mala". Default "hmc".
@@ -101,6 +99,10 @@ pub struct ParallelTempering {
     /// ladder is tuned, to an acceptance of 0.8 (0.6 for "mala"). Default 0.1.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub step_size: f64,
+    /// Largest step size of an "hmc" move over the smallest, from 1 to 1e9: each trajectory draws its own, evenly
+    /// in the logarithm, so that places of unlike width (a neck) are reached as well. Default 30.
+    #[schemars(range(min = 1.0, max = 1e9))]
+    pub step_span: f64,
 }
 
 impl Default for ParallelTempering {
@@ -112,11 +114,12 @@ impl Default for ParallelTempering {
             temperatures: 24,
             rounds: 8,
             chains: 8,
-            thin: 10,
+            thin: 20,
             kernel: Kernel::Hmc,
             moves: 1,
             leapfrog: 5,
             step_size: 0.1,
+            step_span: 30.0,
         }
     }
 }
@@ -171,6 +174,9 @@ impl Ladders {
         check(NAME, "moves", s.moves, s.moves > 0, "at least 1")?;
         check(NAME, "leapfrog", s.leapfrog, s.leapfrog > 0, "at least 1")?;
         check_positive(NAME, "step_size", s.step_size)?;
+        let span = s.step_span;
+        let inside = (1.0..=1e9).contains(&span);
+        check(NAME, "step_span", span, inside, "from 1 to 1e9")?;
         Plan::new(NAME, s.chains, s.chains, warmup(s.rounds), s.thin)?;
         let slots = s.chains.checked_mul(s.temperatures + 1);
         let few = slots.is_some_and(|n| u32::try_from(n).is_ok());

@@ -113,6 +113,10 @@ pub struct Smc {
     /// Adapted across the moves of each temperature. Default 0.1.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub step_size: f64,
+    /// Largest step size of an "hmc" move over the smallest, from 1 to 1e9: each trajectory draws its own, evenly
+    /// in the logarithm, so that places of unlike width (a neck) are reached as well. Default 10.
+    #[schemars(range(min = 1.0, max = 1e9))]
+    pub step_span: f64,
     /// Scale of the moves: "diagonal", the standard deviation of the particles in each coordinate;
     /// "dense", their covariance matrix, for directions of unlike width that are no coordinates, at
     /// d² operations a gradient and by "hmc" moves only; or "none", 1. Default "diagonal".
@@ -143,6 +147,7 @@ impl Default for Smc {
             kernel: Kernel::Hmc,
             leapfrog: 5,
             step_size: 0.1,
+            step_span: 10.0,
             precondition: Precondition::Diagonal,
             waste_free: 0,
             frozen: false,
@@ -203,6 +208,9 @@ impl Particles {
         check(NAME, "memory", s.memory, inside, "between 0 and 1")?;
         check(NAME, "leapfrog", s.leapfrog, s.leapfrog > 0, "at least 1")?;
         check_positive(NAME, "step_size", s.step_size)?;
+        let span = s.step_span;
+        let inside = (1.0..=1e9).contains(&span);
+        check(NAME, "step_span", span, inside, "from 1 to 1e9")?;
         let most = s.max_temperatures;
         check(NAME, "max_temperatures", most, most > 0, "at least 1")?;
         let fit = s.precondition != Precondition::Dense || s.kernel == Kernel::Hmc;

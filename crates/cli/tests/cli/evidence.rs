@@ -76,7 +76,7 @@ fn replicates_of_a_method_that_works_agree_with_the_truth() {
 /// All runs begin in one mode and never see the other: they agree with one another, and half of the mass is missing.
 #[test]
 fn a_lost_mode_shows_in_no_spread_but_against_the_truth() {
-    let job = format!("{MODES}base_mean = [5.0, 0.0]\nbase_sd = 1.0\n");
+    let job = format!("{MODES}base_mean = [5.0, 0.0]\npilot_moves = 0\n");
     let lab = Lab::new(&job);
     let e = lab
         .run(&["evidence", "job.toml", "--replicates", "4", "--json"])
@@ -90,6 +90,40 @@ fn a_lost_mode_shows_in_no_spread_but_against_the_truth() {
         .unwrap()
         .to_owned();
     assert!(said.contains("shows in no spread"), "{said}");
+}
+
+/// A method that loses half of the mass beside one that has it: the missing mode is named, share and all.
+#[test]
+fn a_mode_that_one_method_lost_is_found_by_chains_from_the_other() {
+    let lab = Lab::new(format!("{MODES}base_mean = [5.0, 0.0]\npilot_moves = 0\n"));
+    let ask = |changes: &[&str], code| {
+        let mut words = vec!["evidence", "job.toml", "--json", "--replicates", "2"];
+        words.extend(["--methods", "smc,ais"]);
+        words.extend(changes);
+        lab.run(&words).ended(code).json()["evidence"].take()
+    };
+    let e = ask(&[], 3);
+    let said = verdict(&e, "modes");
+    assert_eq!(said["status"], "fail");
+    let text = said["text"].as_str().unwrap();
+    // Half of the draws of one of two methods.
+    assert!(text.starts_with("smc: 2 of 2 runs"), "{text}");
+    assert!(
+        text.contains("25 %") || text.contains("24 %") || text.contains("26 %"),
+        "{text}"
+    );
+    assert!(e["methods"][0]["runs"][0].get("places").is_none());
+    // A base that covers both.
+    let e = ask(
+        &[
+            "--set",
+            "sampler.base_sd=6.0",
+            "--set",
+            "sampler.base_mean=0.0",
+        ],
+        0,
+    );
+    assert_eq!(verdict(&e, "modes")["status"], "pass");
 }
 
 #[test]

@@ -58,9 +58,9 @@ frugal! {
     a_large_run_of_baoab: "kind = \"baoab\"\nchains = 100_000\nwarmup = 1\n";
     a_large_run_of_dilation: "kind = \"dilation\"\nsteps = 20\ntail = 1\nmala_moves = 2\n";
     a_large_run_of_annealed_langevin: "kind = \"annealed-langevin\"\nsteps = 20\ntail = 1\n";
-    a_large_run_of_smc: "kind = \"smc\"\nbase_sd = 1.1\nalpha = 0.5\nmoves = 1\nmax_moves = 1\n";
+    a_large_run_of_smc: "kind = \"smc\"\npilot_moves = 0\nbase_sd = 1.1\nalpha = 0.5\nmoves = 1\nmax_moves = 1\n";
     a_large_run_of_frozen_smc:
-        "kind = \"smc\"\nbase_sd = 1.1\nalpha = 0.5\nmoves = 1\nmax_moves = 1\nfrozen = true\n";
+        "kind = \"smc\"\npilot_moves = 0\nbase_sd = 1.1\nalpha = 0.5\nmoves = 1\nmax_moves = 1\nfrozen = true\n";
 }
 
 /// A run of so many draws is refused, by `check` and by `run`.

@@ -1,5 +1,6 @@
 //! What replicates and methods, seen together, are worth.
 
+use super::crossing::Crossing;
 use super::{Evidence, Method};
 use crate::verdicts::{Status, Verdict};
 use retrograde_metrics::evidence::Replicates;
@@ -13,7 +14,11 @@ const LARGER: &str = "mass that runs do not meet is missing from their Ẑ, so t
                       loses: more particles, a wider base, other seeds";
 
 /// Puts the methods together if they agree, and tells of each and of all.
-pub(super) fn judge(e: &mut Evidence, methods: &[(Method, Option<Replicates>)]) {
+pub(super) fn judge(
+    e: &mut Evidence,
+    methods: &[(Method, Option<Replicates>)],
+    crossing: Option<&Crossing>,
+) {
     let mut all = Vec::new();
     if !e.complete {
         let text = "not all runs came to their end; this is what those say that did";
@@ -35,6 +40,9 @@ pub(super) fn judge(e: &mut Evidence, methods: &[(Method, Option<Replicates>)]) 
     if agree && let Some((value, error)) = combined(&known) {
         (e.log_z, e.standard_error) = (Some(value), Some(error).filter(|v| v.is_finite()));
         against_truth(e, value, error, &mut all);
+    }
+    if let Some(crossing) = crossing {
+        of_modes(methods, crossing, &mut all);
     }
     if e.replicates == 1 {
         let text = "one run of each method: how far runs differ is not known";
@@ -96,6 +104,38 @@ fn of_method(m: &Method, together: Option<&Replicates>, all: &mut Vec<Verdict>) 
             r.sd
         );
         all.push(Verdict::new("spread", status, text, advice));
+    }
+}
+
+/// Modes that runs lost.
+fn of_modes(methods: &[(Method, Option<Replicates>)], crossing: &Crossing, all: &mut Vec<Verdict>) {
+    for (i, (m, _)) in methods.iter().enumerate() {
+        let lost: Vec<_> = crossing.lost.iter().filter(|l| l.method == i).collect();
+        let Some(worst) = lost.iter().max_by(|a, b| a.share.total_cmp(&b.share)) else {
+            continue;
+        };
+        let text = format!(
+            "{}: {} of {} runs have no draws where others have them and chains stay: with seed {}, {:.0} % of all draws",
+            m.method,
+            lost.len(),
+            m.runs.len(),
+            worst.seed,
+            100.0 * worst.share
+        );
+        all.push(Verdict::new(
+            "modes",
+            Status::Fail,
+            text,
+            "a mode is missing from its log Z: more particles, a wider base, or a method that finds it",
+        ));
+    }
+    if crossing.lost.is_empty() {
+        let text = format!(
+            "none of {} runs lost a mode of {:.0} % or more that another one has",
+            crossing.compared,
+            100.0 * crossing.smallest
+        );
+        all.push(Verdict::new("modes", Status::Pass, text, ""));
     }
 }
 
@@ -218,6 +258,7 @@ mod tests {
             seconds: 0.0,
             warnings: BTreeMap::new(),
             failure: None,
+            places: Vec::new(),
         };
         summed(name, values.iter().enumerate().map(run).collect())
     }
@@ -236,7 +277,7 @@ mod tests {
             methods: Vec::new(),
             verdicts: Vec::new(),
         };
-        judge(&mut e, methods);
+        judge(&mut e, methods, None);
         e
     }
 

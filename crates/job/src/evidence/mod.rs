@@ -4,9 +4,11 @@
 //! heavy tail; another method may see mass that no run of the first one met. What the numbers mean is in
 //! [`retrograde_metrics::evidence`].
 
+mod crossing;
 mod judge;
 mod record;
 
+use self::crossing::{crossing, places};
 use self::judge::judge;
 use self::record::Record;
 use crate::config::Document;
@@ -23,13 +25,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
+/// Runs of each method, where nobody says otherwise.
+const REPLICATES: usize = 8;
+
 /// What is asked for.
 #[derive(Debug, Clone)]
 pub struct Question<'a> {
     /// Samplers by name; that of the job keeps its settings, others have their defaults. Empty: that of the job.
     pub methods: &'a [String],
-    /// Runs of each, 1 or more; seeds are that of the job and those after it.
-    pub replicates: usize,
+    /// Runs of each, 1 or more; seeds are that of the job and those after it. None: the `replicates` of the
+    /// job, or 8.
+    pub replicates: Option<usize>,
     /// A file that each run is added to when it ends, and from which runs of the same job are taken.
     pub record: Option<&'a Path>,
     /// Stops between two runs, or within one.
@@ -53,6 +59,9 @@ pub struct EvidenceRun {
     pub warnings: BTreeMap<String, String>,
     /// Why there is no log Ẑ.
     pub failure: Option<String>,
+    /// Some of its draws, by which modes are looked for that it lost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<Vec<f64>>,
 }
 
 /// What the runs of a method say together.
@@ -126,7 +135,10 @@ pub fn evidence(
     question: &Question<'_>,
     watch: &mut dyn FnMut(&str, usize, &EvidenceRun),
 ) -> Result<Evidence, JobError> {
-    if question.replicates == 0 {
+    let own = Plan::new(document, registry, base)?;
+    let of_job = Some(own.run.replicates).filter(|r| *r > 1);
+    let replicates = question.replicates.or(of_job).unwrap_or(REPLICATES);
+    if replicates == 0 {
         return Err(JobError::Run(Error::Argument {
             component: "evidence".into(),
             argument: "replicates".into(),
@@ -134,17 +146,16 @@ pub fn evidence(
             allowed: "1 or more".into(),
         }));
     }
-    let own = Plan::new(document, registry, base)?;
-    let of_job = [own.component(Kind::Sampler).to_owned()];
+    let of_own = [own.component(Kind::Sampler).to_owned()];
     let names = match question.methods {
-        [] => &of_job,
+        [] => &of_own,
         named => named,
     };
     // All of them are looked at before the first runs.
     let mut plans = Vec::new();
     for name in names {
         let mut job = document.clone();
-        if *name != of_job[0] {
+        if *name != of_own[0] {
             job.root.remove(&["sampler"]);
             job.set([format!("sampler.kind={}", toml::Value::from(name.as_str()))])?;
         }
@@ -156,7 +167,7 @@ pub fn evidence(
     let mut complete = true;
     for (name, job) in &plans {
         let mut runs = Vec::new();
-        for i in 0..question.replicates {
+        for i in 0..replicates {
             let seed = own.run.seed.saturating_add(i as u64);
             let mut job = job.clone();
             job.set([format!("seed={seed}")])?;
@@ -165,7 +176,7 @@ pub fn evidence(
             let run = match record.as_ref().and_then(|r| r.get(&identity)) {
                 Some(run) => run.clone(),
                 None => {
-                    let Some(run) = one(&plan, &question.cancel) else {
+                    let Some(run) = one(&plan, plan.run.seed, &question.cancel) else {
                         complete = false;
                         break;
                     };
@@ -189,7 +200,7 @@ pub fn evidence(
         target: own.component(Kind::Target).to_owned(),
         dim: own.target.dim(),
         draws: own.run.draws,
-        replicates: question.replicates,
+        replicates,
         log_z: None,
         standard_error: None,
         truth,
@@ -198,16 +209,26 @@ pub fn evidence(
         methods: methods.iter().map(|m| m.0.clone()).collect(),
         verdicts: Vec::new(),
     };
-    judge(&mut evidence, &methods);
+    let runs: Vec<_> = evidence
+        .methods
+        .iter()
+        .enumerate()
+        .flat_map(|(i, m)| m.runs.iter().map(move |r| (i, r)))
+        .collect();
+    let crossing = crossing(&runs, &own.target, registry, &question.cancel);
+    // They were for that alone.
+    let all = evidence.methods.iter_mut().flat_map(|m| &mut m.runs);
+    all.for_each(|r| r.places = Vec::new());
+    judge(&mut evidence, &methods, crossing.as_ref());
     Ok(evidence)
 }
 
-/// A run in memory; `None` if it was cancelled.
-fn one(plan: &Plan, cancel: &Cancel) -> Option<EvidenceRun> {
+/// A run in memory with another seed; `None` if it was cancelled.
+pub(crate) fn one(plan: &Plan, seed: u64, cancel: &Cancel) -> Option<EvidenceRun> {
     let began = Instant::now();
     let mut kept = Collected::new(plan.target.dim());
     let mut evaluations = 0;
-    let ended = Runtime::new(plan.run.seed, plan.run.threads).and_then(|runtime| {
+    let ended = Runtime::new(seed, plan.run.threads).and_then(|runtime| {
         let mut runtime = runtime.with_cancel(cancel.clone());
         let outcome = drive(
             plan.sampler.as_ref(),
@@ -234,7 +255,7 @@ fn one(plan: &Plan, cancel: &Cancel) -> Option<EvidenceRun> {
         )
     };
     Some(EvidenceRun {
-        seed: plan.run.seed,
+        seed,
         log_z,
         standard_error: number("log_z_se"),
         evaluations,
@@ -245,6 +266,11 @@ fn one(plan: &Plan, cancel: &Cancel) -> Option<EvidenceRun> {
             .filter(|(_, f)| f.severity != Severity::Note)
             .map(|(key, f)| (key.clone(), f.text.clone()))
             .collect(),
+        places: if failure.is_none() {
+            places(&kept)
+        } else {
+            Vec::new()
+        },
         failure: failure.or_else(|| log_z.is_none().then(none)),
     })
 }

@@ -125,10 +125,11 @@ fn facts(out: &mut String, r: &Report) {
         rows.push((
             "weights",
             format!(
-                "ESS {}, perplexity {}, largest share {}",
+                "ESS {}, perplexity {}, largest share {}, Pareto k {}",
                 number(w.ess),
                 number(w.perplexity),
-                number(w.largest)
+                number(w.largest),
+                number(w.pareto_k)
             ),
         ));
     }

@@ -61,7 +61,7 @@ fn assert_agrees(what: &str, ours: (f64, f64), theirs: (f64, f64), seeds: f64) {
 #[test]
 fn nine_modes_from_a_base_that_covers_them() {
     let target = target("gmm9", json!({}));
-    let settings = json!({ "base_sd": 4.0, "move": "mala", "precondition": "none", "moves": 10, "max_moves": 10 });
+    let settings = json!({ "base_sd": 4.0, "pilot_moves": 0, "move": "mala", "precondition": "none", "moves": 10, "max_moves": 10 });
     let (mean, sd, runs) = replicate(&target, &settings, N, 10);
     assert_agrees("GMM9, base 4", (mean, sd), (0.0, 0.016), 10.0);
     assert_z("GMM9, base 4, truth", mean, 0.0, sd / 10f64.sqrt());
@@ -82,7 +82,7 @@ fn nine_modes_from_a_narrow_base_are_lost() {
     let target = target("gmm9", json!({}));
     let (mean, sd, runs) = replicate(
         &target,
-        &json!({ "base_sd": 1.0, "move": "mala", "precondition": "none", "moves": 10, "max_moves": 10 }),
+        &json!({ "base_sd": 1.0, "pilot_moves": 0, "move": "mala", "precondition": "none", "moves": 10, "max_moves": 10 }),
         N,
         10,
     );
@@ -95,7 +95,7 @@ fn forty_modes_need_a_wide_base() {
     let target = target("gmm40", json!({}));
     let (mean, sd, runs) = replicate(
         &target,
-        &json!({ "base_sd": 25.0, "move": "mala", "precondition": "none", "moves": 10, "max_moves": 10 }),
+        &json!({ "base_sd": 25.0, "pilot_moves": 0, "move": "mala", "precondition": "none", "moves": 10, "max_moves": 10 }),
         N,
         10,
     );
@@ -106,7 +106,7 @@ fn forty_modes_need_a_wide_base() {
     }
     let (mean, sd, runs) = replicate(
         &target,
-        &json!({ "base_sd": 1.0, "move": "mala", "precondition": "none", "moves": 10, "max_moves": 10 }),
+        &json!({ "base_sd": 1.0, "pilot_moves": 0, "move": "mala", "precondition": "none", "moves": 10, "max_moves": 10 }),
         N,
         4,
     );
@@ -122,7 +122,7 @@ fn weights_of_two_far_modes_are_right_on_average_and_useless_in_a_run() {
     let target = target("two-modes", json!({ "dim": 16 }));
     let (mean, sd, runs) = replicate(
         &target,
-        &json!({ "base_sd": 1.0, "move": "mala", "precondition": "none", "moves": 10, "max_moves": 10 }),
+        &json!({ "base_sd": 1.0, "pilot_moves": 0, "move": "mala", "precondition": "none", "moves": 10, "max_moves": 10 }),
         N,
         10,
     );
@@ -149,7 +149,7 @@ fn weights_of_two_far_modes_are_right_on_average_and_useless_in_a_run() {
 #[test]
 fn more_temperatures_do_not_help_two_far_modes() {
     let target = target("two-modes", json!({ "dim": 16 }));
-    let settings = json!({ "base_sd": 1.0, "alpha": 0.99, "move": "mala", "precondition": "none", "moves": 10, "max_moves": 10 });
+    let settings = json!({ "base_sd": 1.0, "alpha": 0.99, "pilot_moves": 0, "move": "mala", "precondition": "none", "moves": 10, "max_moves": 10 });
     let (mean, sd, runs) = replicate(&target, &settings, N, 5);
     assert_agrees("two modes, α = 0.99", (mean, sd), (-0.03, 0.62), 5.0);
     let levels = runs[0].tables["ladder"].1.len();
@@ -163,7 +163,7 @@ fn more_temperatures_do_not_help_two_far_modes() {
 fn the_neck_of_a_funnel_is_missed() {
     let target = target("funnel", json!({}));
     for (base, theirs, moment) in [(1.0, (-0.40, 0.22), 2.7), (3.0, (-0.42, 0.14), 3.3)] {
-        let settings = json!({ "base_sd": base, "move": "mala", "precondition": "none", "moves": 10, "max_moves": 10 });
+        let settings = json!({ "base_sd": base, "pilot_moves": 0, "move": "mala", "precondition": "none", "moves": 10, "max_moves": 10 });
         let (mean, sd, runs) = replicate(&target, &settings, N, 10);
         assert_agrees("funnel", (mean, sd), theirs, 10.0);
         let x0 = second_moment(&runs, 0);
@@ -193,7 +193,7 @@ fn wells_of_known_depth() {
         ),
     ] {
         let target = target("multi-well", settings);
-        let settings = json!({ "base_sd": base, "move": "mala", "precondition": "none", "moves": 10, "max_moves": 10 });
+        let settings = json!({ "base_sd": base, "pilot_moves": 0, "move": "mala", "precondition": "none", "moves": 10, "max_moves": 10 });
         let (mean, sd, runs) = replicate(&target, &settings, N, 10);
         assert_agrees("multi-well", (mean, sd), theirs, 10.0);
         assert_z("multi-well, truth", mean, truth, sd / 10f64.sqrt());
@@ -215,7 +215,7 @@ fn brownian_motion_with_unknown_scales() {
         );
     }
     // Ten Langevin moves a temperature are far too few here: log Z is off by 7, and the run says so.
-    let few = json!({ "move": "mala", "moves": 10, "max_moves": 10 });
+    let few = json!({ "pilot_moves": 0, "move": "mala", "moves": 10, "max_moves": 10 });
     let (run, _) = sample(&target, "smc", few, 4000, 1);
     assert!(run.scalars["log_z"] < truth - 3.0);
     assert!(run.flags.contains_key("mixing"), "{:?}", run.flags);
@@ -251,7 +251,13 @@ fn logistic_regression_within_its_error() {
         ("sonar.csv", -108.392, 0.007),
     ] {
         let target = target("logistic-regression", json!({ "file": file }));
-        let (run, counts) = sample(&target, "smc", json!({ "max_moves": 5 }), 2000, 1);
+        let (run, counts) = sample(
+            &target,
+            "smc",
+            json!({ "max_moves": 5, "pilot_moves": 0 }),
+            2000,
+            1,
+        );
         assert_z(
             file,
             run.scalars["log_z"],

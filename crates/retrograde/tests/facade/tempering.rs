@@ -1,4 +1,4 @@
-//! Parallel tempering and annealed importance sampling with default settings, on targets whose log Z is
+//! Tempered SMC, parallel tempering and annealed importance sampling with default settings, on targets whose log Z is
 //! known: means over seeds against the truth, at the error that a run states.
 
 use crate::{sample, target};
@@ -123,6 +123,21 @@ fn annealed_importance_sampling_with_default_settings() {
         // Bent and narrow posteriors leave few weights that count: shown, not asked for.
         for case in cases[5..].iter().chain([&funnel]) {
             runs("ais", case, 4000, seeds);
+        }
+    }
+}
+
+#[test]
+fn tempered_smc_with_default_settings() {
+    let (seeds, table) = seeds();
+    let (cases, funnel) = cases();
+    for case in &cases[..2] {
+        check("smc", case, 4000, seeds);
+    }
+    if table {
+        // Modes of unequal weight that part early: shown, not asked for.
+        for case in cases[2..].iter().chain([&funnel]) {
+            runs("smc", case, 4000, seeds);
         }
     }
 }

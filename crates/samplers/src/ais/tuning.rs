@@ -58,6 +58,7 @@ impl Annealed {
                 kernel: s.kernel,
                 leapfrog: s.leapfrog,
                 step_size: s.step_size,
+                step_span: s.step_span,
                 max_moves: PILOT_MOVES,
                 frozen: true,
                 max_temperatures: 100_000,

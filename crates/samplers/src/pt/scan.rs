@@ -1,6 +1,6 @@
 //! A scan of parallel tempering: new draws at the reference, moves, swaps.
 
-use super::{Fault, JITTER, Ladders, State, aim, blocks, round};
+use super::{Fault, Ladders, State, aim, blocks, round};
 use crate::chains::dense;
 use crate::smc::Kernel;
 use crate::walkers::{Path, Rungs, Scale, Walkers};
@@ -104,7 +104,7 @@ impl Ladders {
                     target,
                     path,
                     step: 1.0,
-                    jitter: JITTER,
+                    jitter: hmc::Jitter::new(s.step_span),
                     leapfrog,
                     scale: Scale::Diagonal(&[]),
                     rungs,

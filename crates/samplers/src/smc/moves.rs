@@ -12,8 +12,6 @@ use retrograde_core::{Cx, Result};
 const PROGRESS: f64 = 0.9;
 /// Change of the log step size per unit of acceptance off its aim, a move.
 const GAIN: f64 = 2.0;
-/// Spread of the leapfrog step size.
-const JITTER: f64 = 0.15;
 
 /// What the moves at a temperature did.
 pub(super) struct Moved {
@@ -146,7 +144,7 @@ impl Particles {
                 target: &*self.target,
                 path,
                 step: step_size,
-                jitter: JITTER,
+                jitter: hmc::Jitter::new(self.settings.step_span),
                 leapfrog: self.settings.leapfrog,
                 scale: self.scale(scale),
                 rungs: None,
