@@ -71,6 +71,9 @@ pub(crate) enum Command {
     CompareSchedules(CompareSchedulesArgs),
     /// log Z by replicates of one or several methods: how far runs spread, whether methods agree.
     Evidence(EvidenceArgs),
+    /// Samplers × targets × seeds at equal budgets: tables and pictures of errors, distances and times, beside aims and
+    /// published values.
+    Bench(BenchArgs),
     /// Writes a crate for a component of your own, with its tests, ready to fill.
     New(NewArgs),
     /// Plugins, which are shared libraries with components: lists, checks, installs and begins them.
@@ -206,6 +209,22 @@ pub(crate) struct EvidenceArgs {
     /// Adds each run to this file when it ends, and takes those of the same job from it.
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// The bench file.
+    pub(crate) bench: PathBuf,
+    /// Sets a key, for example `--set seeds=2`; may be given several times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// The folder of the record, the tables and the pictures; default is `bench-` and the name of the file. What is in its
+    /// record is not run again.
+    #[arg(short = 'o', long = "out", value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Checks the file and shows what would run.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Args)]

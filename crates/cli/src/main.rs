@@ -4,6 +4,7 @@
 //! 0 ok, 1 the run failed, 2 wrong usage or job, 3 finished but a diagnostic failed, 130 interrupted.
 
 mod args;
+mod bench;
 mod certify;
 mod check;
 mod compare;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Command::Certify(args) => certify::certify(args, &out),
         Command::CompareSchedules(args) => certify::compare_schedules(args, &out),
         Command::Evidence(args) => evidence::evidence(args, &out),
+        Command::Bench(args) => bench::bench(args, &out),
         Command::Plugin { command } => plugin::plugin(command, &out),
         Command::Plot(args) => plot::plot(args, &out),
         Command::Completions { shell } => {

@@ -19,6 +19,7 @@ use crate::error::JobError;
 use crate::rundir::refused;
 use distances::Samples;
 use load::LoadedRun;
+pub(crate) use load::by_weight;
 use ndarray::Axis;
 use retrograde_core::{Exact, Kind, Registry, Truth};
 use retrograde_metrics::{summarise, summarise_weighted};

@@ -11,6 +11,7 @@
 //! `timing.json` and, until the run is complete, `rows.bin` and `checkpoint.bin`.
 //! [`compare::compare`] puts two run directories side by side.
 
+pub mod bench;
 pub mod certify;
 mod checkpoint;
 pub mod compare;
@@ -27,6 +28,7 @@ mod npy;
 mod pictures;
 mod place;
 mod plan;
+mod record;
 mod report;
 mod run;
 mod rundir;

@@ -451,7 +451,7 @@ fn top_schema() -> Json {
 }
 
 /// A component's schema with the keys that the job adds to it, `kind` apart.
-fn component_schema(kind: Kind, schema: &Json) -> Json {
+pub(crate) fn component_schema(kind: Kind, schema: &Json) -> Json {
     let mut schema = schema.clone();
     if kind == Kind::Target {
         let mut bounds = self::schema::<BoundsSettings>();

@@ -73,7 +73,7 @@ pub use sinkhorn::{
     EntropicTransport, SinkhornDivergence, SinkhornSettings, entropic_transport,
     sinkhorn_divergence,
 };
-pub use sliced::{plane_directions, random_directions, sliced_wasserstein};
+pub use sliced::{plane_directions, random_directions, sliced_ks, sliced_wasserstein};
 pub use summary::{CoordinateSummary, WeightedSummary, summarise, summarise_weighted};
 pub use transport::{Matching, Order, wasserstein};
 pub use weights::{WeightDiagnostics, relative_weights};

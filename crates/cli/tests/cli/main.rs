@@ -1,6 +1,7 @@
 //! The program as a user meets it: what it says to broken input, what it writes, how it stops and
 //! goes on, and what is left when the machine fails it.
 
+mod bench;
 mod broken_data;
 mod broken_jobs;
 mod certify;

@@ -141,7 +141,7 @@ impl LoadedRun {
 }
 
 /// Systematic resampling: the row at each of m evenly spaced points of the cumulative weight, from a uniform offset.
-fn by_weight(
+pub(crate) fn by_weight(
     rows: ArrayView2<'_, f64>,
     log_weights: &Array1<f64>,
     m: usize,

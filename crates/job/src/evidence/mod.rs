@@ -6,15 +6,14 @@
 
 mod crossing;
 mod judge;
-mod record;
 
 use self::crossing::{crossing, places};
 use self::judge::judge;
-use self::record::Record;
 use crate::config::Document;
 use crate::error::JobError;
 use crate::files::sha256;
 use crate::plan::Plan;
+use crate::record::Record;
 use crate::report::Job;
 use crate::verdicts::{Status, Verdict};
 use retrograde_core::drive::drive;
@@ -162,7 +161,10 @@ pub fn evidence(
         Plan::new(&job, registry, base)?;
         plans.push((name, job));
     }
-    let record = question.record.map(Record::read).transpose()?;
+    let record = question
+        .record
+        .map(|path| Record::<EvidenceRun>::read("evidence", path));
+    let mut record = record.transpose()?;
     let mut methods = Vec::new();
     let mut complete = true;
     for (name, job) in &plans {
@@ -180,7 +182,7 @@ pub fn evidence(
                         complete = false;
                         break;
                     };
-                    if let Some(record) = &record {
+                    if let Some(record) = &mut record {
                         record.add(identity, &run)?;
                     }
                     run

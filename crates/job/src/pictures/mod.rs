@@ -4,6 +4,7 @@
 //! The palette is that of Okabe & Ito (2008), which eyes without red or green tell apart. Axes and text take the
 //! colour of what surrounds them, so that a picture is legible on white and on black.
 
+mod bench;
 mod flow;
 mod ladder;
 mod levels;
@@ -16,6 +17,7 @@ mod truth;
 mod view;
 mod weights;
 
+pub(crate) use bench::bench;
 pub(crate) use levels::{by_steps, levels};
 pub(crate) use ticks::every;
 pub(crate) use truth::Known;

@@ -1,9 +1,9 @@
 //! Runs on disk, a line of JSON each, added when they end.
 
-use super::EvidenceRun;
 use crate::error::JobError;
 use crate::files::io_error;
 use retrograde_core::Error;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::OpenOptions;
 use std::io::{Seek, SeekFrom, Write};
@@ -11,22 +11,24 @@ use std::path::{Path, PathBuf};
 
 /// A line.
 #[derive(Debug, Serialize, Deserialize)]
-struct Line {
+struct Line<R> {
     /// SHA-256 of all that decides its bits.
     job: String,
-    run: EvidenceRun,
+    run: R,
 }
 
 /// A file of runs.
 #[derive(Debug)]
-pub(super) struct Record {
+pub(crate) struct Record<R> {
+    /// The command that keeps it, for errors.
+    owner: &'static str,
     path: PathBuf,
-    lines: Vec<Line>,
+    lines: Vec<Line<R>>,
 }
 
-impl Record {
+impl<R: Clone + Serialize + DeserializeOwned> Record<R> {
     /// The runs of the file, none if there is no file; a last line that was cut off is none.
-    pub(super) fn read(path: &Path) -> Result<Self, JobError> {
+    pub(crate) fn read(owner: &'static str, path: &Path) -> Result<Self, JobError> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
@@ -40,7 +42,7 @@ impl Record {
                 Err(_) if i + 1 == all.len() && !line.ends_with('\n') => {}
                 Err(e) => {
                     return Err(JobError::Run(Error::Settings {
-                        component: "evidence".into(),
+                        component: owner.into(),
                         key: "record".into(),
                         message: format!("line {} of {} is no run: {e}", i + 1, path.display()),
                     }));
@@ -48,21 +50,23 @@ impl Record {
             }
         }
         Ok(Self {
+            owner,
             path: path.to_owned(),
             lines,
         })
     }
 
     /// The run of that job, if it is there.
-    pub(super) fn get(&self, job: &str) -> Option<&EvidenceRun> {
+    pub(crate) fn get(&self, job: &str) -> Option<&R> {
         self.lines.iter().find(|l| l.job == job).map(|l| &l.run)
     }
 
     /// Adds a run, in place of a line that was cut off.
-    pub(super) fn add(&self, job: String, run: &EvidenceRun) -> Result<(), JobError> {
+    pub(crate) fn add(&mut self, job: String, run: &R) -> Result<(), JobError> {
         let run = run.clone();
-        let mut line = serde_json::to_string(&Line { job, run }).map_err(|e| Error::Breakdown {
-            component: "evidence".into(),
+        let added = Line { job, run };
+        let mut line = serde_json::to_string(&added).map_err(|e| Error::Breakdown {
+            component: self.owner.into(),
             message: format!("a run cannot be written: {e}"),
             advice: "report it".into(),
         })?;
@@ -81,6 +85,7 @@ impl Record {
             file.sync_data()
         };
         write().map_err(io_error("cannot write", &self.path))?;
+        self.lines.push(added);
         Ok(())
     }
 }
