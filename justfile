@@ -48,6 +48,14 @@ peers:
     target/peers/bin/python benches/peers/peers.py
     target/peers/bin/python benches/peers/evidence.py
 
+# The table of aims in docs/evidence.md; goes on where it was stopped, and is made though an aim is missed (exit code 3)
+aims:
+    cargo build --release -p retrograde-cli
+    target/release/retrograde bench examples/bench-aims.toml --out target/bench-aims || [ $? -eq 3 ]
+    sed 's/^#/##/' target/bench-aims/table.md > target/bench-aims/section.md
+    sed -i -e '/^<!-- table: aims -->$/,/^<!-- end of table -->$/{//!d}' \
+        -e '/^<!-- table: aims -->$/r target/bench-aims/section.md' docs/evidence.md
+
 # Memory errors in the adapters and what they carry, by AddressSanitizer (needs nightly)
 asan *ARGS:
     ASAN_OPTIONS=allocator_may_return_null=1 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 RUSTFLAGS=-Zsanitizer=address \

@@ -71,7 +71,7 @@ pub use points::subsample;
 pub use rhat::{rhat_folded, rhat_identity, rhat_rank, rhat_split};
 pub use sinkhorn::{
     EntropicTransport, SinkhornDivergence, SinkhornSettings, entropic_transport,
-    sinkhorn_divergence,
+    entropic_transport_annealed, sinkhorn_divergence,
 };
 pub use sliced::{plane_directions, random_directions, sliced_ks, sliced_wasserstein};
 pub use summary::{CoordinateSummary, WeightedSummary, summarise, summarise_weighted};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 /// Runs that a search makes at most.
 const TRIALS: usize = 8;
 /// A search ends this near to the budget, relatively.
-const NEAR: f64 = 0.02;
+const NEAR: f64 = 0.05;
 /// Farther off than this, relatively, a budget is missed, and that is told.
 pub(super) const MISSED: f64 = 0.1;
 

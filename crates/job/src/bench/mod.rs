@@ -271,7 +271,7 @@ impl Matrix<'_> {
         if let Some(Entry::Floor { metrics }) = self.record.get(&identity) {
             return Ok(metrics.clone());
         }
-        let metrics = yardstick.floor(plan.run.draws)?;
+        let metrics = yardstick.floor(plan.run.draws, self.cancel)?.ok_or(Stop::Cancelled)?;
         self.record.add(identity, &Entry::Floor { metrics: metrics.clone() })?;
         Ok(metrics)
     }

@@ -287,6 +287,10 @@ fn summarise(row: &mut Row, budget: Option<u64>) {
         let share = row.evaluations / budget as f64;
         let spends = format!("spends {share:.2} × the budget");
         match &row.fitted {
+            Some(f) if f.met && (share - 1.0).abs() > MISSED => {
+                let first = f.evaluations as f64 / budget as f64;
+                row.notes.push(format!("{spends} on average, by `{}` at which the first seed spends {first:.2} ×", f.key));
+            }
             Some(f) if (share - 1.0).abs() > MISSED => row.notes.push(format!("{spends}: no value of `{}` was found to meet it", f.key)),
             Some(_) => {}
             None if (share - 1.0).abs() > MISSED => row.notes.push(format!("{spends}: it has no `fit`")),
