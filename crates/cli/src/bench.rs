@@ -45,7 +45,11 @@ pub(crate) fn bench(args: &BenchArgs, out: &Output) -> Exit {
     };
     out.result(|| json!({ "bench": table }), || page(&into));
     message(&format!("tables and pictures are in {}", into.display()));
-    let failed = table.targets.iter().flat_map(|t| &t.rows).any(|r| r.failed > 0);
+    let failed = table
+        .targets
+        .iter()
+        .flat_map(|t| &t.rows)
+        .any(|r| r.failed > 0);
     match table.complete {
         false => Exit::Interrupted,
         true if failed || table.aims.iter().any(|a| !a.met) => Exit::Diagnostics,
@@ -70,7 +74,10 @@ fn watch(event: Event<'_>) {
         None => format!("seed {}", run.seed),
     };
     let (target, sampler) = (event.target, event.sampler);
-    message(&format!("{target}, {sampler}, {what}: {said} ({} evaluations, {:.2} s)", run.evaluations, run.seconds));
+    message(&format!(
+        "{target}, {sampler}, {what}: {said} ({} evaluations, {:.2} s)",
+        run.evaluations, run.seconds
+    ));
 }
 
 /// The page as it was written.
@@ -82,17 +89,29 @@ fn planned(all: &[Planned]) -> String {
     let head = ["target", "sampler", "seeds", "budget", "scaled"];
     let mut table = vec![head.map(str::to_owned).to_vec()];
     for p in all {
-        let kind = |name: &str, kind: &str| if name == kind { name.to_owned() } else { format!("{name} ({kind})") };
+        let kind = |name: &str, kind: &str| {
+            if name == kind {
+                name.to_owned()
+            } else {
+                format!("{name} ({kind})")
+            }
+        };
         table.push(vec![
             kind(&p.target, &p.target_kind),
             kind(&p.sampler, &p.sampler_kind),
             p.seeds.to_string(),
             p.budget.map_or_else(|| "–".into(), |b| b.to_string()),
-            p.fit.as_ref().map_or_else(|| "–".into(), |(key, start)| format!("{key}, from {start}")),
+            p.fit
+                .as_ref()
+                .map_or_else(|| "–".into(), |(key, start)| format!("{key}, from {start}")),
         ]);
     }
     let mut text = String::new();
     align(&mut text, &table);
-    let _ = writeln!(text, "\n{} runs", all.iter().map(|p| p.seeds).sum::<usize>());
+    let _ = writeln!(
+        text,
+        "\n{} runs",
+        all.iter().map(|p| p.seeds).sum::<usize>()
+    );
     text
 }

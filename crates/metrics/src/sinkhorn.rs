@@ -135,6 +135,9 @@ pub fn entropic_transport(
 /// that is small against the costs this takes a fraction of the iterations, all of which are counted; ε-scaling of Kosowsky &
 /// Yuille (1994), Neural Networks 7, 477.
 ///
+/// Here `cost` is `objective` less ε KL(P ‖ a bᵀ): ⟨P, C⟩ with the error of the marginals taken away to first order. Where few
+/// points lie in clusters of unlike numbers the residual falls so slowly that ⟨P, C⟩ itself is of no use.
+///
 /// # Shapes
 /// `x`: (n, d), `y`: (m, d).
 ///
@@ -164,9 +167,13 @@ pub fn entropic_transport_annealed(
         spent += EACH;
         epsilon *= 0.5;
     }
-    let found = alternate_from(&x, &y, &g, settings);
+    let (found, f, better) = alternate_from(&x, &y, &g, settings);
+    // Σᵢ (aᵢ − Σⱼ Pᵢⱼ) fᵢ; the columns fit.
+    let missing = |(f, b): (&f64, &f64)| -((f - b) / settings.epsilon).exp_m1() * f;
+    let correction = f.iter().zip(&better).map(missing).sum::<f64>() / f.len() as f64;
     Ok(EntropicTransport {
         iterations: spent + found.iterations,
+        cost: found.cost + correction,
         ..found
     })
 }
@@ -198,15 +205,16 @@ fn marginal_residual(f: &[f64], better: &[f64], epsilon: f64) -> f64 {
 
 /// Both potentials in turn. After each update of g the columns of P fit exactly, so its mass is 1.
 fn alternate(x: &Rows<'_>, y: &Rows<'_>, settings: SinkhornSettings) -> EntropicTransport {
-    alternate_from(x, y, &vec![0.0; y.len()], settings)
+    alternate_from(x, y, &vec![0.0; y.len()], settings).0
 }
 
+/// The same from a potential of `y`; with the last potential of `x` and the one that would fit better.
 fn alternate_from(
     x: &Rows<'_>,
     y: &Rows<'_>,
     start: &[f64],
     settings: SinkhornSettings,
-) -> EntropicTransport {
+) -> (EntropicTransport, Vec<f64>, Vec<f64>) {
     let epsilon = settings.epsilon;
     let mut f = soft_minimum(x, y, start, epsilon);
     let mut g = soft_minimum(y, x, &f, epsilon);
@@ -219,12 +227,13 @@ fn alternate_from(
         if !unfinished {
             let objective = mean(&f) + mean(&g);
             let (_, cost) = mass_and_cost(x, y, &f, &g, epsilon);
-            return EntropicTransport {
+            let found = EntropicTransport {
                 objective,
                 cost,
                 residual,
                 iterations,
             };
+            return (found, f, better);
         }
         f = better;
         g = soft_minimum(y, x, &f, epsilon);
@@ -313,10 +322,14 @@ mod tests {
         let annealed = entropic_transport_annealed(a.view(), b.view(), rough).unwrap();
         assert!(plain.residual > 0.02, "{plain:?}");
         assert!(annealed.residual < 0.02, "{annealed:?}");
-        // ⟨P, C⟩ is no more than ε ln n above the exact cost; and a coupling that is off by the residual may be below it.
-        let exact = crate::wasserstein(a.view(), b.view(), crate::Order::Two).unwrap().mean_cost;
-        let slack = 0.02 * exact;
-        assert!(annealed.cost > exact - slack && annealed.cost < exact + 0.05 * 60.0_f64.ln() + slack);
+        // Between the exact cost and ε ln n above it.
+        let exact = crate::wasserstein(a.view(), b.view(), crate::Order::Two)
+            .unwrap()
+            .mean_cost;
+        assert!(
+            annealed.cost > exact - 0.01 && annealed.cost < exact + 0.05 * 60.0_f64.ln() + 0.01,
+            "{annealed:?}, exact {exact}"
+        );
     }
 
     #[test]

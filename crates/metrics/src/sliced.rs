@@ -243,9 +243,8 @@ mod tests {
     fn fine_bins_see_what_the_distribution_functions_see() {
         let (x, y) = (cloud(400, 3, 1), cloud(300, 3, 2));
         let directions = random_directions(Key::from_seed(0), 64, 3);
-        let ks = |x: ArrayView2<'_, f64>, bins| {
-            sliced_ks(x, y.view(), directions.view(), bins).unwrap()
-        };
+        let ks =
+            |x: ArrayView2<'_, f64>, bins| sliced_ks(x, y.view(), directions.view(), bins).unwrap();
         let all = on_threads(|| ks(x.view(), Some(256)));
         assert!(all[0] == all[1] && all[0] == all[2]);
         // Out of 400 a point or two are outside, and a bin of 256 holds about as many.

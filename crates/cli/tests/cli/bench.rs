@@ -85,11 +85,18 @@ fn a_table_of_known_truths() {
     let lab = lab(BENCH);
     let table = bench(&lab, &[], 0);
     assert_eq!(table["complete"], true);
-    let names: Vec<&str> = rows(&table, "one").iter().map(|r| r["sampler"].as_str().unwrap()).collect();
+    let names: Vec<&str> = rows(&table, "one")
+        .iter()
+        .map(|r| r["sampler"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["smc", "ula"]);
     // What the narrow base does not meet is 0.3 of the mass: log Z is low by −ln 0.7, and the weights of the modes are off by
     // 0.3; W₂ is at least the way of that mass, 10 √0.3.
-    let of = |sampler: &str, metric: &str| row(&table, "two", sampler)["metrics"][metric]["mean"].as_f64().unwrap();
+    let of = |sampler: &str, metric: &str| {
+        row(&table, "two", sampler)["metrics"][metric]["mean"]
+            .as_f64()
+            .unwrap()
+    };
     assert!((of("narrow", "log_z_error") - 0.7_f64.ln()).abs() < 0.15);
     assert!((of("narrow", "mode_tv") - 0.3).abs() < 0.01);
     assert!((of("narrow", "w2") - 10.0 * 0.3_f64.sqrt()).abs() < 1.5);
@@ -105,18 +112,35 @@ fn a_table_of_known_truths() {
     assert!(ula["metrics"]["w2"]["mean"].as_f64().unwrap() > 0.0);
 
     let page = lab.text("bench-bench/table.md");
-    assert!(page.starts_with("# Two laws\n") && page.contains("*exact draws*"), "{page}");
+    assert!(
+        page.starts_with("# Two laws\n") && page.contains("*exact draws*"),
+        "{page}"
+    );
     let line = page.lines().rfind(|l| l.starts_with("| ula")).unwrap();
     assert!(line.contains('–'), "{line}");
     let csv = lab.text("bench-bench/table.csv");
     assert_eq!(csv.lines().count(), 1 + 4 * 2, "{csv}");
-    assert!(csv.starts_with("target,sampler,seed,key,value,log_z,log_z_se,log_z_error,w2,"), "{csv}");
-    assert_eq!(timeless(lab.json("bench-bench/table.json")), timeless(table));
+    assert!(
+        csv.starts_with("target,sampler,seed,key,value,log_z,log_z_se,log_z_error,w2,"),
+        "{csv}"
+    );
+    assert_eq!(
+        timeless(lab.json("bench-bench/table.json")),
+        timeless(table)
+    );
     let names = lab.names("bench-bench");
-    for picture in ["log-z-error.svg", "error-against-time.svg", "mode-tv.svg", "w2.svg"] {
+    for picture in [
+        "log-z-error.svg",
+        "error-against-time.svg",
+        "mode-tv.svg",
+        "w2.svg",
+    ] {
         assert!(names.iter().any(|n| n == picture), "{names:?}");
         let svg = lab.text(&format!("bench-bench/{picture}"));
-        assert!(svg.starts_with("<svg") && svg.contains("<circle") && !svg.contains("NaN"), "{picture}");
+        assert!(
+            svg.starts_with("<svg") && svg.contains("<circle") && !svg.contains("NaN"),
+            "{picture}"
+        );
     }
 }
 
@@ -149,7 +173,11 @@ fn a_bench_goes_on_where_it_was_stopped() {
     assert_eq!(text.lines().count(), record.lines().count() + 4);
     lab.write("whole/runs.jsonl", format!("nonsense\n{text}"));
     let said = lab.run(&["bench", "bench.toml", "--out", "whole"]).ended(1);
-    assert!(said.err.contains("line 1 of") && said.err.contains("is no run"), "{}", said.err);
+    assert!(
+        said.err.contains("line 1 of") && said.err.contains("is no run"),
+        "{}",
+        said.err
+    );
 }
 
 #[cfg(unix)]
@@ -157,26 +185,37 @@ fn a_bench_goes_on_where_it_was_stopped() {
 fn an_interrupted_bench_tells_what_there_is_and_goes_on() {
     let lab = lab(&BENCH.replace("seeds = 2", "seeds = 400"));
     let mut running = lab.start(&["bench", "bench.toml", "--json"]);
-    let lines = || std::fs::read_to_string(lab.path("bench-bench/runs.jsonl")).map_or(0, |t| t.lines().count());
+    let lines = || {
+        std::fs::read_to_string(lab.path("bench-bench/runs.jsonl")).map_or(0, |t| t.lines().count())
+    };
     running.wait_until(|| lines() > 5);
     running.signal("INT");
     let said = running.end().ended(130);
     let table = said.json()["bench"].take();
     assert_eq!(table["complete"], false);
-    assert!(lab.text("bench-bench/table.md").contains("**Not complete:**"));
+    assert!(
+        lab.text("bench-bench/table.md")
+            .contains("**Not complete:**")
+    );
     let there = lines();
     assert!(there < 1200, "{there}");
     // With fewer seeds than were run it is complete, from the record.
     let table = bench(&lab, &["--set", "seeds=2"], 0);
     assert_eq!(table["complete"], true);
-    assert_eq!(row(&table, "two", "smc")["runs"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        row(&table, "two", "smc")["runs"].as_array().unwrap().len(),
+        2
+    );
 }
 
 #[test]
 fn budgets_are_met_or_it_is_told() {
     let text = BENCH
         .replace("threads = 1", "threads = 1\nbudget = 400_000")
-        .replace("skip = [\"two\"]", "skip = [\"two\"]\nfit = \"sampler.thin\"\nchains = 8");
+        .replace(
+            "skip = [\"two\"]",
+            "skip = [\"two\"]\nfit = \"sampler.thin\"\nchains = 8",
+        );
     let lab = lab(&text);
     let table = bench(&lab, &[], 0);
     let ula = row(&table, "one", "ula");
@@ -192,9 +231,16 @@ fn budgets_are_met_or_it_is_told() {
     assert!(smc["fitted"].is_null());
     let note = smc["notes"][0].as_str().unwrap();
     assert!(note.contains("× the budget: it has no `fit`"), "{note}");
-    assert!(lab.text("bench-bench/table.md").contains(&format!("`sampler.thin` = {}", ula["fitted"]["value"])));
+    assert!(
+        lab.text("bench-bench/table.md")
+            .contains(&format!("`sampler.thin` = {}", ula["fitted"]["value"]))
+    );
     let plan = lab.run(&["bench", "bench.toml", "--dry-run"]).ended(0);
-    assert!(plan.out.contains("sampler.thin, from") && plan.out.ends_with("8 runs\n"), "{}", plan.out);
+    assert!(
+        plan.out.contains("sampler.thin, from") && plan.out.ends_with("8 runs\n"),
+        "{}",
+        plan.out
+    );
 }
 
 #[test]
@@ -224,15 +270,31 @@ differs = \"everything\"
     let met: Vec<bool> = aims.iter().map(|a| a["met"].as_bool().unwrap()).collect();
     assert_eq!(met, [true, true, false]);
     // The narrow base fails where the wide one does not: ln 0.7 is outside, at every seed.
-    let of = |sampler: &str| aims[0]["samplers"].as_array().unwrap().iter().find(|s| s["sampler"] == sampler).unwrap();
-    assert_eq!((of("smc")["met"].as_bool(), of("narrow")["met"].as_bool()), (Some(true), Some(false)));
+    let of = |sampler: &str| {
+        aims[0]["samplers"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|s| s["sampler"] == sampler)
+            .unwrap()
+    };
+    assert_eq!(
+        (of("smc")["met"].as_bool(), of("narrow")["met"].as_bool()),
+        (Some(true), Some(false))
+    );
     assert_eq!(of("narrow")["outside"], 2);
     assert_eq!(aims[2]["nearest"], "smc");
     let page = lab.text("bench-bench/table.md");
-    assert!(page.contains("no method reaches the aim; smc comes nearest"), "{page}");
+    assert!(
+        page.contains("no method reaches the aim; smc comes nearest"),
+        "{page}"
+    );
     let cells = |start: &str| -> Vec<String> {
         let published = page.split("## Published values").nth(1).unwrap();
-        let line = published.lines().find(|l| l.starts_with(start)).unwrap_or_else(|| panic!("{start}: {page}"));
+        let line = published
+            .lines()
+            .find(|l| l.starts_with(start))
+            .unwrap_or_else(|| panic!("{start}: {page}"));
         line.split('|').map(|c| c.trim().to_owned()).collect()
     };
     let smc = cells("| SMC");
@@ -243,7 +305,10 @@ differs = \"everything\"
     let alone = text.replace("base_sd = 5.0\n", "base_sd = 5.0\nonly = [\"one\"]\n");
     lab.write("bench.toml", alone);
     let table = bench(&lab, &[], 3);
-    assert_eq!((&table["aims"][0]["met"], &table["aims"][0]["nearest"]), (&Value::from(false), &Value::from("narrow")));
+    assert_eq!(
+        (&table["aims"][0]["met"], &table["aims"][0]["nearest"]),
+        (&Value::from(false), &Value::from("narrow"))
+    );
     let why = table["aims"][0]["why"].to_string();
     assert!(why.contains("one of all runs, not of chance"), "{why}");
 }
@@ -271,11 +336,25 @@ bound = 0.3
 ");
     let table = bench(&lab, &[], 0);
     let samplers = table["aims"][0]["samplers"].as_array().unwrap();
-    let met: Vec<bool> = samplers.iter().map(|s| s["met"].as_bool().unwrap()).collect();
+    let met: Vec<bool> = samplers
+        .iter()
+        .map(|s| s["met"].as_bool().unwrap())
+        .collect();
     assert_eq!(met, [true, false], "{samplers:?}");
-    let alone = lab.run(&["bench", "bench.toml", "--set", "sampler[0].base_sd=1.0", "--set", "sampler[0].alpha=0.8"]);
+    let alone = lab.run(&[
+        "bench",
+        "bench.toml",
+        "--set",
+        "sampler[0].base_sd=1.0",
+        "--set",
+        "sampler[0].alpha=0.8",
+    ]);
     let alone = alone.ended(3);
-    assert!(alone.out.contains("no method reaches the aim"), "{}", alone.out);
+    assert!(
+        alone.out.contains("no method reaches the aim"),
+        "{}",
+        alone.out
+    );
 }
 
 #[test]
@@ -288,23 +367,40 @@ fn a_run_that_fails_is_a_row() {
     let table = bench(&lab, &[], 3);
     let failed = row(&table, "one", "gives up");
     assert_eq!(failed["failed"], 2);
-    assert!(failed["notes"][0].as_str().unwrap().starts_with("2 of 2 runs failed: "), "{failed}");
+    assert!(
+        failed["notes"][0]
+            .as_str()
+            .unwrap()
+            .starts_with("2 of 2 runs failed: "),
+        "{failed}"
+    );
     assert_eq!(table["complete"], true);
     assert_eq!(row(&table, "one", "ula")["failed"], 0);
 }
 
 #[test]
 fn draws_from_a_file_stand_for_those_that_a_target_has_not() {
-    let lab = Lab::new("draws = 300\nseed = 9\n[target]\nkind = \"expression\"\ncoordinates = [\"x\"]\nlog_density = \"-x^2/2\"\n[sampler]\nkind = \"smc\"\nbase_sd = 2.0\n[output]\nformats = [\"npy\"]\n");
+    let lab = Lab::new(
+        "draws = 300\nseed = 9\n[target]\nkind = \"expression\"\ncoordinates = [\"x\"]\nlog_density = \"-x^2/2\"\n[sampler]\nkind = \"smc\"\nbase_sd = 2.0\n[output]\nformats = [\"npy\"]\n",
+    );
     lab.run(&["run", "job.toml", "-o", "out"]).ended(0);
     let bench = "seeds = 1\ndraws = 300\n[[target]]\nkind = \"expression\"\ncoordinates = [\"x\"]\nlog_density = \"-x^2/2\"\nreference = \"out/draws.npy\"\nexpect.log_z = 0.9189385332\n[[sampler]]\nkind = \"smc\"\nbase_sd = 2.0\n";
     lab.write("bench.toml", bench);
     let table = self::bench(&lab, &[], 0);
     let smc = row(&table, "expression", "smc");
     assert!(smc["metrics"]["w2"]["mean"].as_f64().unwrap() < 0.4);
-    assert!(smc["metrics"]["log_z_error"]["mean"].as_f64().unwrap().abs() < 0.4);
+    assert!(
+        smc["metrics"]["log_z_error"]["mean"]
+            .as_f64()
+            .unwrap()
+            .abs()
+            < 0.4
+    );
     assert!(table["targets"][0]["floor"].as_object().unwrap().is_empty());
-    lab.write("bench.toml", bench.replace("reference = \"out/draws.npy\"\n", ""));
+    lab.write(
+        "bench.toml",
+        bench.replace("reference = \"out/draws.npy\"\n", ""),
+    );
     let table = self::bench(&lab, &[], 0);
     assert!(row(&table, "expression", "smc")["metrics"]["w2"].is_null());
     let told = |text: String| {
@@ -312,9 +408,15 @@ fn draws_from_a_file_stand_for_those_that_a_target_has_not() {
         lab.run(&["bench", "bench.toml"]).ended(2).err
     };
     let err = told(bench.replace("out/draws.npy", "job.toml"));
-    assert!(err.contains("bench.toml:7:13") && err.contains("no array of little-endian f64"), "{err}");
+    assert!(
+        err.contains("bench.toml:7:13") && err.contains("no array of little-endian f64"),
+        "{err}"
+    );
     let err = told(bench.replace("[\"x\"]", "[\"x\", \"y\"]"));
-    assert!(err.contains("has 1 columns, but the target has dimension 2"), "{err}");
+    assert!(
+        err.contains("has 1 columns, but the target has dimension 2"),
+        "{err}"
+    );
 }
 
 #[test]
@@ -327,39 +429,124 @@ fn mistakes_are_shown_where_they_are() {
         said.err
     };
     let cases = [
-        ("seeds = 2", "seads = 2", "bench.toml:2:1", "did you mean `seeds`?"),
-        ("seeds = 2", "seeds = 0", "bench.toml:2:9", "must be at least 1"),
-        ("base_sd = 5.0", "base_sdd = 5.0", "bench.toml:23:1", "did you mean `base_sd`?"),
-        ("base_sd = 5.0", "base_sd = -5.0", "bench.toml:23:11", "base_sd"),
-        ("only = [\"two\"]", "onyl = [\"two\"]", "bench.toml:30:1", "did you mean `only`?"),
-        ("only = [\"two\"]", "only = [\"tow\"]", "bench.toml:30:9", "did you mean \"two\"?"),
-        ("kind = \"ula\"", "kind = \"ulla\"", "bench.toml:33:8", "did you mean `ula`?"),
-        ("name = \"narrow\"", "name = \"smc\"", "bench.toml:26:8", "there are two samplers with the name \"smc\""),
-        ("sd = 0.5", "sdd = 0.5", "bench.toml:18:1", "did you mean `sd`?"),
-        ("[[sampler]]\nname = \"smc\"", "[[sampler]]\nfit = \"draws\"\nname = \"smc\"", "bench.toml:21:7", "no budget"),
-        ("seeds = 2", "seeds = 2\nmetrics = [\"w3\"]", "bench.toml:3:12", "did you mean \"w2\"?"),
-        ("seeds = 2", "seeds = 2\nmetrics = [\"test_log_likelihood\"]", "bench.toml:3:12", "published tables alone"),
+        (
+            "seeds = 2",
+            "seads = 2",
+            "bench.toml:2:1",
+            "did you mean `seeds`?",
+        ),
+        (
+            "seeds = 2",
+            "seeds = 0",
+            "bench.toml:2:9",
+            "must be at least 1",
+        ),
+        (
+            "base_sd = 5.0",
+            "base_sdd = 5.0",
+            "bench.toml:23:1",
+            "did you mean `base_sd`?",
+        ),
+        (
+            "base_sd = 5.0",
+            "base_sd = -5.0",
+            "bench.toml:23:11",
+            "base_sd",
+        ),
+        (
+            "only = [\"two\"]",
+            "onyl = [\"two\"]",
+            "bench.toml:30:1",
+            "did you mean `only`?",
+        ),
+        (
+            "only = [\"two\"]",
+            "only = [\"tow\"]",
+            "bench.toml:30:9",
+            "did you mean \"two\"?",
+        ),
+        (
+            "kind = \"ula\"",
+            "kind = \"ulla\"",
+            "bench.toml:33:8",
+            "did you mean `ula`?",
+        ),
+        (
+            "name = \"narrow\"",
+            "name = \"smc\"",
+            "bench.toml:26:8",
+            "there are two samplers with the name \"smc\"",
+        ),
+        (
+            "sd = 0.5",
+            "sdd = 0.5",
+            "bench.toml:18:1",
+            "did you mean `sd`?",
+        ),
+        (
+            "[[sampler]]\nname = \"smc\"",
+            "[[sampler]]\nfit = \"draws\"\nname = \"smc\"",
+            "bench.toml:21:7",
+            "no budget",
+        ),
+        (
+            "seeds = 2",
+            "seeds = 2\nmetrics = [\"w3\"]",
+            "bench.toml:3:12",
+            "did you mean \"w2\"?",
+        ),
+        (
+            "seeds = 2",
+            "seeds = 2\nmetrics = [\"test_log_likelihood\"]",
+            "bench.toml:3:12",
+            "published tables alone",
+        ),
+        (
+            "seeds = 2",
+            "seeds = 2\nmetrics = [\"w2\"]\naim = [{ target = \"two\", metric = \"mode_tv\", bound = 1 }]",
+            "bench.toml:4:35",
+            "not among `metrics`",
+        ),
     ];
     for (from, to, place, words) in cases {
         let err = told(from, to);
         assert!(err.contains(place) && err.contains(words), "{to}:\n{err}");
     }
-    let err = told("[[sampler]]\nname = \"smc\"", "[[sampler]]\nfit = \"sampler.movse\"\nname = \"smc\"").replace("seeds", "");
+    let err = told(
+        "[[sampler]]\nname = \"smc\"",
+        "[[sampler]]\nfit = \"sampler.movse\"\nname = \"smc\"",
+    )
+    .replace("seeds", "");
     assert!(err.contains("no budget"), "{err}");
     let lab = lab(&BENCH
         .replace("seeds = 2", "seeds = 2\nbudget = 1000")
-        .replacen("name = \"smc\"", "name = \"smc\"\nfit = \"sampler.movse\"", 1));
+        .replacen(
+            "name = \"smc\"",
+            "name = \"smc\"\nfit = \"sampler.movse\"",
+            1,
+        ));
     let err = lab.run(&["bench", "bench.toml"]).ended(2).err;
-    assert!(err.contains("bench.toml:23:7") && err.contains("did you mean `sampler.moves`?"), "{err}");
+    assert!(
+        err.contains("bench.toml:23:7") && err.contains("did you mean `sampler.moves`?"),
+        "{err}"
+    );
     // All at once, each once, and in JSON with line and column.
-    lab.write("bench.toml", BENCH.replace("sd = 0.5", "sdd = 0.5").replace("seeds = 2", "seads = 2"));
+    lab.write(
+        "bench.toml",
+        BENCH
+            .replace("sd = 0.5", "sdd = 0.5")
+            .replace("seeds = 2", "seads = 2"),
+    );
     let said = lab.run(&["bench", "bench.toml", "--json"]).ended(2).json();
     let errors = said["errors"].as_array().unwrap();
     let lines: Vec<u64> = errors.iter().map(|e| e["line"].as_u64().unwrap()).collect();
     assert_eq!(lines, [2, 18]);
     lab.write("bench.toml", BENCH.replace("[[sampler]]", "[sampler]"));
     let err = lab.run(&["bench", "bench.toml"]).ended(2).err;
-    assert!(err.contains("set twice") || err.contains("[[sampler]]"), "{err}");
+    assert!(
+        err.contains("set twice") || err.contains("[[sampler]]"),
+        "{err}"
+    );
 }
 
 /// A key of a component that the bench takes for its own could not be set.
@@ -369,13 +556,20 @@ fn keys_of_the_bench_are_no_keys_of_components() {
     let schema = lab.run(&["schema"]).ended(0).json();
     let own = [
         ("target", &["name", "budget", "reference", "expect"][..]),
-        ("sampler", &["name", "only", "skip", "fit", "process", "score"]),
+        (
+            "sampler",
+            &["name", "only", "skip", "fit", "process", "score"],
+        ),
     ];
     for (kind, keys) in own {
         for component in schema["properties"][kind]["oneOf"].as_array().unwrap() {
             let properties = component["properties"].as_object().unwrap();
             for key in keys {
-                assert!(!properties.contains_key(*key), "{kind} {}: {key}", properties["kind"]);
+                assert!(
+                    !properties.contains_key(*key),
+                    "{kind} {}: {key}",
+                    properties["kind"]
+                );
             }
         }
     }
@@ -384,14 +578,23 @@ fn keys_of_the_bench_are_no_keys_of_components() {
 #[test]
 fn the_small_example_runs() {
     let lab = Lab::new("");
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/bench-small.toml");
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../examples/bench-small.toml"
+    );
     let table = lab.run(&["bench", file, "--json"]).ended(0).json()["bench"].take();
     let narrow = row(&table, "two normals", "smc, narrow");
-    assert!((narrow["metrics"]["log_z_error"]["mean"].as_f64().unwrap() - 0.7_f64.ln()).abs() < 0.1);
+    assert!(
+        (narrow["metrics"]["log_z_error"]["mean"].as_f64().unwrap() - 0.7_f64.ln()).abs() < 0.1
+    );
     for target in ["two normals", "normal"] {
         for row in rows(&table, target) {
             let spent = row["evaluations"].as_f64().unwrap();
-            assert!((spent / 250_000.0 - 1.0).abs() < 0.35, "{}: {spent}", row["sampler"]);
+            assert!(
+                (spent / 250_000.0 - 1.0).abs() < 0.35,
+                "{}: {spent}",
+                row["sampler"]
+            );
         }
     }
     assert!(lab.path("bench-bench-small/table.md").exists());

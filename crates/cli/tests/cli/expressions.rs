@@ -202,7 +202,11 @@ fn densities_that_can_be_normalised() {
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|e| e == "toml"))
-        .filter(|path| !path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("bench-")))
+        .filter(|path| {
+            !path
+                .file_name()
+                .is_some_and(|n| n.to_string_lossy().starts_with("bench-"))
+        })
         .collect();
     assert!(jobs.len() > 5);
     let lab = Lab::new(

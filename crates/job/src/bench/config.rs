@@ -1,20 +1,20 @@
 //! What a bench file says, and which jobs it means.
 
 use super::Metric;
+use super::checks::{
+    check_component, check_expect, head_schema, names_of, read_reference, tables_of,
+};
 use crate::config::{
-    ConfigError, Diagnostic, Document, Entry, Node, Table, Value, component_kind, nearest,
-    validate, validate_component,
+    ConfigError, Diagnostic, Document, Entry, Node, Table, Value, nearest, validate,
 };
 use crate::files::InputFile;
 use crate::place::below;
-use crate::plan::{Plan, component_schema};
+use crate::plan::Plan;
 use crate::settings::ExpectSettings;
 use ndarray::Array2;
-use retrograde_core::registry::schema_of;
 use retrograde_core::{Kind, Registry};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -56,7 +56,13 @@ pub(super) struct Head {
 #[serde(untagged)]
 enum Seeds {
     Count(#[schemars(range(min = 1, max = 100_000))] u64),
-    List(#[schemars(length(min = 1), inner(range(min = 0, max = 9_223_372_036_854_775_807_i64)))] Vec<u64>),
+    List(
+        #[schemars(
+            length(min = 1),
+            inner(range(min = 0, max = 9_223_372_036_854_775_807_i64))
+        )]
+        Vec<u64>,
+    ),
 }
 
 impl Head {
@@ -81,7 +87,12 @@ fn reference_draws() -> usize {
 }
 
 fn metrics() -> Vec<Metric> {
-    vec![Metric::W2, Metric::SlicedKs, Metric::ModeTv, Metric::MeanError]
+    vec![
+        Metric::W2,
+        Metric::SlicedKs,
+        Metric::ModeTv,
+        Metric::MeanError,
+    ]
 }
 
 /// A bound on a metric.
@@ -194,20 +205,34 @@ const PARTS: [(Kind, &str); 2] = [(Kind::Process, "process"), (Kind::Score, "sco
 
 impl Bench {
     /// Checks the file and every job that it means.
-    pub(super) fn new(document: Document, registry: &Registry, base: &Path) -> Result<Self, ConfigError> {
+    pub(super) fn new(
+        document: Document,
+        registry: &Registry,
+        base: &Path,
+    ) -> Result<Self, ConfigError> {
         let root = &document.root;
         let mut found = tables_of(root);
         let schema = head_schema();
         found.extend(validate(root, &schema, &schema, ""));
         for (i, node) in items(root, "target").iter().enumerate() {
-            found.extend(check_component(node, Kind::Target, &format!("target[{i}]"), registry));
+            found.extend(check_component(
+                node,
+                Kind::Target,
+                &format!("target[{i}]"),
+                registry,
+            ));
         }
         for (i, node) in items(root, "sampler").iter().enumerate() {
             let path = format!("sampler[{i}]");
             found.extend(check_component(node, Kind::Sampler, &path, registry));
             for (kind, word) in PARTS {
                 if let Some(part) = node.at(&[word]) {
-                    found.extend(check_component(part, kind, &format!("{path}.{word}"), registry));
+                    found.extend(check_component(
+                        part,
+                        kind,
+                        &format!("{path}.{word}"),
+                        registry,
+                    ));
                 }
             }
         }
@@ -218,26 +243,41 @@ impl Bench {
         if !found.is_empty() {
             return Err(document.error(found));
         }
-        let read = |e: toml::de::Error| document.error(vec![Diagnostic::new(None, e.message().to_owned())]);
+        let read = |e: toml::de::Error| {
+            document.error(vec![Diagnostic::new(None, e.message().to_owned())])
+        };
         let mut own = root.clone();
         for word in ["target", "sampler"] {
             own.remove(&[word]);
         }
         let head: Head = own.to_settings().map_err(read)?;
-        let targets = items(root, "target").iter().map(target_entry).collect::<Result<Vec<_>, _>>();
+        let targets = items(root, "target")
+            .iter()
+            .map(target_entry)
+            .collect::<Result<Vec<_>, _>>();
         let mut targets = targets.map_err(read)?;
-        let samplers: Vec<SamplerEntry> = items(root, "sampler").iter().map(sampler_entry).collect();
+        let samplers: Vec<SamplerEntry> =
+            items(root, "sampler").iter().map(sampler_entry).collect();
         for (t, entry) in targets.iter_mut().enumerate() {
             found.extend(check_expect(root, t, &entry.expect));
             let written = items(root, "target")[t].at(&["reference"]);
             if let Some((node, path)) = written.and_then(|n| Some((n, n.as_str()?))) {
                 match read_reference(&below(base, Path::new(path))) {
                     Ok(read) => entry.reference = Some(read),
-                    Err(why) => found.push(Diagnostic::new(node.span, format!("`target[{t}].reference`: {why}")).label("this file")),
+                    Err(why) => found.push(
+                        Diagnostic::new(node.span, format!("`target[{t}].reference`: {why}"))
+                            .label("this file"),
+                    ),
                 }
             }
         }
-        let mut bench = Self { head, targets, samplers, cells: Vec::new(), document: document.clone() };
+        let mut bench = Self {
+            head,
+            targets,
+            samplers,
+            cells: Vec::new(),
+            document: document.clone(),
+        };
         for target in 0..bench.targets.len() {
             for sampler in 0..bench.samplers.len() {
                 if bench.runs(target, sampler) {
@@ -249,12 +289,19 @@ impl Bench {
             }
         }
         if found.is_empty() && bench.cells.is_empty() {
-            found.push(Diagnostic::new(root.span, "no sampler runs on any target").help("change `only` and `skip`"));
+            found.push(
+                Diagnostic::new(root.span, "no sampler runs on any target")
+                    .help("change `only` and `skip`"),
+            );
         }
         // What is wrong with a target is wrong with it for every sampler.
         let mut seen = BTreeSet::new();
         found.retain(|d| seen.insert((d.span, d.message.clone())));
-        if found.is_empty() { Ok(bench) } else { Err(document.error(found)) }
+        if found.is_empty() {
+            Ok(bench)
+        } else {
+            Err(document.error(found))
+        }
     }
 
     /// Whether neither `only` nor `skip` forbids it.
@@ -269,16 +316,32 @@ impl Bench {
     }
 
     /// Builds the job once, so that what is wrong with it is told before anything runs.
-    fn cell(&self, target: usize, sampler: usize, registry: &Registry, base: &Path) -> Result<Cell, ConfigError> {
+    fn cell(
+        &self,
+        target: usize,
+        sampler: usize,
+        registry: &Registry,
+        base: &Path,
+    ) -> Result<Cell, ConfigError> {
         let seed = self.head.seeds().first().copied().unwrap_or(1);
-        let cell = Cell { target, sampler, start: None };
+        let cell = Cell {
+            target,
+            sampler,
+            start: None,
+        };
         let plan = Plan::new(&self.job(&cell, seed, None)?, registry, base)?;
         if let Some(reference) = &self.targets[target].reference {
             let (columns, d) = (reference.rows.ncols(), plan.target.dim());
             if columns != d {
-                let span = items(&self.document.root, "target")[target].at(&["reference"]).and_then(|n| n.span);
-                let message = format!("`target[{target}].reference` has {columns} columns, but the target has dimension {d}");
-                return Err(self.document.error(vec![Diagnostic::new(span, message).label("this file")]));
+                let span = items(&self.document.root, "target")[target]
+                    .at(&["reference"])
+                    .and_then(|n| n.span);
+                let message = format!(
+                    "`target[{target}].reference` has {columns} columns, but the target has dimension {d}"
+                );
+                return Err(self
+                    .document
+                    .error(vec![Diagnostic::new(span, message).label("this file")]));
             }
         }
         let Some(fit) = &self.samplers[sampler].fit else {
@@ -288,7 +351,10 @@ impl Bench {
         let mut whole = Vec::new();
         whole_numbers("", &known, &mut whole);
         if let Some((_, value)) = whole.iter().find(|(path, _)| path == fit) {
-            return Ok(Cell { start: Some(*value), ..cell });
+            return Ok(Cell {
+                start: Some(*value),
+                ..cell
+            });
         }
         let node = items(&self.document.root, "sampler").get(sampler);
         let span = node.and_then(|n| n.at(&["fit"])).and_then(|n| n.span);
@@ -297,13 +363,22 @@ impl Bench {
             Some(near) => format!("did you mean `{near}`?"),
             None => "no such whole number".into(),
         };
-        let message = format!("`sampler[{sampler}].fit` must name a whole number above 0 of the job, but is {fit:?}");
+        let message = format!(
+            "`sampler[{sampler}].fit` must name a whole number above 0 of the job, but is {fit:?}"
+        );
         let help = format!("there are `{}`", names().collect::<Vec<_>>().join("`, `"));
-        Err(self.document.error(vec![Diagnostic::new(span, message).label(label).help(help)]))
+        Err(self
+            .document
+            .error(vec![Diagnostic::new(span, message).label(label).help(help)]))
     }
 
     /// The job of a cell, with this seed and, if one is given, this value at the key that is scaled.
-    pub(super) fn job(&self, cell: &Cell, seed: u64, key: Option<u64>) -> Result<Document, ConfigError> {
+    pub(super) fn job(
+        &self,
+        cell: &Cell,
+        seed: u64,
+        key: Option<u64>,
+    ) -> Result<Document, ConfigError> {
         let (target, sampler) = (&self.targets[cell.target], &self.samplers[cell.sampler]);
         let number = |v: u64| Node::new(Value::Integer(i64::try_from(v).unwrap_or(i64::MAX)));
         let mut entries = vec![
@@ -315,15 +390,26 @@ impl Bench {
         ];
         entries.extend(sampler.parts.iter().cloned());
         // A wrong number of draws is shown where it was written.
-        if let (Some(written), Some(slot)) = (self.document.root.at(&["draws"]), entries.get_mut(1)) {
+        if let (Some(written), Some(slot)) = (self.document.root.at(&["draws"]), entries.get_mut(1))
+        {
             slot.1 = written.clone();
         }
         let mut table = Table::new();
         for (key, node) in entries {
-            table.insert(Entry { key: key.into(), key_span: None, node });
+            table.insert(Entry {
+                key: key.into(),
+                key_span: None,
+                node,
+            });
         }
-        let root = Node { span: self.document.root.span, value: Value::Table(table) };
-        let mut job = Document { sources: self.document.sources.clone(), root };
+        let root = Node {
+            span: self.document.root.span,
+            value: Value::Table(table),
+        };
+        let mut job = Document {
+            sources: self.document.sources.clone(),
+            root,
+        };
         if let (Some(path), Some(key)) = (&sampler.fit, key) {
             job.set([format!("{path}={key}")])?;
         }
@@ -337,7 +423,7 @@ impl Bench {
 }
 
 /// The elements of a table of tables; none where there is no such thing.
-fn items<'a>(root: &'a Node, key: &str) -> &'a [Node] {
+pub(super) fn items<'a>(root: &'a Node, key: &str) -> &'a [Node] {
     match root.at(&[key]).map(|n| &n.value) {
         Some(Value::Array(all)) => all,
         _ => &[],
@@ -345,143 +431,22 @@ fn items<'a>(root: &'a Node, key: &str) -> &'a [Node] {
 }
 
 /// A list of strings, or one string, with their places.
-fn strings(node: &Node) -> Vec<(&str, Option<crate::config::Span>)> {
+pub(super) fn strings(node: &Node) -> Vec<(&str, Option<crate::config::Span>)> {
     match &node.value {
-        Value::Array(all) => all.iter().filter_map(|n| Some((n.as_str()?, n.span))).collect(),
+        Value::Array(all) => all
+            .iter()
+            .filter_map(|n| Some((n.as_str()?, n.span)))
+            .collect(),
         _ => node.as_str().map(|s| (s, node.span)).into_iter().collect(),
     }
 }
 
-fn name_of(node: &Node) -> String {
+pub(super) fn name_of(node: &Node) -> String {
     let text = |key: &str| node.at(&[key]).and_then(Node::as_str);
-    text("name").or_else(|| text("kind")).unwrap_or_default().to_owned()
-}
-
-/// `[target]` and `[sampler]`, as in a job, are here lists of tables.
-fn tables_of(root: &Node) -> Vec<Diagnostic> {
-    let wrong = |word: &str| {
-        let node = root.at(&[word])?;
-        let help = format!("write `[[{word}]]`, once for each {word}");
-        let message = format!("a bench has a list of {word}s, but `{word}` is a single table");
-        node.as_table().map(|_| Diagnostic::new(node.span, message).label(format!("one {word}")).help(help))
-    };
-    ["target", "sampler"].into_iter().filter_map(wrong).collect()
-}
-
-fn head_schema() -> Json {
-    let mut schema = schema_of::<Head>().to_value();
-    for word in ["target", "sampler"] {
-        schema["properties"][word] = json!({});
-    }
-    schema["required"] = json!(["target", "sampler"]);
-    schema["additionalProperties"] = json!(false);
-    schema
-}
-
-/// A table of a component with the keys that the bench adds to it.
-fn check_component(node: &Node, kind: Kind, path: &str, registry: &Registry) -> Vec<Diagnostic> {
-    let names: Vec<&str> = registry.of(kind).map(|c| c.name.as_ref()).collect();
-    let name = match component_kind(node, path, names) {
-        Ok(name) => name,
-        Err(found) => return vec![found],
-    };
-    let Ok(component) = registry.get(kind, name) else {
-        return Vec::new();
-    };
-    let mut schema = component_schema(kind, component.schema.as_value());
-    if !schema["properties"].is_object() {
-        schema["properties"] = json!({});
-    }
-    let names = json!({ "type": "array", "items": { "type": "string" }, "minItems": 1 });
-    let text = json!({ "type": "string", "minLength": 1 });
-    let mut expect = schema_of::<ExpectSettings>().to_value();
-    if let Some(map) = expect.as_object_mut() {
-        map.remove("$schema");
-    }
-    let own = match kind {
-        Kind::Target => vec![
-            ("name", text.clone()),
-            ("budget", json!({ "type": "integer", "minimum": 1 })),
-            ("reference", text),
-            ("expect", expect),
-        ],
-        Kind::Sampler => vec![
-            ("name", text.clone()),
-            ("only", names.clone()),
-            ("skip", names),
-            ("fit", text),
-            ("process", json!({})),
-            ("score", json!({})),
-        ],
-        _ => Vec::new(),
-    };
-    for (key, value) in own {
-        schema["properties"][key] = value;
-    }
-    validate_component(node, &schema, path)
-}
-
-/// Names that are there twice, and names of targets that are not there.
-fn names_of(root: &Node) -> Vec<Diagnostic> {
-    let mut found = Vec::new();
-    for word in ["target", "sampler"] {
-        let mut seen = BTreeSet::new();
-        for node in items(root, word) {
-            let name = name_of(node);
-            if !seen.insert(name.clone()) {
-                let span = node.at(&["name"]).and_then(|n| n.span).or(node.span);
-                let message = format!("there are two {word}s with the name {name:?}");
-                found.push(Diagnostic::new(span, message).label("the second").help("give it a `name` of its own"));
-            }
-        }
-    }
-    let targets: Vec<String> = items(root, "target").iter().map(name_of).collect();
-    let lists = [("sampler", "only"), ("sampler", "skip"), ("aim", "target"), ("published", "target")];
-    for (word, key) in lists {
-        let nodes = items(root, word).iter().filter_map(|n| n.at(&[key]));
-        for (name, span) in nodes.flat_map(strings) {
-            if !targets.iter().any(|t| t == name) {
-                let label = match nearest(name, targets.iter().map(String::as_str)) {
-                    Some(near) => format!("did you mean {near:?}?"),
-                    None => "no such target".into(),
-                };
-                let message = format!("`{word}.{key}` names {name:?}, which is no target here");
-                let help = format!("the targets are `{}`", targets.join("`, `"));
-                found.push(Diagnostic::new(span, message).label(label).help(help));
-            }
-        }
-    }
-    for (i, node) in items(root, "published").iter().enumerate() {
-        let keys = |key: &str| node.at(&[key]).and_then(Node::as_table).map_or(&[][..], Table::entries);
-        for spread in keys("spreads") {
-            if !keys("values").iter().any(|v| v.key == spread.key) {
-                let message = format!("`published[{i}].spreads` has {:?}, of which there is no value", spread.key);
-                found.push(Diagnostic::new(spread.key_span, message).label("no such value"));
-            }
-        }
-    }
-    if let Some(node) = root.at(&["metrics"]) {
-        let unmeasured = strings(node).into_iter().filter(|(name, _)| *name == "test_log_likelihood");
-        found.extend(unmeasured.map(|(name, span)| {
-            Diagnostic::new(span, format!("`{name}` is known of published tables alone; it is not measured here")).label("leave it out")
-        }));
-    }
-    let any_budget = root.at(&["budget"]).is_some() || items(root, "target").iter().any(|t| t.at(&["budget"]).is_some());
-    for (i, node) in items(root, "sampler").iter().enumerate() {
-        if let Some(fit) = node.at(&["fit"]).filter(|_| !any_budget) {
-            let message = format!("`sampler[{i}].fit` is scaled to meet a budget, and there is none");
-            found.push(Diagnostic::new(fit.span, message).label("no budget").help("set `budget`, for all targets or for some"));
-        }
-    }
-    found
-}
-
-fn check_expect(root: &Node, t: usize, expect: &ExpectSettings) -> Option<Diagnostic> {
-    let numbers = [("log_z", expect.log_z), ("log_z_se", Some(expect.log_z_se)), ("log_z_max_se", expect.log_z_max_se)];
-    let (key, value) = numbers.into_iter().find_map(|(key, v)| Some((key, v.filter(|v| !v.is_finite())?)))?;
-    let node = items(root, "target").get(t)?.at(&["expect", key])?;
-    let message = format!("`target[{t}].expect.{key}` must be finite, but is {value}");
-    Some(Diagnostic::new(node.span, message).label("not finite"))
+    text("name")
+        .or_else(|| text("kind"))
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn target_entry(node: &Node) -> Result<TargetEntry, toml::de::Error> {
@@ -493,33 +458,16 @@ fn target_entry(node: &Node) -> Result<TargetEntry, toml::de::Error> {
     let budget = node.at(&["budget"]).map(Node::to_settings).transpose()?;
     Ok(TargetEntry {
         name: name_of(node),
-        kind: node.at(&["kind"]).and_then(Node::as_str).unwrap_or_default().to_owned(),
+        kind: node
+            .at(&["kind"])
+            .and_then(Node::as_str)
+            .unwrap_or_default()
+            .to_owned(),
         node: own,
         expect: expect.unwrap_or_default(),
         budget,
         reference: None,
     })
-}
-
-/// Rows of a file in NumPy's format: (n, d), or (chain, draw, d) as runs write it.
-fn read_reference(path: &Path) -> Result<Reference, String> {
-    let shown = path.display();
-    let bytes = std::fs::read(path).map_err(|e| format!("cannot read {shown}: {e}"))?;
-    let (shape, values) = crate::npy::parse(&bytes).ok_or_else(|| format!("{shown} is no array of little-endian f64 in NumPy's format"))?;
-    let rows = match shape[..] {
-        [n, d] => Array2::from_shape_vec((n, d), values),
-        [chains, draws, d] => Array2::from_shape_vec((chains * draws, d), values),
-        _ => return Err(format!("{shown} has the shape {shape:?}, but must be (n, d) or (chain, draw, d)")),
-    };
-    let rows = rows.map_err(|e| format!("{shown}: {e}"))?;
-    if rows.nrows() < 20 {
-        return Err(format!("{shown} has {} rows, at least 20 are needed", rows.nrows()));
-    }
-    if let Some(((i, j), v)) = rows.indexed_iter().find(|(_, v)| !v.is_finite()) {
-        return Err(format!("{shown} has {v} in row {i}, column {j}; only finite draws can be compared with"));
-    }
-    let file = InputFile::of(path).map_err(|e| e.to_string())?;
-    Ok(Reference { rows, file })
 }
 
 fn sampler_entry(node: &Node) -> SamplerEntry {
@@ -532,7 +480,10 @@ fn sampler_entry(node: &Node) -> SamplerEntry {
         name: name_of(node),
         kind: text("kind").unwrap_or_default(),
         node: own,
-        parts: PARTS.iter().filter_map(|(_, word)| Some((*word, node.at(&[word])?.clone()))).collect(),
+        parts: PARTS
+            .iter()
+            .filter_map(|(_, word)| Some((*word, node.at(&[word])?.clone())))
+            .collect(),
         fit: text("fit"),
     }
 }
@@ -540,12 +491,18 @@ fn sampler_entry(node: &Node) -> SamplerEntry {
 /// Paths and values of whole numbers above 0, but for what the bench itself says.
 fn whole_numbers(path: &str, table: &toml::Table, out: &mut Vec<(String, u64)>) {
     for (key, value) in table {
-        let full = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        let full = if path.is_empty() {
+            key.clone()
+        } else {
+            format!("{path}.{key}")
+        };
         match value {
             toml::Value::Integer(v) if *v > 0 && !matches!(full.as_str(), "seed" | "threads") => {
                 out.push((full, v.unsigned_abs()));
             }
-            toml::Value::Table(inner) if !matches!(full.as_str(), "target" | "output" | "expect") => {
+            toml::Value::Table(inner)
+                if !matches!(full.as_str(), "target" | "output" | "expect") =>
+            {
                 whole_numbers(&full, inner, out);
             }
             _ => {}

@@ -46,24 +46,45 @@ pub(super) fn fit<E>(
             }
             None => ceiling = ceiling.min(value),
         }
-        let below = tried.iter().rev().find(|(_, e)| **e < budget).map(|(v, e)| (*v, *e));
-        let above = tried.iter().find(|(_, e)| **e >= budget).map(|(v, e)| (*v, *e));
+        let below = tried
+            .iter()
+            .rev()
+            .find(|(_, e)| **e < budget)
+            .map(|(v, e)| (*v, *e));
+        let above = tried
+            .iter()
+            .find(|(_, e)| **e >= budget)
+            .map(|(v, e)| (*v, *e));
         let next = match (below, above) {
             (Some(a), Some(b)) if a.0 < b.0 => {
                 let width = (b.0 - a.0) as f64;
                 let narrowed = width <= 0.5 * gap;
                 gap = width;
-                let share = if narrowed { (budget - a.1) as f64 / (b.1 - a.1) as f64 } else { 0.5 };
-                a.0 + ((width * share).round() as u64).clamp(1, (b.0 - a.0).saturating_sub(1).max(1))
+                let share = if narrowed {
+                    (budget - a.1) as f64 / (b.1 - a.1) as f64
+                } else {
+                    0.5
+                };
+                a.0 + ((width * share).round() as u64)
+                    .clamp(1, (b.0 - a.0).saturating_sub(1).max(1))
             }
             (Some(a), _) => {
-                let slope = tried.range(..a.0).next_back().map(|(v, e)| (a.1 as f64 - *e as f64) / (a.0 - v) as f64);
-                let slope = slope.filter(|s| *s > 0.0).unwrap_or(a.1.max(1) as f64 / a.0 as f64);
+                let slope = tried
+                    .range(..a.0)
+                    .next_back()
+                    .map(|(v, e)| (a.1 as f64 - *e as f64) / (a.0 - v) as f64);
+                let slope = slope
+                    .filter(|s| *s > 0.0)
+                    .unwrap_or(a.1.max(1) as f64 / a.0 as f64);
                 let step = (budget - a.1) as f64 / slope;
                 let most = 63.0 * a.0 as f64;
                 let room = ceiling.saturating_sub(1);
                 let next = a.0.saturating_add(step.clamp(1.0, most).round() as u64);
-                if next >= ceiling { a.0 + room.saturating_sub(a.0) / 2 } else { next }
+                if next >= ceiling {
+                    a.0 + room.saturating_sub(a.0) / 2
+                } else {
+                    next
+                }
             }
             (None, Some(b)) => {
                 let share = budget as f64 / b.1 as f64;
@@ -77,8 +98,14 @@ pub(super) fn fit<E>(
         value = next;
     }
     let log = |e: u64| (e.max(1) as f64 / budget as f64).ln().abs();
-    let best = tried.into_iter().min_by(|a, b| log(a.1).total_cmp(&log(b.1)));
-    Ok(best.map(|(value, evaluations)| Fit { value, evaluations, trials }))
+    let best = tried
+        .into_iter()
+        .min_by(|a, b| log(a.1).total_cmp(&log(b.1)));
+    Ok(best.map(|(value, evaluations)| Fit {
+        value,
+        evaluations,
+        trials,
+    }))
 }
 
 #[cfg(test)]
@@ -104,7 +131,10 @@ mod tests {
         let stepped = |v: u64| Some(v / 7 * 7_000);
         for spent in [bent, stepped] {
             let fit = found(10, 400_000, spent).unwrap();
-            assert!((fit.evaluations as f64 / 4e5 - 1.0).abs() < MISSED, "{fit:?}");
+            assert!(
+                (fit.evaluations as f64 / 4e5 - 1.0).abs() < MISSED,
+                "{fit:?}"
+            );
         }
         // Steps that are larger than the budget: the nearest, not an endless search.
         let fit = found(3, 1_000, |v| Some(v * 900_000)).unwrap();

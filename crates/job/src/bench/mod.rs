@@ -9,6 +9,7 @@
 //! Every run is added to `runs.jsonl` when it ends, under the SHA-256 of all that decides its bits and of what is measured on
 //! it; what is there is not run again. The tables are made anew from the record each time.
 
+mod checks;
 mod config;
 mod fit;
 mod measure;
@@ -85,7 +86,9 @@ pub struct Planned {
 enum Entry {
     Run(BenchRun),
     /// A noise floor.
-    Floor { metrics: BTreeMap<Metric, Floor> },
+    Floor {
+        metrics: BTreeMap<Metric, Floor>,
+    },
 }
 
 /// Why the matrix was not finished.
@@ -104,13 +107,21 @@ impl<E: Into<JobError>> From<E> for Stop {
 ///
 /// # Errors
 /// All problems of the file, with their places.
-pub fn plan(document: &Document, registry: &Registry, base: &Path) -> Result<Vec<Planned>, JobError> {
+pub fn plan(
+    document: &Document,
+    registry: &Registry,
+    base: &Path,
+) -> Result<Vec<Planned>, JobError> {
     let bench = Bench::new(document.clone(), registry, base)?;
     let seeds = bench.head.seeds().len();
     let planned = |cell: &Cell| {
         let (target, sampler) = (&bench.targets[cell.target], &bench.samplers[cell.sampler]);
         let budget = bench.budget(cell.target);
-        let fit = sampler.fit.clone().zip(cell.start).filter(|_| budget.is_some());
+        let fit = sampler
+            .fit
+            .clone()
+            .zip(cell.start)
+            .filter(|_| budget.is_some());
         Planned {
             target: target.name.clone(),
             target_kind: target.kind.clone(),
@@ -140,7 +151,14 @@ pub fn bench(
     let bench = Bench::new(document.clone(), registry, base)?;
     std::fs::create_dir_all(question.out).map_err(io_error("cannot make", question.out))?;
     let record = Record::read("bench", &question.out.join("runs.jsonl"))?;
-    let mut matrix = Matrix { bench: &bench, registry, base, record, cancel: &question.cancel, watch };
+    let mut matrix = Matrix {
+        bench: &bench,
+        registry,
+        base,
+        record,
+        cancel: &question.cancel,
+        watch,
+    };
     let mut all = Collecting::new(&bench);
     let complete = match matrix.fill(&mut all) {
         Ok(()) => true,
@@ -161,7 +179,11 @@ fn write(table: &BenchTable, out: &Path) -> Result<(), JobError> {
         ("table.md".to_owned(), page::markdown(table)),
     ];
     let drawn = pictures(table);
-    files.extend(drawn.into_iter().map(|(name, svg)| (format!("{name}.svg"), svg)));
+    files.extend(
+        drawn
+            .into_iter()
+            .map(|(name, svg)| (format!("{name}.svg"), svg)),
+    );
     for (name, text) in files {
         write_atomically(&out.join(name), |f| f.write_all(text.as_bytes()))?;
     }
@@ -229,7 +251,11 @@ impl Matrix<'_> {
     }
 
     fn plan(&self, cell: &Cell, seed: u64, key: Option<u64>) -> Result<Plan, JobError> {
-        Ok(Plan::new(&self.bench.job(cell, seed, key)?, self.registry, self.base)?)
+        Ok(Plan::new(
+            &self.bench.job(cell, seed, key)?,
+            self.registry,
+            self.base,
+        )?)
     }
 
     /// A run from the record, or a new one.
@@ -264,15 +290,27 @@ impl Matrix<'_> {
         Ok(run)
     }
 
-    fn floor(&mut self, target: usize, plan: &Plan, yardstick: &mut Yardstick<'_>) -> Result<BTreeMap<Metric, Floor>, Stop> {
+    fn floor(
+        &mut self,
+        target: usize,
+        plan: &Plan,
+        yardstick: &mut Yardstick<'_>,
+    ) -> Result<BTreeMap<Metric, Floor>, Stop> {
         let job: toml::Table = toml::from_str(&plan.identity).unwrap_or_default();
         let what = format!("{:?}, {} draws", job.get("target"), plan.run.draws);
         let identity = self.identity("floor", target, plan, &what);
         if let Some(Entry::Floor { metrics }) = self.record.get(&identity) {
             return Ok(metrics.clone());
         }
-        let metrics = yardstick.floor(plan.run.draws, self.cancel)?.ok_or(Stop::Cancelled)?;
-        self.record.add(identity, &Entry::Floor { metrics: metrics.clone() })?;
+        let metrics = yardstick
+            .floor(plan.run.draws, self.cancel)?
+            .ok_or(Stop::Cancelled)?;
+        self.record.add(
+            identity,
+            &Entry::Floor {
+                metrics: metrics.clone(),
+            },
+        )?;
         Ok(metrics)
     }
 
@@ -281,7 +319,10 @@ impl Matrix<'_> {
         let head = &self.bench.head;
         let mut metrics: Vec<&str> = head.metrics.iter().map(|m| m.key()).collect();
         metrics.sort_unstable();
-        let reference = self.bench.targets[target].reference.as_ref().map(|r| r.file.sha256.as_str());
+        let reference = self.bench.targets[target]
+            .reference
+            .as_ref()
+            .map(|r| r.file.sha256.as_str());
         let files: Vec<&str> = plan.files.iter().map(|f| f.sha256.as_str()).collect();
         let plugins: Vec<&str> = plan.plugins.iter().map(|p| p.sha256.as_str()).collect();
         let version = env!("CARGO_PKG_VERSION");

@@ -36,13 +36,23 @@ pub struct BenchRun {
 }
 
 /// Runs the plan and measures what it gives; `None` if it was cancelled.
-pub(super) fn run(plan: &Plan, yardstick: &mut Yardstick<'_>, cancel: &Cancel) -> Result<Option<BenchRun>> {
+pub(super) fn run(
+    plan: &Plan,
+    yardstick: &mut Yardstick<'_>,
+    cancel: &Cancel,
+) -> Result<Option<BenchRun>> {
     let began = Instant::now();
     let mut kept = Collected::new(plan.target.dim());
     let mut evaluations = 0;
     let ended = Runtime::new(plan.run.seed, plan.run.threads).and_then(|runtime| {
         let mut runtime = runtime.with_cancel(cancel.clone());
-        let outcome = drive(plan.sampler.as_ref(), &mut runtime, plan.run.draws, None, &mut kept);
+        let outcome = drive(
+            plan.sampler.as_ref(),
+            &mut runtime,
+            plan.run.draws,
+            None,
+            &mut kept,
+        );
         evaluations = runtime.counts().rows;
         outcome
     });
@@ -54,7 +64,10 @@ pub(super) fn run(plan: &Plan, yardstick: &mut Yardstick<'_>, cancel: &Cancel) -
         Err(e) => Some(e.to_string()),
     };
     let told = |key: &str| kept.scalars.get(key).copied().filter(|v| v.is_finite());
-    let warned = kept.flags.iter().filter(|(_, f)| f.severity != Severity::Note);
+    let warned = kept
+        .flags
+        .iter()
+        .filter(|(_, f)| f.severity != Severity::Note);
     let mut run = BenchRun {
         seed: plan.run.seed,
         log_z: told("log_z").filter(|_| failure.is_none()),
@@ -64,7 +77,9 @@ pub(super) fn run(plan: &Plan, yardstick: &mut Yardstick<'_>, cancel: &Cancel) -
         weighted: !kept.log_weights.is_empty(),
         evaluations,
         seconds,
-        warnings: warned.map(|(key, f)| (key.clone(), f.text.clone())).collect(),
+        warnings: warned
+            .map(|(key, f)| (key.clone(), f.text.clone()))
+            .collect(),
         failure,
     };
     if run.failure.is_none() {
@@ -73,7 +88,8 @@ pub(super) fn run(plan: &Plan, yardstick: &mut Yardstick<'_>, cancel: &Cancel) -
         match yardstick.measure(run.seed, rows.view(), weights.as_ref()) {
             Ok((metrics, notes)) => {
                 run.metrics = metrics;
-                run.warnings.extend(notes.into_iter().map(|n| ("measure".to_owned(), n)));
+                run.warnings
+                    .extend(notes.into_iter().map(|n| ("measure".to_owned(), n)));
             }
             Err(e) => {
                 run.warnings.insert("measure".into(), e.to_string());
@@ -88,7 +104,8 @@ fn natural(plan: &Plan, kept: &Collected) -> Array2<f64> {
     let rows = if kept.log_weights.is_empty() && !kept.is_empty() {
         let by_chain = kept.by_chain();
         let (chains, draws, d) = by_chain.dim();
-        Array2::from_shape_vec((chains * draws, d), by_chain.into_iter().collect()).unwrap_or_default()
+        Array2::from_shape_vec((chains * draws, d), by_chain.into_iter().collect())
+            .unwrap_or_default()
     } else {
         kept.rows().to_owned()
     };

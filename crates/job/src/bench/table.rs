@@ -116,7 +116,10 @@ pub struct Spread {
 impl Spread {
     fn of(values: &[f64]) -> Option<Self> {
         let n = values.len() as f64;
-        let worst = values.iter().copied().max_by(|a, b| a.abs().total_cmp(&b.abs()))?;
+        let worst = values
+            .iter()
+            .copied()
+            .max_by(|a, b| a.abs().total_cmp(&b.abs()))?;
         let mean = values.iter().sum::<f64>() / n;
         let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
         Some(Self {
@@ -171,7 +174,10 @@ pub(super) struct Collecting<'a> {
 
 impl<'a> Collecting<'a> {
     pub(super) fn new(bench: &'a Bench) -> Self {
-        Self { bench, targets: Vec::new() }
+        Self {
+            bench,
+            targets: Vec::new(),
+        }
     }
 
     /// Begins a target.
@@ -198,13 +204,18 @@ impl<'a> Collecting<'a> {
     pub(super) fn row(&mut self, cell: &Cell, fit: Option<Fit>) {
         let sampler = &self.bench.samplers[cell.sampler];
         let budget = self.bench.budget(cell.target);
-        let fitted = sampler.fit.clone().zip(fit).zip(budget).map(|((key, fit), budget)| Fitted {
-            key,
-            value: fit.value,
-            trials: fit.trials,
-            evaluations: fit.evaluations,
-            met: (fit.evaluations as f64 / budget as f64 - 1.0).abs() <= MISSED,
-        });
+        let fitted = sampler
+            .fit
+            .clone()
+            .zip(fit)
+            .zip(budget)
+            .map(|((key, fit), budget)| Fitted {
+                key,
+                value: fit.value,
+                trials: fit.trials,
+                evaluations: fit.evaluations,
+                met: (fit.evaluations as f64 / budget as f64 - 1.0).abs() <= MISSED,
+            });
         let row = Row {
             sampler: sampler.name.clone(),
             kind: sampler.kind.clone(),
@@ -225,7 +236,9 @@ impl<'a> Collecting<'a> {
 
     /// A run of the last row. Its error of log Z is taken here, for a truth may be changed after the run.
     pub(super) fn run(&mut self, mut run: BenchRun) {
-        let Some(target) = self.targets.last_mut() else { return };
+        let Some(target) = self.targets.last_mut() else {
+            return;
+        };
         let error = run.log_z.zip(target.log_z).map(|(z, truth)| z - truth);
         run.metrics.extend(error.map(|e| (Metric::LogZError, e)));
         if let Some(row) = target.rows.last_mut() {
@@ -237,14 +250,20 @@ impl<'a> Collecting<'a> {
         let head = &self.bench.head;
         for target in &mut self.targets {
             let budget = target.budget;
-            target.rows.iter_mut().for_each(|row| summarise(row, budget));
+            target
+                .rows
+                .iter_mut()
+                .for_each(|row| summarise(row, budget));
         }
         let mut metrics = vec![Metric::LogZError];
         metrics.extend(head.metrics.iter().filter(|m| **m != Metric::LogZError));
         metrics.dedup();
         let seeds = head.seeds();
         let aims = head.aim.iter().flat_map(|aim| {
-            aim.target.list().iter().map(|name| (name, aim.metric, aim.bound))
+            aim.target
+                .list()
+                .iter()
+                .map(|name| (name, aim.metric, aim.bound))
         });
         let aims = aims.map(|(name, metric, bound)| {
             let target = self.targets.iter().find(|t| t.name == *name);
@@ -271,7 +290,10 @@ fn summarise(row: &mut Row, budget: Option<u64>) {
     for (metric, value) in row.runs.iter().flat_map(|r| &r.metrics) {
         values.entry(*metric).or_default().push(*value);
     }
-    row.metrics = values.into_iter().filter_map(|(m, v)| Some((m, Spread::of(&v)?))).collect();
+    row.metrics = values
+        .into_iter()
+        .filter_map(|(m, v)| Some((m, Spread::of(&v)?)))
+        .collect();
     let n = row.runs.len().max(1) as f64;
     let told: Vec<f64> = row.runs.iter().filter_map(|r| r.standard_error).collect();
     row.told = Spread::of(&told).map(|s| s.rms);
@@ -279,9 +301,15 @@ fn summarise(row: &mut Row, budget: Option<u64>) {
     row.seconds = row.runs.iter().map(|r| r.seconds).sum::<f64>() / n;
     row.failed = row.runs.iter().filter(|r| r.failure.is_some()).count();
     let mse = row.metrics.get(&Metric::LogZError).map(|s| s.rms.powi(2));
-    row.efficiency = mse.map(|mse| (mse * row.seconds).recip()).filter(|e| e.is_finite());
+    row.efficiency = mse
+        .map(|mse| (mse * row.seconds).recip())
+        .filter(|e| e.is_finite());
     if let Some(first) = row.runs.iter().find_map(|r| r.failure.as_ref()) {
-        row.notes.push(format!("{} of {} runs failed: {first}", row.failed, row.runs.len()));
+        row.notes.push(format!(
+            "{} of {} runs failed: {first}",
+            row.failed,
+            row.runs.len()
+        ));
     }
     if let Some(budget) = budget.filter(|_| !row.runs.is_empty()) {
         let share = row.evaluations / budget as f64;
@@ -289,11 +317,19 @@ fn summarise(row: &mut Row, budget: Option<u64>) {
         match &row.fitted {
             Some(f) if f.met && (share - 1.0).abs() > MISSED => {
                 let first = f.evaluations as f64 / budget as f64;
-                row.notes.push(format!("{spends} on average, by `{}` at which the first seed spends {first:.2} ×", f.key));
+                row.notes.push(format!(
+                    "{spends} on average, by `{}` at which the first seed spends {first:.2} ×",
+                    f.key
+                ));
             }
-            Some(f) if (share - 1.0).abs() > MISSED => row.notes.push(format!("{spends}: no value of `{}` was found to meet it", f.key)),
+            Some(f) if (share - 1.0).abs() > MISSED => row.notes.push(format!(
+                "{spends}: no value of `{}` was found to meet it",
+                f.key
+            )),
             Some(_) => {}
-            None if (share - 1.0).abs() > MISSED => row.notes.push(format!("{spends}: it has no `fit`")),
+            None if (share - 1.0).abs() > MISSED => {
+                row.notes.push(format!("{spends}: it has no `fit`"))
+            }
             None => {}
         }
     }
@@ -302,11 +338,20 @@ fn summarise(row: &mut Row, budget: Option<u64>) {
         warned.entry(key).or_insert((0, text)).0 += 1;
     }
     for (key, (count, text)) in warned {
-        row.notes.push(format!("{count} of {} runs warn ({key}): {text}", row.runs.len()));
+        row.notes.push(format!(
+            "{count} of {} runs warn ({key}): {text}",
+            row.runs.len()
+        ));
     }
 }
 
-fn aimed(name: &str, target: Option<&TargetRow>, metric: Metric, bound: f64, seeds: usize) -> Aimed {
+fn aimed(
+    name: &str,
+    target: Option<&TargetRow>,
+    metric: Metric,
+    bound: f64,
+    seeds: usize,
+) -> Aimed {
     let rows = target.map_or(&[][..], |t| &t.rows);
     let stands = |row: &Row| {
         let within = |r: &&BenchRun| r.metrics.get(&metric).is_some_and(|v| v.abs() <= bound);
@@ -323,7 +368,10 @@ fn aimed(name: &str, target: Option<&TargetRow>, metric: Metric, bound: f64, see
     let met = samplers.iter().any(|s| s.met);
     // Fewest outside; of these the one with the most values, and of these the one whose worst is smallest.
     let without = |row: &Row| row.runs.len() - row.metrics.get(&metric).map_or(0, |s| s.count);
-    let tried = rows.iter().zip(&samplers).filter_map(|(row, s)| Some((s.outside, without(row), s.worst?, &s.sampler)));
+    let tried = rows
+        .iter()
+        .zip(&samplers)
+        .filter_map(|(row, s)| Some((s.outside, without(row), s.worst?, &s.sampler)));
     let nearest = tried
         .min_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then(a.2.total_cmp(&b.2)))
         .filter(|_| !met)
@@ -343,7 +391,15 @@ fn aimed(name: &str, target: Option<&TargetRow>, metric: Metric, bound: f64, see
     if !met && why.is_empty() && row.is_some() {
         why.push("its runs warn of nothing".into());
     }
-    Aimed { target: name.to_owned(), metric, bound, samplers, met, nearest, why }
+    Aimed {
+        target: name.to_owned(),
+        metric,
+        bound,
+        samplers,
+        met,
+        nearest,
+        why,
+    }
 }
 
 #[cfg(test)]
@@ -412,7 +468,11 @@ mod tests {
             log_z_se: 0.0,
             budget: None,
             floor: BTreeMap::new(),
-            rows: vec![row("far", &[Some(1.0), Some(1.1)]), row("near", &[Some(0.06), Some(-0.01)]), row("fails", &[Some(0.0), None])],
+            rows: vec![
+                row("far", &[Some(1.0), Some(1.1)]),
+                row("near", &[Some(0.06), Some(-0.01)]),
+                row("fails", &[Some(0.0), None]),
+            ],
         };
         let judged = |bound| aimed("t", Some(&target), Metric::LogZError, bound, 2);
         let a = judged(0.07);
@@ -423,7 +483,11 @@ mod tests {
         assert_eq!(outside, [2, 1, 1]);
         // A run that failed is outside, however good the other is.
         assert!(!a.met && a.nearest.as_deref() == Some("near"));
-        assert!(a.why.iter().any(|w| w.contains("spends 1.50")), "{:?}", a.why);
+        assert!(
+            a.why.iter().any(|w| w.contains("spends 1.50")),
+            "{:?}",
+            a.why
+        );
         // Seeds that did not run are not inside.
         assert!(!aimed("t", Some(&target), Metric::LogZError, 9.0, 3).met);
         assert!(!aimed("t", None, Metric::LogZError, 9.0, 1).met);
