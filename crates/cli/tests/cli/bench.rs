@@ -439,7 +439,7 @@ fn mistakes_are_shown_where_they_are() {
             "seeds = 2",
             "seeds = 0",
             "bench.toml:2:9",
-            "must be at least 1",
+            "must be between 1 and 100000",
         ),
         (
             "base_sd = 5.0",
@@ -461,7 +461,7 @@ fn mistakes_are_shown_where_they_are() {
         ),
         (
             "only = [\"two\"]",
-            "only = [\"tow\"]",
+            "only = [\"twoo\"]",
             "bench.toml:30:9",
             "did you mean \"two\"?",
         ),
@@ -491,9 +491,9 @@ fn mistakes_are_shown_where_they_are() {
         ),
         (
             "seeds = 2",
-            "seeds = 2\nmetrics = [\"w3\"]",
+            "seeds = 2\nmetrics = [\"sliced_k\"]",
             "bench.toml:3:12",
-            "did you mean \"w2\"?",
+            "did you mean \"sliced_ks\"?",
         ),
         (
             "seeds = 2",
@@ -541,10 +541,13 @@ fn mistakes_are_shown_where_they_are() {
     let errors = said["errors"].as_array().unwrap();
     let lines: Vec<u64> = errors.iter().map(|e| e["line"].as_u64().unwrap()).collect();
     assert_eq!(lines, [2, 18]);
-    lab.write("bench.toml", BENCH.replace("[[sampler]]", "[sampler]"));
+    // As in a job, one of each.
+    let single =
+        BENCH.split("[[sampler]]").next().unwrap().to_owned() + "[sampler]\nkind = \"ula\"\n";
+    lab.write("bench.toml", single);
     let err = lab.run(&["bench", "bench.toml"]).ended(2).err;
     assert!(
-        err.contains("set twice") || err.contains("[[sampler]]"),
+        err.contains("bench.toml:20:1") && err.contains("write `[[sampler]]`"),
         "{err}"
     );
 }

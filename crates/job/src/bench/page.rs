@@ -188,7 +188,7 @@ fn aims(out: &mut String, all: &[Aimed]) {
                 });
                 let _ = writeln!(
                     out,
-                    "- {}, {title}: no method reaches the aim; {nearest} comes nearest{worst}. {}",
+                    "- {}, {title}: no method reaches the aim; {nearest} comes nearest{worst}: {}.",
                     a.target,
                     a.why.join("; ")
                 );

@@ -96,11 +96,12 @@ fn side_by_side(
         low = values.iter().copied().fold(low, f64::min);
         high = values.iter().copied().fold(high, f64::max);
         // Seeds are set apart, so that like values do not hide one another.
-        let n = row.runs.len().max(2) as f64 - 1.0;
+        let middle = 0.5 * (values.len() as f64 - 1.0);
+        let apart = 0.25 / middle.max(0.5);
         let points = values
             .iter()
             .enumerate()
-            .map(|(i, v)| (k as f64 + 1.0 + 0.5 * (i as f64 / n - 0.5), *v));
+            .map(|(i, v)| (k as f64 + 1.0 + apart * (i as f64 - middle), *v));
         names.push(shortened(&row.sampler, MOST));
         plots.push(
             ScatterPlot::new()
