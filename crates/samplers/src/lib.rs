@@ -21,6 +21,7 @@ retrograde_core::modules! {
     exponential_integrator,
     hmc,
     mala,
+    pdds,
     predictor_corrector,
     probability_flow,
     pt,
@@ -43,6 +44,7 @@ pub use edm::Edm;
 pub use exponential_integrator::ExponentialIntegrator;
 pub use hmc::Hmc;
 pub use mala::Mala;
+pub use pdds::{Drift, Pdds, PddsSchedule, Potential, Whiten};
 pub use predictor_corrector::PredictorCorrector;
 pub use probability_flow::{LastStep, Method, ProbabilityFlow};
 pub use pt::ParallelTempering;

@@ -538,7 +538,7 @@ register! {
         source "Del Moral, Doucet & Jasra (2006)";
 }
 
-mod doubts;
+pub(crate) mod doubts;
 mod mass;
 mod moves;
 mod temperatures;

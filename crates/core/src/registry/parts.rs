@@ -54,6 +54,12 @@ impl Needs {
         gradient: Need::Required,
         ..Self::NOTHING
     };
+    /// A target with log density and gradient; a forward process and its score are used if they are there.
+    pub const PARTICLES: Self = Self {
+        process: Need::Optional,
+        score: Need::Optional,
+        ..Self::DENSITY_AND_GRADIENT
+    };
     /// A target, be it only for its dimension: what processes need.
     pub const TARGET: Self = Self {
         target: Need::Required,

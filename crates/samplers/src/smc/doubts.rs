@@ -161,7 +161,7 @@ impl Particles {
 
 /// Standard error of log Ẑ, and whether it holds. Where the correction for resampling takes nearly
 /// all away, what is left is noise: then the uncorrected variance stands, an upper bound.
-pub(super) fn standard_error(spread: Spread) -> (f64, bool) {
+pub(crate) fn standard_error(spread: Spread) -> (f64, bool) {
     if spread.variance > 0.05 * spread.uncorrected || spread.uncorrected < f64::EPSILON {
         (spread.variance.max(0.0).sqrt(), true)
     } else {

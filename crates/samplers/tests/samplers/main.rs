@@ -632,7 +632,7 @@ fn all_are_registered_with_documented_keys() {
     assert_eq!(
         names.join(" "),
         "ais ancestral annealed-langevin baoab ddim dilation dpm-solver edm exponential-integrator hmc mala \
-         parallel-tempering predictor-corrector probability-flow rd-f rd-q rd-s reverse-sde smc ula"
+         parallel-tempering pdds predictor-corrector probability-flow rd-f rd-q rd-s reverse-sde smc ula"
     );
     let alone = |c: &&retrograde_core::Component| c.needs.process == Need::No;
     for component in registry.of(Kind::Sampler).filter(alone) {

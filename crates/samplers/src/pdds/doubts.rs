@@ -1,0 +1,202 @@
+//! What a run of the particle denoising diffusion sampler says against itself.
+
+use super::swarm::{Report, Swarm};
+use super::{Diffusion, State};
+use crate::smc::doubts::standard_error;
+use retrograde_core::{Cx, Flag, Severity, Sink};
+
+/// A tail of the weights heavier than this has no use for a standard error.
+const HEAVY: f64 = 0.7;
+/// log Z from the target's end that is above that from the other by more than this many errors of both,
+/// and by more than `APART`, betrays that weights were missed which count.
+const ERRORS: f64 = 4.0;
+const APART: f64 = 0.3;
+
+/// Index of the tail of weights by the M = min(n/5, 3 √n) largest: the mean of ln w − ln w_M (Hill 1975,
+/// Ann. Stat. 3, 1163). −∞ for fewer than 5, and where it is not finite. Sorts `log_weights`.
+pub(super) fn tail_index(log_weights: &mut [f64]) -> f64 {
+    let n = log_weights.len() as f64;
+    let m = (0.2 * n).min(3.0 * n.sqrt()) as usize;
+    if m < 5 {
+        return f64::NEG_INFINITY;
+    }
+    log_weights.sort_unstable_by(|a, b| b.total_cmp(a));
+    let least = log_weights[m];
+    let sum: f64 = log_weights[..m].iter().map(|v| v - least).sum();
+    let index = sum / m as f64;
+    if index.is_finite() {
+        index
+    } else {
+        f64::NEG_INFINITY
+    }
+}
+
+impl Diffusion {
+    /// A row of the ladder.
+    pub(super) fn record(
+        &self,
+        cx: &Cx<'_>,
+        state: &State,
+        swarm: &Swarm,
+        report: &Report,
+        sink: &mut dyn Sink,
+    ) {
+        let k = swarm.level;
+        let log_z = swarm.log_z;
+        sink.record(
+            "ladder",
+            &[
+                ("t", self.levels.t[k]),
+                ("lambda", self.levels.noise(k)),
+                ("ess", report.ess),
+                ("log_z", if log_z.is_finite() { log_z } else { 0.0 }),
+                ("families", report.spread.families),
+                ("resampled", f64::from(u8::from(report.resampled))),
+                (
+                    "acceptance",
+                    if report.acceptance.is_nan() {
+                        0.0
+                    } else {
+                        report.acceptance
+                    },
+                ),
+                ("step_size", state.step.get(k).copied().unwrap_or(0.0)),
+                ("evaluations", cx.counts().rows as f64),
+            ],
+        );
+    }
+
+    /// log Z, and what is doubtful about it.
+    pub(super) fn report(&self, state: &State, sink: &mut dyn Sink) {
+        let swarm = &state.swarm;
+        let n = swarm.log_weights.len();
+        if swarm.log_z == f64::NEG_INFINITY {
+            sink.flag(Flag::new(
+                Severity::Failure,
+                "no_weight",
+                "No particle has weight: the target has no mass where they are, and Ẑ is 0",
+                "place the reference law (`base_mean`, `base_sd`) where the target has mass",
+            ));
+            return;
+        }
+        let (ess, spread) = (state.last.0, state.last.1);
+        sink.scalar("log_z", swarm.log_z);
+        sink.scalar("ess", ess);
+        sink.scalar("families", state.last.3);
+        sink.scalar("resamplings", swarm.resamplings as f64);
+        let (se, _) = (spread, ());
+        if n > 1 {
+            sink.scalar("log_z_se", se);
+        } else {
+            sink.flag(Flag::new(
+                Severity::Warning,
+                "no_log_z_se",
+                "One particle tells no standard error of log Z",
+                "take more draws",
+            ));
+        }
+        if n > 1 && !state.last.2 {
+            sink.flag(Flag::new(
+                Severity::Note,
+                "log_z_se",
+                "The standard error of log Z is an upper bound: after so many resamplings the families of \
+                 particles no longer tell it more closely",
+                "lower `resample_threshold` for fewer resamplings, or compare seeds",
+            ));
+        }
+        sink.flag(Flag::new(
+            Severity::Note,
+            "unseen",
+            "Mass that no particle met is not in log Z, nor in its standard error: modes far outside the \
+             reference law, or that the potential does not lead to",
+            "vary `base_mean`, `base_sd`, `whiten` and the seed, and see whether log Z stays",
+        ));
+        self.doubt_weights(state, ess, sink);
+        self.doubt_ends(state, se, sink);
+        let (sum, least, count) = swarm.accepted;
+        if count > 0.0 {
+            sink.scalar("acceptance", sum / count);
+            if least < 0.2 {
+                sink.flag(Flag::new(
+                    Severity::Warning,
+                    "acceptance",
+                    format!("At one of the times the mean acceptance of the moves was {least:.3}"),
+                    "take more `pilot_particles`, so that step sizes have time to adapt, or give `step_sizes`",
+                ));
+            }
+        }
+    }
+
+    fn doubt_weights(&self, state: &State, ess: f64, sink: &mut dyn Sink) {
+        let swarm = &state.swarm;
+        let n = swarm.log_weights.len() as f64;
+        let tail = Some(swarm.tail).filter(|t| t.is_finite());
+        if let Some(tail) = tail {
+            sink.scalar("weight_tail", tail);
+        }
+        let advice = "take more `steps` or `moves`, another `whiten` or a wider base, or a potential from a score; \
+                      compare seeds, smc and parallel-tempering";
+        let few = ess < 10.0 || ess < 0.01 * n;
+        if n > 1.0 && (few || tail.is_some_and(|k| k > HEAVY)) {
+            let tail = tail.map_or(String::new(), |k| {
+                format!(
+                    "; at some time their tail had the index {k:.2}, above {HEAVY} too heavy to be relied on"
+                )
+            });
+            sink.flag(Flag::new(
+                Severity::Warning,
+                "heavy_weights",
+                format!(
+                    "The weights are worth {ess:.1} of {n} particles at the end{tail}: log Z is more often \
+                     too low than too high, by more than its standard error says"
+                ),
+                advice,
+            ));
+        }
+        let families = state.last.3;
+        if n > 1.0 && families < 20f64.max(0.01 * n).min(0.5 * n) {
+            sink.flag(Flag::new(
+                Severity::Warning,
+                "few_families",
+                format!(
+                    "All {n} draws descend from {families} of the first particles: mode weights rest on \
+                     resampling, and the standard error of log Z is not to be trusted"
+                ),
+                advice,
+            ));
+        }
+    }
+
+    /// Compares log Z with what particles sent from the target's end tell.
+    fn doubt_ends(&self, state: &State, se: f64, sink: &mut dyn Sink) {
+        let Some(back) = &state.back else { return };
+        if !back.log_z.is_finite() {
+            return;
+        }
+        let (log_z, other) = (state.swarm.log_z, -back.log_z);
+        let apart = other - log_z;
+        sink.scalar("log_z_reverse", other);
+        sink.scalar("log_z_reverse_se", state.back_se);
+        if apart.abs() > APART + ERRORS * se.hypot(state.back_se) {
+            sink.flag(Flag::new(
+                Severity::Warning,
+                "ends_disagree",
+                format!(
+                    "Particles sent from the draws back to the reference law tell log Z = {other:.3} ± {:.3}, \
+                     those sent from there to the draws {log_z:.3} ± {se:.3}: weights that count were missed, \
+                     and log Z may be far off whatever its standard error says (a potential that leads past \
+                     a narrow target does that)",
+                    state.back_se
+                ),
+                "set whiten = \"pilot\" or \"vi\", take more `steps`, or a potential from a score; compare smc \
+                 and parallel-tempering",
+            ));
+        }
+    }
+}
+
+/// (ESS, standard error of log Z, whether that holds, families) of a report.
+pub(super) fn summary(report: &Report) -> (f64, f64, bool, f64) {
+    let (se, holds) = standard_error(report.spread);
+    (report.ess, se, holds, report.spread.families)
+}
