@@ -318,6 +318,9 @@ impl Algorithm for Diffusion {
         state.law.check_saved(d)?;
         if let Some(pilot) = &state.place {
             pilot.check_saved(d)?;
+            if pilot.done >= self.settings.pilot_moves && state.vi.is_none() {
+                return Err("a pilot run that is over".into());
+            }
         }
         if let Some(vi) = &state.vi {
             vi.check_saved(d)?;
@@ -335,18 +338,18 @@ impl Algorithm for Diffusion {
         }
         state.swarm.check_saved(n, d, k)?;
         let over = state.swarm.started && state.swarm.level == 0;
-        match &state.back {
-            None if over => Err("a run that is over".into()),
-            Some(back) if over => {
-                back.check_saved(self.sent_back(n), d, k)?;
-                if back.level == k {
-                    return Err("a way back that is over".into());
-                }
-                Ok(())
-            }
-            Some(_) => Err("a way back before the way there".into()),
-            None => Ok(()),
+        let m = self.sent_back(n);
+        if state.back.is_some() != (m > 0) {
+            return Err("a way back that is not as asked for".into());
         }
+        let Some(back) = &state.back else {
+            return if over { Err("a run that is over".into()) } else { Ok(()) };
+        };
+        back.check_saved(m, d, k)?;
+        if over != back.started || back.started && back.level == k {
+            return Err("a way back that is over, or before the way there".into());
+        }
+        Ok(())
     }
 
     fn init(&self, cx: &mut Cx<'_>, n: usize) -> Result<State> {
@@ -367,7 +370,10 @@ impl Algorithm for Diffusion {
             step: self.given_steps(),
             swarm: Swarm::nowhere(n, d)?,
             last: (0.0, 0.0, true, 0.0),
-            back: None,
+            back: match self.sent_back(n) {
+                0 => None,
+                m => Some(Swarm::nowhere(m, d)?),
+            },
             back_se: 0.0,
         };
         if self.whiten() != Whiten::None && s.pilot_moves > 0 {
@@ -376,7 +382,7 @@ impl Algorithm for Diffusion {
             state.place = Some(pilot);
         }
         if self.whiten() == Whiten::Vi {
-            state.vi = Some(Vi::new(&self.base));
+            state.vi = Some(Vi::new(d));
         }
         if s.moves > 0 && s.step_sizes.is_empty() {
             state.tune = Some(Swarm::nowhere(s.pilot_particles, d)?);
@@ -403,14 +409,15 @@ impl Algorithm for Diffusion {
             if level > 0 {
                 return Ok(Flow::More);
             }
-            let m = self.sent_back(state.swarm.log_weights.len());
-            if m > 0 && state.swarm.log_z > f64::NEG_INFINITY {
-                let mut back = Swarm::nowhere(m, self.target.dim())?;
-                self.chosen(cx, &state.swarm, &mut back);
-                state.back = Some(back);
+            if let Some(back) = &mut state.back
+                && state.swarm.log_z > f64::NEG_INFINITY
+            {
+                self.chosen(cx, &state.swarm, back);
                 return Ok(Flow::More);
             }
-        } else if let Some(back) = &mut state.back {
+        } else if let Some(back) = &mut state.back
+            && back.started
+        {
             let report = self.away(cx, &state.law, &state.step, back)?;
             state.back_se = summary(&report).1;
             if back.level < self.levels.steps() {
@@ -419,7 +426,7 @@ impl Algorithm for Diffusion {
         }
         sink.progress(1.0);
         self.report(state, sink);
-        self.hand_over(cx, state, sink)?;
+        self.hand_over(state, sink)?;
         Ok(Flow::Done)
     }
 }
@@ -428,13 +435,15 @@ impl Diffusion {
     /// Does a part of what comes before the particles; true when nothing is left of it.
     fn prepare(&self, cx: &mut Cx<'_>, state: &mut State, sink: &mut dyn Sink) -> Result<bool> {
         let (s, target) = (&self.settings, &*self.target);
-        if let Some(pilot) = &mut state.place {
-            if !pilot.step(cx, target, &mut state.law, s.pilot_moves, sink)? {
+        if let Some(pilot) = &mut state.place
+            && pilot.done < s.pilot_moves
+        {
+            let law = &mut state.law;
+            if !pilot.step(cx, target, law, s.pilot_moves, sink)? {
                 return Ok(false);
             }
-            state.place = None;
-            if state.vi.is_some() {
-                state.vi = Some(Vi::new(&state.law));
+            if state.vi.is_none() {
+                state.place = None;
             }
         }
         if let Some(vi) = &mut state.vi {
@@ -443,7 +452,10 @@ impl Diffusion {
             }
             sink.scalar("vi_iterations", vi.done as f64);
             sink.scalar("vi_bound", vi.best);
-            state.vi = None;
+            if let Some(pilot) = &state.place {
+                doubts::of_fit(vi.missed(&state.law, &pilot.walkers), sink);
+            }
+            (state.vi, state.place) = (None, None);
             state.law.sd.iter_mut().for_each(|sd| *sd *= s.widen);
             state.law.refresh();
         }
@@ -478,7 +490,7 @@ impl Diffusion {
     }
 
     /// The draws in the coordinates of the target.
-    fn hand_over(&self, cx: &mut Cx<'_>, state: &mut State, sink: &mut dyn Sink) -> Result {
+    fn hand_over(&self, state: &mut State, sink: &mut dyn Sink) -> Result {
         let d = self.target.dim();
         let State { swarm, law, .. } = state;
         let Walkers { x, log_density, .. } = &mut swarm.particles;
@@ -489,7 +501,6 @@ impl Diffusion {
             }
         }
         log_density.iter_mut().for_each(|l| *l -= log_scale);
-        let _ = cx;
         sink.emit(&Draws {
             x: x.view(),
             log_weights: Some(swarm.log_weights.view()),

@@ -25,7 +25,8 @@ const MARGIN: f64 = 1.4;
 /// A pilot run under way.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Pilot {
-    walkers: Walkers,
+    /// Where its chains are.
+    pub(crate) walkers: Walkers,
     /// Step size of each chain.
     step: Vec<f64>,
     /// Moves done.

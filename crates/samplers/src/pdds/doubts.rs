@@ -7,6 +7,8 @@ use retrograde_core::{Cx, Flag, Severity, Sink};
 
 /// A tail of the weights heavier than this has no use for a standard error.
 const HEAVY: f64 = 0.7;
+/// Fewer pilot chains than this may be astray.
+const MISSED: usize = 3;
 /// log Z from the target's end that is above that from the other by more than this many errors of both,
 /// and by more than `APART`, betrays that weights were missed which count.
 const ERRORS: f64 = 4.0;
@@ -79,12 +81,11 @@ impl Diffusion {
             ));
             return;
         }
-        let (ess, spread) = (state.last.0, state.last.1);
+        let (ess, se, holds, families) = state.last;
         sink.scalar("log_z", swarm.log_z);
         sink.scalar("ess", ess);
-        sink.scalar("families", state.last.3);
+        sink.scalar("families", families);
         sink.scalar("resamplings", swarm.resamplings as f64);
-        let (se, _) = (spread, ());
         if n > 1 {
             sink.scalar("log_z_se", se);
         } else {
@@ -95,7 +96,7 @@ impl Diffusion {
                 "take more draws",
             ));
         }
-        if n > 1 && !state.last.2 {
+        if n > 1 && !holds {
             sink.flag(Flag::new(
                 Severity::Note,
                 "log_z_se",
@@ -170,7 +171,7 @@ impl Diffusion {
     /// Compares log Z with what particles sent from the target's end tell.
     fn doubt_ends(&self, state: &State, se: f64, sink: &mut dyn Sink) {
         let Some(back) = &state.back else { return };
-        if !back.log_z.is_finite() {
+        if !back.started || !back.log_z.is_finite() {
             return;
         }
         let (log_z, other) = (state.swarm.log_z, -back.log_z);
@@ -193,6 +194,21 @@ impl Diffusion {
             ));
         }
     }
+}
+
+/// What is doubtful about a fit that `missed` pilot chains.
+pub(super) fn of_fit(missed: usize, sink: &mut dyn Sink) {
+    if missed < MISSED {
+        return;
+    }
+    sink.flag(Flag::new(
+        Severity::Warning,
+        "fit_missed",
+        format!(
+            "Variational inference fitted a part of the target only: {missed} pilot chains ended where the fit              has next to no mass. The particles seldom get there, and log Z is then that of the part"
+        ),
+        "compare whiten = \"pilot\", smc and parallel-tempering",
+    ));
 }
 
 /// (ESS, standard error of log Z, whether that holds, families) of a report.

@@ -7,7 +7,7 @@ use crate::chains::{FAR, Gaussian, check_length, dense, dense_mut, matrix, matri
 use crate::genealogy::{Families, Spread, offspring};
 use crate::mala;
 use crate::walkers::{Path, Walkers};
-use ndarray::{Array1, ArrayViewMut1};
+use ndarray::{Array1, Array2, ArrayViewMut1, Axis};
 use retrograde_core::numeric::softmax_in_place;
 use retrograde_core::{Cx, Result};
 use serde::{Deserialize, Serialize};
@@ -514,11 +514,20 @@ impl Diffusion {
                 taken += 1;
             }
         }
-        // Rounding may leave the last place.
-        for i in taken..m {
-            let (x, l) = (back.particles.x.row(taken - 1).to_owned(), back.particles.log_density[taken - 1]);
-            back.particles.x.row_mut(i).assign(&x);
-            back.particles.log_density[i] = l;
+        // Rounding may leave the last place: it stays with the particle before it.
+        for i in taken.max(1)..m {
+            let Walkers {
+                x,
+                log_density,
+                gradient,
+            } = &mut back.particles;
+            let copy = |v: &mut Array2<f64>| {
+                let (above, mut below) = v.view_mut().split_at(Axis(0), i);
+                below.row_mut(0).assign(&above.row(i - 1));
+            };
+            copy(x);
+            copy(gradient);
+            log_density[i] = log_density[i - 1];
         }
         back.level = 0;
         back.started = true;

@@ -9,7 +9,8 @@
 //! The draws are its own, so that estimates made after it have a law that is fixed as far as they are
 //! concerned.
 
-use crate::chains::{Gaussian, check_length, matrix, matrix_mut};
+use crate::chains::{Gaussian, check_length, dense, matrix, matrix_mut};
+use crate::walkers::Walkers;
 use ndarray::ArrayViewMut1;
 use retrograde_core::{Cx, Result, Target};
 use serde::{Deserialize, Serialize};
@@ -41,11 +42,9 @@ pub(super) struct Vi {
 }
 
 impl Vi {
-    pub(super) fn new(law: &Gaussian) -> Self {
-        let d = law.sd.len();
-        let at = law.mean.iter().copied();
+    pub(super) fn new(d: usize) -> Self {
         Self {
-            at: at.chain(law.sd.iter().map(|s| s.ln())).collect(),
+            at: vec![0.0; 2 * d],
             first: vec![0.0; 2 * d],
             second: vec![0.0; 2 * d],
             sum: vec![0.0; 2 * d],
@@ -54,6 +53,25 @@ impl Vi {
             bound: (0.0, 0.0),
             best: f64::NEG_INFINITY,
         }
+    }
+
+    /// Begins at `law`.
+    fn begin(&mut self, law: &Gaussian) {
+        let start = law.mean.iter().copied();
+        let start = start.chain(law.sd.iter().map(|s| s.ln()));
+        self.at.iter_mut().zip(start).for_each(|(a, v)| *a = v);
+    }
+
+    /// How many of the chains in `walkers` that got to the mass are where the fit `law` has next to none,
+    /// far less than an imperfect fit to where they are would: by ln ρ − ln q, compared with its mean under q.
+    pub(super) fn missed(&self, law: &Gaussian, walkers: &Walkers) -> usize {
+        let d = law.sd.len();
+        let best = walkers.log_density.iter().fold(f64::NEG_INFINITY, |m, l| m.max(*l));
+        let (slack, far) = (10.0 + 2.0 * d as f64, 30.0 + d as f64);
+        let view = walkers.x.view();
+        let rows = dense(&view).chunks_exact(d).zip(&walkers.log_density);
+        rows.filter(|(x, l)| **l > best - slack && *l - law.log_density(x) > self.best + far)
+            .count()
     }
 
     /// Whether a saved fit is one in dimension `d`.
@@ -84,12 +102,18 @@ impl Vi {
         steps: u64,
     ) -> Result<bool> {
         let d = law.sd.len();
+        if self.done == 0 {
+            self.begin(law);
+        }
         for i in 0..ITERATIONS.min(steps.saturating_sub(self.done)) {
             cx.check_cancelled()?;
             self.iterate(&mut cx.at("vi", i), target)?;
             self.done += 1;
             let last = self.done >= steps || self.window_ends();
             if last {
+                if self.best == f64::NEG_INFINITY {
+                    self.best = self.bound.0 / self.done as f64;
+                }
                 let count = ((self.done - 1) % WINDOW + 1) as f64;
                 for j in 0..d {
                     law.mean[j] = self.sum[j] / count;
@@ -178,6 +202,10 @@ impl Vi {
             let step = self.rate * self.first[j] / corrections[0] / root;
             let unit = if j < d { self.at[d + j].exp() } else { 1.0 };
             self.at[j] += unit * step;
+            if j >= d {
+                // Scales that a number and its square can hold.
+                self.at[j] = self.at[j].clamp(-230.0, 230.0);
+            }
         }
     }
 }
