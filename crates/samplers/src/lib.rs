@@ -44,7 +44,9 @@ pub use edm::Edm;
 pub use exponential_integrator::ExponentialIntegrator;
 pub use hmc::Hmc;
 pub use mala::Mala;
-pub use pdds::{Drift, Pdds, PddsSchedule, Potential, Whiten};
+pub use pdds::{
+    Drift as PddsDrift, Pdds, PddsSchedule, Potential as PddsPotential, Whiten as PddsWhiten,
+};
 pub use predictor_corrector::PredictorCorrector;
 pub use probability_flow::{LastStep, Method, ProbabilityFlow};
 pub use pt::ParallelTempering;

@@ -103,7 +103,7 @@ pub struct Pdds {
     /// a [score] with log densities. Default "naive".
     pub potential: Potential,
     /// How the reference law is placed for "naive": "none", "pilot" or "vi"; for "score" it is that of the
-    /// process. Default "pilot".
+    /// process. Default "vi".
     pub whiten: Whiten,
     /// Mean of the reference law with whiten = "none", of the law that pilot chains start from
     /// otherwise; a number, or one a coordinate. Default 0.
@@ -116,7 +116,8 @@ pub struct Pdds {
     /// Iterations of 128 draws of whiten = "vi" at most, ≥ 1; it stops when it gains no more. Default 2000.
     #[schemars(range(min = 1))]
     pub vi_steps: u64,
-    /// Factor by which the reference law is made wider than "vi" finds it, > 0. Default 1.
+    /// Factor by which the reference law is made wider than "vi" finds it, > 0: a fit is narrower than
+    /// the target where coordinates depend on each other. Default 1.4.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub widen: f64,
     /// Drift of a step: "first-order", as published, or "exponential". Default "exponential".
@@ -125,7 +126,7 @@ pub struct Pdds {
     /// Default 0.3.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub resample_threshold: f64,
-    /// MALA moves at each time, ≥ 0. Default 0.
+    /// MALA moves at each time, ≥ 0. Default 1.
     pub moves: u32,
     /// Step size that the pilot runs try first, > 0, in units of the square of the scale of the reference
     /// law. Default 0.1.
@@ -149,15 +150,15 @@ impl Default for Pdds {
             schedule: PddsSchedule::Cosine,
             beta_max: 12.0,
             potential: Potential::Naive,
-            whiten: Whiten::Pilot,
+            whiten: Whiten::Vi,
             base_mean: PerCoordinate::All(0.0),
             base_sd: PerCoordinate::All(1.0),
             pilot_moves: 100,
             vi_steps: 2000,
-            widen: 1.0,
+            widen: 1.4,
             drift: Drift::Exponential,
             resample_threshold: 0.3,
-            moves: 0,
+            moves: 1,
             step_size: 0.1,
             step_sizes: Vec::new(),
             pilot_particles: 256,
@@ -293,6 +294,8 @@ struct State {
     /// Draws on their way back.
     back: Option<Swarm>,
     back_se: f64,
+    /// How much slower than the reference law the target falls far out, from 0 (as fast) to 1.
+    tails: f64,
 }
 
 impl Algorithm for Diffusion {
@@ -375,6 +378,7 @@ impl Algorithm for Diffusion {
                 m => Some(Swarm::nowhere(m, d)?),
             },
             back_se: 0.0,
+            tails: 0.0,
         };
         if self.whiten() != Whiten::None && s.pilot_moves > 0 {
             let target = &*self.target;
@@ -409,6 +413,7 @@ impl Algorithm for Diffusion {
             if level > 0 {
                 return Ok(Flow::More);
             }
+            state.tails = self.tails(cx, state)?;
             if let Some(back) = &mut state.back
                 && state.swarm.log_z > f64::NEG_INFINITY
             {
@@ -483,10 +488,6 @@ impl Diffusion {
         self.record(cx, state, &state.swarm, report, sink);
         let (k, steps) = (state.swarm.level, self.levels.steps());
         sink.progress(0.95 * (1.0 - k as f64 / steps as f64));
-        if state.swarm.log_z.is_finite() {
-            sink.scalar("log_z", state.swarm.log_z);
-            sink.scalar("ess", report.ess);
-        }
     }
 
     /// The draws in the coordinates of the target.
@@ -515,6 +516,7 @@ register! {
         source "Phillips et al. (2024), arXiv:2402.06320";
 }
 
+mod back;
 mod doubts;
 mod potential;
 mod schedule;

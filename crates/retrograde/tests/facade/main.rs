@@ -4,6 +4,7 @@ mod allocations;
 mod diffusion;
 mod dilation;
 mod evidence;
+mod pdds;
 mod registry;
 mod run;
 mod scores;

@@ -113,6 +113,15 @@ fn parallel_tempering_with_default_settings() {
 }
 
 #[test]
+fn particle_denoising_diffusion_with_default_settings() {
+    let (seeds, _) = seeds();
+    let (cases, funnel) = cases();
+    for case in cases.iter().chain([&funnel]) {
+        runs("pdds", case, 4000, seeds);
+    }
+}
+
+#[test]
 fn annealed_importance_sampling_with_default_settings() {
     let (seeds, table) = seeds();
     let (cases, funnel) = cases();

@@ -3,10 +3,17 @@
 use super::swarm::{Report, Swarm};
 use super::{Diffusion, State};
 use crate::smc::doubts::standard_error;
-use retrograde_core::{Cx, Flag, Severity, Sink};
+use crate::chains::matrix;
+use ndarray::ArrayViewMut1;
+use retrograde_core::{Cx, Flag, Result, Severity, Sink};
 
 /// A tail of the weights heavier than this has no use for a standard error.
 const HEAVY: f64 = 0.7;
+/// Draws from whose place the target is looked at farther out, how far, and how slow a fall is flagged:
+/// that of a normal law of ten times the variance.
+const LINES: usize = 64;
+const FAR_OUT: f64 = 30.0;
+const SLOW: f64 = 0.9;
 /// Fewer pilot chains than this may be astray.
 const MISSED: usize = 3;
 /// log Z from the target's end that is above that from the other by more than this many errors of both,
@@ -34,6 +41,34 @@ pub(super) fn tail_index(log_weights: &mut [f64]) -> f64 {
 }
 
 impl Diffusion {
+    /// 1 − v/σ² along the lines through 0 and the first draws (their median), where a normal law with the
+    /// variance σ² would fall as the target does between a draw and `FAR_OUT` times as far; v is the
+    /// reference's variance. 1 for tails that are no normal law's.
+    pub(super) fn tails(&self, cx: &mut Cx<'_>, state: &State) -> Result<f64> {
+        let (x, l) = (&state.swarm.particles.x, &state.swarm.particles.log_density);
+        let (m, d) = (x.nrows().min(LINES), x.ncols());
+        let [mut out, mut far] = [cx.take(m * d), cx.take(m)];
+        for (out, x) in out.iter_mut().zip(x) {
+            *out = FAR_OUT * x;
+        }
+        let values = Some(ArrayViewMut1::from(&mut far[..]));
+        cx.eval_target(&self.guided(&state.law, 0), matrix(&out, d), values, None)?;
+        cx.give(out);
+        let mut count = 0;
+        for i in 0..m {
+            let square: f64 = x.row(i).iter().map(|x| x * x).sum();
+            if square > 0.0 && l[i].is_finite() {
+                let fall = (l[i] - far[i]) / (0.5 * (FAR_OUT * FAR_OUT - 1.0) * square);
+                far[count] = 1.0 - fall;
+                count += 1;
+            }
+        }
+        far[..count].sort_unstable_by(f64::total_cmp);
+        let middle = if count > 0 { far[count / 2] } else { 0.0 };
+        cx.give(far);
+        Ok(middle)
+    }
+
     /// A row of the ladder.
     pub(super) fn record(
         &self,
@@ -152,6 +187,16 @@ impl Diffusion {
                      too low than too high, by more than its standard error says"
                 ),
                 advice,
+            ));
+        }
+        if state.tails > SLOW {
+            sink.flag(Flag::new(
+                Severity::Warning,
+                "wide_tails",
+                "Farther out than the draws the target falls far more slowly than the reference law, if it falls \
+                 at all: weights there have no variance, and log Z may be too low, or not exist",
+                "look whether the density can be integrated; raise `base_sd` with whiten = \"none\", or `widen`; \
+                 write heavy-tailed parameters by their logarithm or another transform",
             ));
         }
         let families = state.last.3;

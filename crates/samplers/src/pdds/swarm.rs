@@ -7,7 +7,7 @@ use crate::chains::{FAR, Gaussian, check_length, dense, dense_mut, matrix, matri
 use crate::genealogy::{Families, Spread, offspring};
 use crate::mala;
 use crate::walkers::{Path, Walkers};
-use ndarray::{Array1, Array2, ArrayViewMut1, Axis};
+use ndarray::{Array1, ArrayViewMut1};
 use retrograde_core::numeric::softmax_in_place;
 use retrograde_core::{Cx, Result};
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,11 @@ pub(super) struct Report {
     pub(super) resampled: bool,
     /// Mean acceptance of the moves, NaN without.
     pub(super) acceptance: f64,
+}
+
+/// Whether `n` particles of this effective sample size are to be resampled.
+pub(super) fn too_few(ess: f64, threshold: f64, n: usize) -> bool {
+    ess <= threshold * n as f64
 }
 
 /// −½‖y‖² of a row.
@@ -96,7 +101,7 @@ impl Swarm {
     }
 
     /// Writes log ĝ − ½ d ln 2π of the particles.
-    fn potential(&self, out: &mut [f64]) {
+    pub(super) fn potential(&self, out: &mut [f64]) {
         let Walkers { x, log_density, .. } = &self.particles;
         let view = x.view();
         let rows = dense(&view).chunks_exact(x.ncols());
@@ -106,7 +111,7 @@ impl Swarm {
     }
 
     /// Gives particles where ĝ is 0 the potential in `values`, and marks them.
-    fn hold(&mut self, values: &[f64]) {
+    pub(super) fn hold(&mut self, values: &[f64]) {
         let Walkers {
             x,
             log_density,
@@ -124,7 +129,7 @@ impl Swarm {
 
     /// Takes `omega` into weights and log Z. False where no weight is left: then the weights are all −∞,
     /// and log Z is.
-    fn reweigh(&mut self, omega: &[f64], room: &mut [f64]) -> bool {
+    pub(super) fn reweigh(&mut self, omega: &[f64], room: &mut [f64]) -> bool {
         for (w, o) in self.log_weights.iter_mut().zip(omega) {
             // Once without weight is for ever.
             if *w > f64::NEG_INFINITY {
@@ -163,7 +168,7 @@ impl Diffusion {
 
     /// log π̂ and its gradient at the particles for the time `level`. The slope is not asked for at t = 0
     /// unless moves need it.
-    fn evaluate(
+    pub(super) fn evaluate(
         &self,
         cx: &mut Cx<'_>,
         law: &Gaussian,
@@ -345,7 +350,7 @@ impl Diffusion {
     }
 
     /// Factor c of the drift ∇ log ĝ in the step from t_k to t_{k−1}.
-    fn pull(&self, level: usize) -> f64 {
+    pub(super) fn pull(&self, level: usize) -> f64 {
         let (a, noise) = self.levels.step[level];
         match self.settings.drift {
             Drift::FirstOrder => noise,
@@ -353,59 +358,8 @@ impl Diffusion {
         }
     }
 
-    /// Takes the particles one time away from the target by the forward process, and weighs them by what
-    /// the way back would have given: Ẑ⁻¹ is unbiased if they came from the target.
-    pub(super) fn away(
-        &self,
-        cx: &mut Cx<'_>,
-        law: &Gaussian,
-        steps: &[f64],
-        swarm: &mut Swarm,
-    ) -> Result<Report> {
-        let level = swarm.level + 1;
-        let (n, d) = swarm.particles.x.dim();
-        let (a, noise) = self.levels.step[level];
-        let c = self.pull(level);
-        let [mut omega, mut before] = std::array::from_fn(|_| cx.take(n));
-        let mut old = cx.take(n * d);
-        old.copy_from_slice(dense(&swarm.particles.x.view()));
-        swarm.potential(&mut before);
-        cx.at("noise", 0).fill_normal(swarm.particles.x.view_mut());
-        let sd = noise.sqrt();
-        let pairs = swarm.particles.x.iter_mut().zip(&old);
-        pairs.for_each(|(x, old)| *x = a * old + sd * *x);
-        self.evaluate(cx, law, swarm, level)?;
-        swarm.hold(&before);
-        for ((o, b), i) in omega.iter_mut().zip(&before).zip(0..) {
-            let (x, g) = (swarm.particles.x.row(i), swarm.particles.gradient.row(i));
-            let mut term = 0.0;
-            if !g[0].is_nan() {
-                for j in 0..d {
-                    let shift = c * (g[j] + x[j]);
-                    term += shift * (old[i * d + j] - a * x[j] - 0.5 * shift);
-                }
-            }
-            *o = term / noise - b;
-        }
-        swarm.potential(&mut before);
-        let whole = 0.5 * d as f64 * TAU.ln();
-        let last = level == self.levels.steps();
-        for (o, b) in omega.iter_mut().zip(&before) {
-            // At the end the law is the reference itself.
-            *o += if last { -whole } else { *b };
-        }
-        cx.give(old);
-        swarm.level = level;
-        swarm.reweigh(&omega, &mut before);
-        let mut step = steps[level];
-        let report = self.settle(cx, law, swarm, &mut before, (&mut step, false));
-        cx.give(before);
-        cx.give(omega);
-        report
-    }
-
     /// Resamples the particles where their `weights` are few, and moves them.
-    fn settle(
+    pub(super) fn settle(
         &self,
         cx: &mut Cx<'_>,
         law: &Gaussian,
@@ -430,7 +384,7 @@ impl Diffusion {
             report.ess = 1.0 / weights.iter().map(|w| w * w).sum::<f64>();
             report.spread = swarm.families.spread(weights, &mut room);
             let moves = self.settings.moves > 0;
-            let few = report.ess <= self.settings.resample_threshold * n as f64;
+            let few = too_few(report.ess, self.settings.resample_threshold, n);
             report.resampled = few && n > 1 && (swarm.level > 0 || moves);
             if report.resampled || swarm.level == 0 {
                 room.copy_from_slice(swarm.weights());
@@ -494,42 +448,5 @@ impl Diffusion {
         let (sum, least, count) = swarm.accepted;
         swarm.accepted = (sum + mean, least.min(mean), count + 1.0);
         Ok(mean)
-    }
-
-    /// Particles that stand for `from` by equal weights: systematic resampling.
-    pub(super) fn chosen(&self, cx: &mut Cx<'_>, from: &Swarm, back: &mut Swarm) {
-        let mut u = [0.0];
-        cx.at("choose", 0)
-            .fill_uniform_1(ArrayViewMut1::from(&mut u[..]));
-        let m = back.log_weights.len();
-        let total: f64 = from.log_weights.iter().map(|w| w.exp()).sum();
-        let (mut sum, mut taken) = (0.0, 0);
-        for (i, w) in from.log_weights.iter().enumerate() {
-            sum += w.exp() / total;
-            while taken < m && *w > f64::NEG_INFINITY && (taken as f64 + u[0]) / (m as f64) < sum {
-                back.particles.x.row_mut(taken).assign(&from.particles.x.row(i));
-                let slopes = from.particles.gradient.row(i);
-                back.particles.gradient.row_mut(taken).assign(&slopes);
-                back.particles.log_density[taken] = from.particles.log_density[i];
-                taken += 1;
-            }
-        }
-        // Rounding may leave the last place: it stays with the particle before it.
-        for i in taken.max(1)..m {
-            let Walkers {
-                x,
-                log_density,
-                gradient,
-            } = &mut back.particles;
-            let copy = |v: &mut Array2<f64>| {
-                let (above, mut below) = v.view_mut().split_at(Axis(0), i);
-                below.row_mut(0).assign(&above.row(i - 1));
-            };
-            copy(x);
-            copy(gradient);
-            log_density[i] = log_density[i - 1];
-        }
-        back.level = 0;
-        back.started = true;
     }
 }

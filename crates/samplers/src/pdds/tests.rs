@@ -1,6 +1,7 @@
 //! Against closed forms, and against an independent implementation in NumPy of the published code.
 
 use super::potential::Guided;
+use super::swarm::too_few;
 use super::*;
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut1, ArrayViewMut2};
 use retrograde_core::{
@@ -319,15 +320,27 @@ fn a_target_that_is_the_reference_has_weights_of_one() {
     };
     let r = run(&build(settings, normal(4, m, s), None), 300, 1);
     assert!(log_z(&r).abs() < 1e-10, "{}", log_z(&r));
-    // Particles are resampled at an effective sample size of exactly κ N, at all times but the last.
-    for (kappa, times) in [(1.0, 9.0), (0.999, 0.0)] {
+}
+
+#[test]
+fn particles_are_resampled_at_an_effective_sample_size_of_the_threshold() {
+    assert!(too_few(90.0, 0.3, 300) && !too_few(90f64.next_up(), 0.3, 300));
+    let resamplings = |threshold| {
         let settings = Pdds {
-            resample_threshold: kappa,
+            resample_threshold: threshold,
             ..published(10)
         };
-        let r = run(&build(settings, normal(2, 0.0, 1.0), None), 64, 1);
-        assert_eq!(r.scalars["resamplings"], times);
-    }
+        let r = run(&build(settings, normal(2, 0.3, 0.6), None), 200, 1);
+        let rows = &r.tables["ladder"];
+        let column = |name: &str| rows.0.iter().position(|c| c == name).unwrap();
+        let (ess, done) = (column("ess"), column("resampled"));
+        let wanted = rows.1[..9].iter().filter(|r| r[ess] <= threshold * 200.0);
+        assert!(rows.1[..9].iter().all(|r| (r[ess] <= threshold * 200.0) == (r[done] == 1.0)));
+        assert_eq!(r.scalars["resamplings"], wanted.count() as f64);
+        r.scalars["resamplings"]
+    };
+    let counts = [0.0, 0.9, 1.0].map(resamplings);
+    assert!(counts[0] == 0.0 && counts[1] > 0.0 && counts[1] < 9.0 && counts[2] >= 8.0, "{counts:?}");
 }
 
 #[test]
@@ -345,6 +358,7 @@ fn variational_inference_finds_the_normal_law() {
     let settings = Pdds {
         whiten: Whiten::Vi,
         drift: Drift::Exponential,
+        widen: 1.0,
         ..published(10)
     };
     let r = run(&build(settings, target, None), 1000, 1);

@@ -136,6 +136,15 @@ fn all_on(target: &Arc<dyn Target>) -> Vec<(&'static str, Arc<dyn Sampler>, usiz
         pilot_particles: 50,
         ..Ais::default()
     };
+    let pdds = |whiten, moves| Pdds {
+        whiten,
+        moves,
+        steps: 8,
+        pilot_moves: 20,
+        vi_steps: 30,
+        pilot_particles: 50,
+        ..Pdds::default()
+    };
     let make = |s: Result<Arc<dyn Sampler>>| s.unwrap();
     let (m, h) = (Kernel::Mala, Kernel::Hmc);
     vec![
@@ -147,6 +156,16 @@ fn all_on(target: &Arc<dyn Target>) -> Vec<(&'static str, Arc<dyn Sampler>, usiz
         (
             "ais, geometric, mala",
             make(build(ais(m, 0, AisSchedule::Geometric), target.clone())),
+            700,
+        ),
+        (
+            "pdds",
+            make(build(pdds(PddsWhiten::None, 0), target.clone())),
+            700,
+        ),
+        (
+            "pdds, fitted, moved",
+            make(build(pdds(PddsWhiten::Vi, 1), target.clone())),
             700,
         ),
         (
@@ -615,6 +634,7 @@ fn a_start_without_mass_is_refused() {
         build(Mala::default(), nowhere.clone()).unwrap(),
         build(Hmc::default(), nowhere.clone()).unwrap(),
         build(ParallelTempering::default(), nowhere.clone()).unwrap(),
+        build(Pdds::default(), nowhere.clone()).unwrap(),
         build(Smc::default(), nowhere).unwrap(),
     ] {
         let error = run(&*sampler, 2, 400, 1, 1, &[]).unwrap_err();
@@ -634,7 +654,7 @@ fn all_are_registered_with_documented_keys() {
         "ais ancestral annealed-langevin baoab ddim dilation dpm-solver edm exponential-integrator hmc mala \
          parallel-tempering pdds predictor-corrector probability-flow rd-f rd-q rd-s reverse-sde smc ula"
     );
-    let alone = |c: &&retrograde_core::Component| c.needs.process == Need::No;
+    let alone = |c: &&retrograde_core::Component| c.needs.process != Need::Required;
     for component in registry.of(Kind::Sampler).filter(alone) {
         assert_eq!(component.needs.gradient, Need::Required);
         let schema = component.schema.as_value();
@@ -679,5 +699,6 @@ fn a_target_without_coordinates_is_refused() {
     refused(Mala::default().build(&parts()));
     refused(Hmc::default().build(&parts()));
     refused(ParallelTempering::default().build(&parts()));
+    refused(Pdds::default().build(&parts()));
     refused(Smc::default().build(&parts()));
 }

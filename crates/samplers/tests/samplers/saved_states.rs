@@ -83,7 +83,25 @@ fn all(d: usize) -> Vec<(&'static str, Arc<dyn Sampler>, usize, u32)> {
         leapfrog: 1,
         ..Ais::default()
     };
+    let pdds = |whiten, moves| Pdds {
+        whiten,
+        moves,
+        steps: 3,
+        pilot_moves: 8,
+        vi_steps: 20,
+        pilot_particles: 4,
+        ..Pdds::default()
+    };
     vec![
+        ("pdds, pilot", build(pdds(PddsWhiten::Vi, 0), d), 24, 1),
+        (
+            "pdds, step sizes",
+            build(pdds(PddsWhiten::None, 1), d),
+            24,
+            2,
+        ),
+        ("pdds", build(pdds(PddsWhiten::None, 0), d), 24, 1),
+        ("pdds, back", build(pdds(PddsWhiten::None, 0), d), 24, 4),
         ("ais, pilot", build(ais.clone(), d), 24, 1),
         ("ais", build(ais, d), 24, 30),
         ("parallel tempering", build(tempering.clone(), d), 24, 1),

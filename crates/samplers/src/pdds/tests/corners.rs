@@ -88,9 +88,18 @@ fn targets_without_mass_or_numbers_are_said_to_be_so() {
     assert!(r.flags.contains_key("heavy_weights") || r.flags.contains_key("few_families"), "{:?}", r.flags.keys());
     // No integral: weights without a mean.
     let flat = point(2, |_, _| 0.0);
-    let r = attempt(none, &flat, 2000).unwrap();
-    finite(&r);
-    assert!(r.flags.contains_key("heavy_weights"), "{:?} {:?}", r.flags.keys(), r.scalars);
+    // Student's t with three degrees of freedom: weights without a variance.
+    let student = point(1, |x, g| {
+        g[0] = -4.0 * x[0] / (3.0 + x[0] * x[0]);
+        -2.0 * (x[0] * x[0] / 3.0).ln_1p()
+    });
+    for settings in [none, small()] {
+        for (target, wide) in [(&flat, true), (&student, true), (&normal(2, 0.2, 1.3), false)] {
+            let r = attempt(settings.clone(), target, 2000).unwrap();
+            finite(&r);
+            assert_eq!(r.flags.contains_key("wide_tails"), wide, "{:?}", r.flags.keys());
+        }
+    }
 }
 
 #[test]
