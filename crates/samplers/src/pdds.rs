@@ -23,12 +23,16 @@
 //! | naive | g_0(α y) |
 //! | score | p̂_t(s y) sᵈ / N(y; 0, I), p̂_t the law whose score is given |
 //!
+//! Moves are MALA steps that keep π̂_t ∝ N ĝ_t, at each time (the published code has them after a resampling).
+//! Where ĝ_t is 0 at a time before the last, a particle keeps the potential it had: any positive function of
+//! the path will do.
+//!
 //! A naive potential leads astray where the target is narrow and off the reference law: Ẑ then is far too
 //! low in all runs, with a small spread. Placing the reference law (`whiten`) helps, and draws sent back to
 //! the reference by the forward process tell: their weights are unbiased for 1/Z if they are right.
 //!
-//! Cost: one evaluation of density and gradient a particle and time, K − 1 of them, a density at the end,
-//! one of both a move, and what the runs before and the way back take.
+//! Cost for N draws, K steps and M moves a time: N (K − 1) densities and gradients and N densities at t = 0, N M K
+//! more for moves; the runs before and the way back, of particles of their own, in addition.
 
 use crate::chains::{Gaussian, check, check_length, check_positive};
 use crate::pilot::Pilot;
@@ -326,7 +330,7 @@ impl Algorithm for Diffusion {
             }
         }
         if let Some(vi) = &state.vi {
-            vi.check_saved(d)?;
+            vi.check_saved(d, self.settings.vi_steps)?;
         }
         if let Some(tune) = &state.tune {
             tune.check_saved(self.settings.pilot_particles, d, k)?;
@@ -437,51 +441,6 @@ impl Algorithm for Diffusion {
 }
 
 impl Diffusion {
-    /// Does a part of what comes before the particles; true when nothing is left of it.
-    fn prepare(&self, cx: &mut Cx<'_>, state: &mut State, sink: &mut dyn Sink) -> Result<bool> {
-        let (s, target) = (&self.settings, &*self.target);
-        if let Some(pilot) = &mut state.place
-            && pilot.done < s.pilot_moves
-        {
-            let law = &mut state.law;
-            if !pilot.step(cx, target, law, s.pilot_moves, sink)? {
-                return Ok(false);
-            }
-            if state.vi.is_none() {
-                state.place = None;
-            }
-        }
-        if let Some(vi) = &mut state.vi {
-            if !vi.step(cx, target, &mut state.law, s.vi_steps)? {
-                return Ok(false);
-            }
-            sink.scalar("vi_iterations", vi.done as f64);
-            sink.scalar("vi_bound", vi.best);
-            if let Some(pilot) = &state.place {
-                doubts::of_fit(vi.missed(&state.law, &pilot.walkers), sink);
-            }
-            (state.vi, state.place) = (None, None);
-            state.law.sd.iter_mut().for_each(|sd| *sd *= s.widen);
-            state.law.refresh();
-        }
-        if let Some(tune) = &mut state.tune {
-            let mut cx = cx.at("tune", 0);
-            if !tune.started {
-                self.begin(&mut cx, &state.law, tune)?;
-            }
-            let level = tune.level - 1;
-            let mut step = state.step[tune.level];
-            self.towards(&mut cx, &state.law, tune, (&mut step, true))?;
-            state.step[level] = step;
-            if level > 0 {
-                return Ok(false);
-            }
-            state.tune = None;
-            return Ok(false);
-        }
-        Ok(true)
-    }
-
     /// Shows what a step gave.
     fn show(&self, cx: &Cx<'_>, state: &mut State, report: &Report, sink: &mut dyn Sink) {
         state.last = summary(report);
@@ -519,6 +478,7 @@ register! {
 mod back;
 mod doubts;
 mod potential;
+mod prepare;
 mod schedule;
 mod swarm;
 #[cfg(test)]

@@ -12,7 +12,7 @@ const HEAVY: f64 = 0.7;
 /// Draws from whose place the target is looked at farther out, how far, and how slow a fall is flagged:
 /// that of a normal law of ten times the variance.
 const LINES: usize = 64;
-const FAR_OUT: f64 = 30.0;
+const FAR_OUT: f64 = 100.0;
 const SLOW: f64 = 0.9;
 /// Fewer pilot chains than this may be astray.
 const MISSED: usize = 3;

@@ -74,8 +74,8 @@ impl Vi {
             .count()
     }
 
-    /// Whether a saved fit is one in dimension `d`.
-    pub(super) fn check_saved(&self, d: usize) -> std::result::Result<(), String> {
+    /// Whether a saved fit is one in dimension `d` that has not done its `steps`.
+    pub(super) fn check_saved(&self, d: usize, steps: u64) -> std::result::Result<(), String> {
         for (what, v) in [
             ("parameters of a fit", &self.at),
             ("mean gradients of a fit", &self.first),
@@ -87,7 +87,7 @@ impl Vi {
                 return Err(format!("{what} that are not finite"));
             }
         }
-        if self.rate > 0.0 && self.second.iter().all(|v| *v >= 0.0) {
+        if self.done < steps && self.rate > 0.0 && self.second.iter().all(|v| *v >= 0.0) {
             return Ok(());
         }
         Err("an impossible fit".into())
@@ -109,15 +109,14 @@ impl Vi {
             cx.check_cancelled()?;
             self.iterate(&mut cx.at("vi", i), target)?;
             self.done += 1;
-            let last = self.done >= steps || self.window_ends();
-            if last {
-                if self.best == f64::NEG_INFINITY {
-                    self.best = self.bound.0 / self.done as f64;
-                }
-                let count = ((self.done - 1) % WINDOW + 1) as f64;
+            let over = self.window_ends();
+            if over || self.done >= steps {
+                // A window that was cut short tells best where the fit is, whatever the noise.
+                let n = ((self.done - 1) % WINDOW + 1) as f64;
+                self.best = self.best.max(self.bound.0 / n);
                 for j in 0..d {
-                    law.mean[j] = self.sum[j] / count;
-                    law.sd[j] = (self.sum[d + j] / count).exp();
+                    law.mean[j] = self.sum[j] / n;
+                    law.sd[j] = (self.sum[d + j] / n).exp();
                 }
                 law.refresh();
                 return Ok(true);
