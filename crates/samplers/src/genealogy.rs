@@ -125,11 +125,6 @@ impl Families {
 
     /// Puts copies in the places of particles without offspring; the others stay where they are.
     pub(crate) fn copy(&mut self, weights: &[f64], counts: &[f64], particles: &mut Walkers) {
-        let n = counts.len() as f64;
-        for w in weights {
-            let f = (n * w).fract();
-            self.noise += f * (1.0 - f) / (n * n);
-        }
         let d = particles.x.ncols();
         let Walkers {
             x,
@@ -139,18 +134,42 @@ impl Families {
         let (Some(x), Some(g)) = (x.as_slice_mut(), gradient.as_slice_mut()) else {
             unreachable!("particles are dense");
         };
-        let mut free = (0..counts.len()).filter(|j| counts[*j] == 0.0);
-        for (i, count) in counts.iter().enumerate() {
-            let mut more = *count;
-            while more > 1.0 {
-                // As many places are free as there are copies: the counts sum to n.
-                let Some(j) = free.next() else { return };
-                x.copy_within(i * d..(i + 1) * d, j * d);
-                g.copy_within(i * d..(i + 1) * d, j * d);
-                log_density[j] = log_density[i];
-                self.first[j] = self.first[i];
-                more -= 1.0;
-            }
+        self.copy_by(weights, counts, |i, j| {
+            x.copy_within(i * d..(i + 1) * d, j * d);
+            g.copy_within(i * d..(i + 1) * d, j * d);
+            log_density[j] = log_density[i];
+        });
+    }
+
+    /// As [`copy`](Self::copy), with `put(i, j)` to put a copy of particle i in the place of particle j.
+    pub(crate) fn copy_by(
+        &mut self,
+        weights: &[f64],
+        counts: &[f64],
+        mut put: impl FnMut(usize, usize),
+    ) {
+        let n = counts.len() as f64;
+        for w in weights {
+            let f = (n * w).fract();
+            self.noise += f * (1.0 - f) / (n * n);
+        }
+        copies(counts, |i, j| {
+            put(i, j);
+            self.first[j] = self.first[i];
+        });
+    }
+}
+
+/// Calls `put(i, j)` for every copy of i that goes into the place of a j without offspring.
+pub(crate) fn copies(counts: &[f64], mut put: impl FnMut(usize, usize)) {
+    let mut free = (0..counts.len()).filter(|j| counts[*j] == 0.0);
+    for (i, count) in counts.iter().enumerate() {
+        let mut more = *count;
+        while more > 1.0 {
+            // As many places are free as there are copies: the counts sum to n.
+            let Some(j) = free.next() else { return };
+            put(i, j);
+            more -= 1.0;
         }
     }
 }

@@ -5,6 +5,7 @@ mod chains;
 mod genealogy;
 mod guided;
 mod pilot;
+mod posterior;
 mod reverse;
 mod step_back;
 mod walkers;
@@ -28,6 +29,7 @@ retrograde_core::modules! {
     rd_f,
     rd_q,
     rd_s,
+    rdsmc,
     reverse_sde,
     smc,
     ula,
@@ -53,6 +55,7 @@ pub use pt::ParallelTempering;
 pub use rd_f::RdF;
 pub use rd_q::RdQ;
 pub use rd_s::{Map, RdS};
+pub use rdsmc::{Auxiliary, Rdsmc};
 pub use reverse::{Start, Weights};
 pub use reverse_sde::{ReverseSde, Scheme};
 pub use smc::{Kernel, Precondition, Smc};

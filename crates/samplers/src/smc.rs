@@ -27,6 +27,7 @@ use crate::chains::{Gaussian, check, check_length, check_positive};
 use crate::genealogy::{Families, Spread, offspring};
 use crate::pilot::Pilot;
 use crate::walkers::Walkers;
+pub(crate) use doubts::{FEW_FAMILIES, standard_error};
 use moves::Moved;
 use ndarray::{Array1, ArrayView1, ArrayViewMut1};
 use retrograde_core::numeric::softmax_in_place;

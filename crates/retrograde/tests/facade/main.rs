@@ -10,6 +10,7 @@ mod run;
 mod scores;
 mod tails;
 mod tempering;
+mod training_free;
 
 use retrograde::core::registry::{Folder, Parts};
 use retrograde::core::{

@@ -7,7 +7,7 @@ use crate::walkers::Walkers;
 use retrograde_core::{Cx, Flag, Severity, Sink};
 
 /// With fewer families their shares say nothing of the variance of Ẑ.
-pub(super) const FEW_FAMILIES: f64 = 20.0;
+pub(crate) const FEW_FAMILIES: f64 = 20.0;
 /// Draws that much wider than the base are a sign of a base that is too narrow.
 const WIDER: f64 = 1.5;
 

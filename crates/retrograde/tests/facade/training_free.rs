@@ -1,0 +1,125 @@
+//! Samplers that run a diffusion backwards with scores by Monte Carlo, at default settings, on targets whose
+//! log Z and mode weights are known.
+
+use crate::{sample, target};
+use ndarray::{Array2, ArrayView1};
+use retrograde::core::{Collected, Target};
+use retrograde_testkit::mean_se;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// A target, its settings and its log Z.
+type Case = (&'static str, Value, f64);
+
+fn cases() -> Vec<Case> {
+    vec![
+        ("gmm9", json!({}), 0.0),
+        ("gmm40", json!({}), 0.0),
+        ("two-modes", json!({ "dim": 2 }), 0.0),
+        ("two-modes", json!({ "dim": 16 }), 0.0),
+        ("funnel", json!({}), 0.0),
+        (
+            "multi-well",
+            json!({ "dim": 5, "wells": 5, "delta": 4.0 }),
+            -0.541055512879,
+        ),
+    ]
+}
+
+/// Centres of the modes and their weights; none for the funnel.
+fn modes(case: &Case, target: &Arc<dyn Target>) -> Option<(Array2<f64>, Vec<f64>)> {
+    if let Some(mixture) = target.mixture() {
+        return Some((mixture.means().clone(), mixture.weights().to_vec()));
+    }
+    (case.0 == "multi-well").then(|| {
+        let centre = |(k, j): (usize, usize)| if k >> j & 1 == 0 { -2.0 } else { 2.0 };
+        let centres = Array2::from_shape_fn((32, 5), centre);
+        (centres, vec![1.0 / 32.0; 32])
+    })
+}
+
+/// Total variation between the mode frequencies of a run and the true weights.
+fn total_variation(run: &Collected, (centres, weights): &(Array2<f64>, Vec<f64>)) -> f64 {
+    let mut share = vec![0.0; weights.len()];
+    let most = run.log_weights.iter().fold(f64::NEG_INFINITY, |m, w| m.max(*w));
+    let mut total = 0.0;
+    for (i, x) in run.rows().outer_iter().enumerate() {
+        let weight = run.log_weights.get(i).map_or(1.0, |w| (w - most).exp());
+        let off = |c: ArrayView1<'_, f64>| (&c - &x).mapv(|v| v * v).sum();
+        let offs: Vec<f64> = centres.outer_iter().map(off).collect();
+        let near = (0..offs.len()).min_by(|a, b| offs[*a].total_cmp(&offs[*b]));
+        share[near.unwrap()] += weight;
+        total += weight;
+    }
+    let off = share.iter().zip(weights).map(|(s, w)| (s / total - w).abs());
+    0.5 * off.sum::<f64>()
+}
+
+/// Runs over `seeds` seeds; prints a line of the table.
+fn runs(sampler: &str, settings: &Value, case: &Case, n: usize, seeds: u64) -> Vec<Collected> {
+    let target: Arc<dyn Target> = target(case.0, case.1.clone());
+    let started = std::time::Instant::now();
+    let (mut gradients, mut densities) = (0, 0);
+    let runs: Vec<Collected> = (1..=seeds)
+        .map(|seed| {
+            let (run, counts) = sample(&target, sampler, settings.clone(), n, seed);
+            gradients += counts.gradient_evals / seeds;
+            densities += counts.density_evals / seeds;
+            run
+        })
+        .collect();
+    let mut line = format!("{sampler} {} {}:", case.0, case.1);
+    if runs[0].scalars.contains_key("log_z") {
+        let error = |r: &Collected| r.scalars["log_z"] - case.2;
+        let worst = runs.iter().fold(0.0f64, |m, r| m.max(error(r).abs()));
+        let (mean, se) = mean_se(runs.iter().map(error));
+        let sd = se * (seeds as f64).sqrt();
+        let said = mean_se(runs.iter().map(|r| r.scalars.get("log_z_se").copied().unwrap_or(-1.0))).0;
+        line += &format!(" log Z {mean:+.4}, sd {sd:.4}, said {said:.4}, worst {worst:.4};");
+        line += &format!(" ess {:.0};", runs[0].scalars["ess"]);
+    }
+    if let Some(modes) = modes(case, &target) {
+        let off: Vec<f64> = runs.iter().map(|r| total_variation(r, &modes)).collect();
+        let worst = off.iter().fold(0.0f64, |m, v| m.max(*v));
+        line += &format!(" TV {:.3}, worst {worst:.3};", mean_se(off).0);
+    } else {
+        let mean = |f: fn(f64) -> f64| {
+            mean_se(runs.iter().map(|r| {
+                let w = |i: usize| r.log_weights.get(i).map_or(1.0, |w| w.exp());
+                let x = r.rows();
+                let (sum, total) = (0..x.nrows())
+                    .fold((0.0, 0.0), |(s, t), i| (s + w(i) * f(x[(i, 0)]), t + w(i)));
+                sum / total
+            }))
+            .0
+        };
+        line += &format!(" E x0 {:.2}, E x0² {:.2};", mean(|x| x), mean(|x| x * x));
+    }
+    println!(
+        "{line} {:.2} M gradients, {:.2} M densities, {:.2} s a run, {:?}",
+        gradients as f64 / 1e6,
+        densities as f64 / 1e6,
+        started.elapsed().as_secs_f64() / seeds as f64,
+        runs[0].flags.keys().collect::<Vec<_>>(),
+    );
+    runs
+}
+
+#[test]
+fn scratch() {
+    let get = |k: &str, or: &str| std::env::var(k).unwrap_or(or.into());
+    let settings: Value = serde_json::from_str(&get("SETTINGS", "{}")).unwrap();
+    let only = get("ONLY", "");
+    let seeds = get("SEEDS", "3").parse().unwrap();
+    let n = get("DRAWS", "1000").parse().unwrap();
+    for (i, case) in cases().iter().enumerate() {
+        if only.is_empty() || only.contains(&i.to_string()) {
+            let r = runs(&get("SAMPLER", "rdsmc"), &settings, case, n, seeds);
+            if get("LADDER", "").len() > 0 {
+                for t in &r[0].tables["ladder"].1 {
+                    println!("{t:.3?}");
+                }
+            }
+        }
+    }
+}
