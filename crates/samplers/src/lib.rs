@@ -29,8 +29,10 @@ retrograde_core::modules! {
     rd_f,
     rd_q,
     rd_s,
+    rdmc,
     rdsmc,
     reverse_sde,
+    slips,
     smc,
     ula,
 }
@@ -55,9 +57,11 @@ pub use pt::ParallelTempering;
 pub use rd_f::RdF;
 pub use rd_q::RdQ;
 pub use rd_s::{Map, RdS};
+pub use rdmc::{Rdmc, ScoreForm};
 pub use rdsmc::{Auxiliary, Rdsmc};
 pub use reverse::{Start, Weights};
 pub use reverse_sde::{ReverseSde, Scheme};
+pub use slips::{Final, Localisation, Slips};
 pub use smc::{Kernel, Precondition, Smc};
 pub use step_back::{Rule as StepBackRule, StepBack};
 pub use ula::Ula;

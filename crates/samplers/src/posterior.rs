@@ -6,6 +6,7 @@
 
 pub(crate) mod anneal;
 pub(crate) mod chains;
+pub(crate) mod end;
 
 use crate::chains::{FAR, Gaussian, dense, dense_mut, matrix, matrix_mut};
 use ndarray::{ArrayView1, ArrayViewMut1};
@@ -136,8 +137,8 @@ pub(crate) enum Fault {
     None,
     /// Moves accept whatever they propose.
     NoCorrection,
-    /// The slope of the link to c has the wrong sign.
-    WrongPull,
+    /// Acceptance by the ratio of densities alone.
+    NoProposalRatio,
 }
 
 /// Draws with log densities and slopes, `chains` rows for each c.
@@ -192,11 +193,6 @@ impl Move<'_> {
             let at = row / self.chains * d;
             &c[at..at + d]
         };
-        let pull = if self.fault == Fault::WrongPull {
-            Posterior { a: -law.a, ..law }
-        } else {
-            law
-        };
         let [mut y, mut g] = std::array::from_fn(|_| cx.take(n * d));
         let mut l = cx.take(n);
         // `acceptance` carries ½‖z‖² = −ln of the proposal's density from one pass to the other.
@@ -219,7 +215,7 @@ impl Move<'_> {
                 for j in 0..d {
                     let z = y[j];
                     squares += z * z;
-                    y[j] = x[j] + h * pull.slope(c[j], x[j], g[j]) + noise * z;
+                    y[j] = x[j] + h * law.slope(c[j], x[j], g[j]) + noise * z;
                 }
                 *forward = 0.5 * squares;
             }
@@ -252,14 +248,15 @@ impl Move<'_> {
                     } else {
                         let mut squares = 0.0;
                         for j in 0..d {
-                            let z = x[j] - y[j] - h * pull.slope(c[j], y[j], gy[j]);
+                            let z = x[j] - y[j] - h * law.slope(c[j], y[j], gy[j]);
                             squares += z * z;
                         }
                         let q = a[i] - squares / (4.0 * h);
                         let rho = law.value(c, y, ly[i]) - law.value(c, x, l[i]);
                         match self.fault {
+                            Fault::None => (rho + q).min(0.0).exp(),
                             Fault::NoCorrection => 1.0,
-                            _ => (rho + q).min(0.0).exp(),
+                            Fault::NoProposalRatio => rho.min(0.0).exp(),
                         }
                     };
                     if *u < a[i] {
@@ -278,3 +275,6 @@ impl Move<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

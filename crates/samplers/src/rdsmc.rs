@@ -74,17 +74,17 @@ pub struct Rdsmc {
     /// Moves of 128 pilot chains that place the base where they end, ≥ 0; 0 for a base as given.
     /// Default 100.
     pub pilot_moves: u64,
-    /// Noise levels K, ≥ 1, at equal distances of the log signal-to-noise ratio. Default 40.
+    /// Noise levels K, ≥ 1, at equal distances of the log signal-to-noise ratio. Default 8.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub levels: usize,
-    /// Time τ_K that the diffusion runs back from, > `tau_min`. Default 2.
+    /// Time τ_K that the diffusion runs back from, > `tau_min`. Default 1.2.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub horizon: f64,
     /// Last time τ₁ before 0, > 0: noise of standard deviation √(2 τ₁) in units of the base, which
-    /// should not be above the narrowest scale of the target. Default 0.001.
+    /// should not be above the narrowest scale of the target. Default 0.005.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub tau_min: f64,
-    /// Auxiliary draws M of a particle, ≥ 1. Default 16.
+    /// Auxiliary draws M of a particle, ≥ 1. Default 32.
     #[schemars(range(min = 1))]
     pub auxiliary_draws: usize,
     /// Law that auxiliary draws come from: "base", or "free" of the base, as in the source, which is
@@ -93,10 +93,10 @@ pub struct Rdsmc {
     /// Temperatures of a level at most, ≥ 0, by which auxiliary draws get from there to the posterior;
     /// 0 for importance sampling. Default 50.
     pub temperatures: u64,
-    /// Share of the auxiliary draws that counts after a temperature, above 0 and below 1. Default 0.5.
+    /// Share of the auxiliary draws that counts after a temperature, above 0 and below 1. Default 0.9.
     #[schemars(extend("exclusiveMinimum" = 0.0, "exclusiveMaximum" = 1.0))]
     pub alpha: f64,
-    /// Langevin moves of the auxiliary draws at a temperature, ≥ 1. Default 1.
+    /// Langevin moves of the auxiliary draws at a temperature, ≥ 1. Default 3.
     #[schemars(range(min = 1))]
     pub moves: u32,
     /// First step size of these moves, > 0, in units of the variance of the posterior if the target
@@ -115,14 +115,14 @@ impl Default for Rdsmc {
             base_mean: PerCoordinate::All(0.0),
             base_sd: PerCoordinate::All(1.0),
             pilot_moves: 100,
-            levels: 40,
-            horizon: 2.0,
-            tau_min: 1e-3,
-            auxiliary_draws: 16,
+            levels: 8,
+            horizon: 1.2,
+            tau_min: 5e-3,
+            auxiliary_draws: 32,
             auxiliary: Auxiliary::Base,
             temperatures: 50,
-            alpha: 0.5,
-            moves: 1,
+            alpha: 0.9,
+            moves: 3,
             step_size: 0.1,
             resample_threshold: 0.5,
         }

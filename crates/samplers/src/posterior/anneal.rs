@@ -33,6 +33,22 @@ pub(crate) struct Annealing {
     pub(crate) free: bool,
 }
 
+/// How chains are started, but for their number.
+pub(crate) const STARTING: Annealing = Annealing {
+    draws: 1,
+    temperatures: 50,
+    alpha: 0.8,
+    moves: 2,
+    free: false,
+};
+
+impl Annealing {
+    /// With `draws` draws of a row.
+    pub(crate) fn with(self, draws: usize) -> Self {
+        Self { draws, ..self }
+    }
+}
+
 /// What the draws say: a row for each c.
 pub(crate) struct Estimates<'a> {
     /// ln ∫ρ(y) N(c; a y, v) dy, less −(d/2) ln 2π.

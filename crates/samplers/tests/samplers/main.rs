@@ -145,6 +145,34 @@ fn all_on(target: &Arc<dyn Target>) -> Vec<(&'static str, Arc<dyn Sampler>, usiz
         pilot_particles: 50,
         ..Pdds::default()
     };
+    let rdsmc = |auxiliary, pilot_moves, temperatures| Rdsmc {
+        auxiliary,
+        pilot_moves,
+        temperatures,
+        levels: 5,
+        auxiliary_draws: 4,
+        moves: 1,
+        ..Rdsmc::default()
+    };
+    let slips = |schedule, last, pilot_moves| Slips {
+        schedule,
+        last,
+        pilot_moves,
+        levels: 4,
+        start_moves: 2,
+        chains: 2,
+        moves: 3,
+        ..Slips::default()
+    };
+    let rdmc = |estimator, pilot_moves| Rdmc {
+        estimator,
+        pilot_moves,
+        levels: 4,
+        start_moves: 2,
+        chains: 2,
+        moves: 3,
+        ..Rdmc::default()
+    };
     let make = |s: Result<Arc<dyn Sampler>>| s.unwrap();
     let (m, h) = (Kernel::Mala, Kernel::Hmc);
     vec![
@@ -231,6 +259,42 @@ fn all_on(target: &Arc<dyn Target>) -> Vec<(&'static str, Arc<dyn Sampler>, usiz
         (
             "parallel tempering, mala",
             make(build(tempering(m, 0, 350), target.clone())),
+            700,
+        ),
+        (
+            "rdmc, mixed",
+            make(build(rdmc(ScoreForm::Mixed, 20), target.clone())),
+            700,
+        ),
+        (
+            "rdmc, posterior mean",
+            make(build(rdmc(ScoreForm::PosteriorMean, 0), target.clone())),
+            700,
+        ),
+        (
+            "rdsmc, annealed",
+            make(build(rdsmc(Auxiliary::Base, 20, 4), target.clone())),
+            700,
+        ),
+        (
+            "rdsmc, as in the source",
+            make(build(rdsmc(Auxiliary::Free, 0, 0), target.clone())),
+            700,
+        ),
+        (
+            "slips, geometric",
+            make(build(
+                slips(Localisation::Geometric, Final::PosteriorMean, 20),
+                target.clone(),
+            )),
+            700,
+        ),
+        (
+            "slips, standard",
+            make(build(
+                slips(Localisation::Standard, Final::Observation, 0),
+                target.clone(),
+            )),
             700,
         ),
         (
@@ -635,6 +699,9 @@ fn a_start_without_mass_is_refused() {
         build(Hmc::default(), nowhere.clone()).unwrap(),
         build(ParallelTempering::default(), nowhere.clone()).unwrap(),
         build(Pdds::default(), nowhere.clone()).unwrap(),
+        build(Rdmc::default(), nowhere.clone()).unwrap(),
+        build(Rdsmc::default(), nowhere.clone()).unwrap(),
+        build(Slips::default(), nowhere.clone()).unwrap(),
         build(Smc::default(), nowhere).unwrap(),
     ] {
         let error = run(&*sampler, 2, 400, 1, 1, &[]).unwrap_err();
@@ -652,7 +719,7 @@ fn all_are_registered_with_documented_keys() {
     assert_eq!(
         names.join(" "),
         "ais ancestral annealed-langevin baoab ddim dilation dpm-solver edm exponential-integrator hmc mala \
-         parallel-tempering pdds predictor-corrector probability-flow rd-f rd-q rd-s reverse-sde smc ula"
+         parallel-tempering pdds predictor-corrector probability-flow rd-f rd-q rd-s rdmc rdsmc reverse-sde slips smc ula"
     );
     let alone = |c: &&retrograde_core::Component| c.needs.process != Need::Required;
     for component in registry.of(Kind::Sampler).filter(alone) {
@@ -700,5 +767,8 @@ fn a_target_without_coordinates_is_refused() {
     refused(Hmc::default().build(&parts()));
     refused(ParallelTempering::default().build(&parts()));
     refused(Pdds::default().build(&parts()));
+    refused(Rdmc::default().build(&parts()));
+    refused(Rdsmc::default().build(&parts()));
+    refused(Slips::default().build(&parts()));
     refused(Smc::default().build(&parts()));
 }

@@ -92,6 +92,29 @@ fn all(d: usize) -> Vec<(&'static str, Arc<dyn Sampler>, usize, u32)> {
         pilot_particles: 4,
         ..Pdds::default()
     };
+    let rdsmc = Rdsmc {
+        pilot_moves: 0,
+        levels: 4,
+        auxiliary_draws: 2,
+        moves: 1,
+        ..Rdsmc::default()
+    };
+    let slips = Slips {
+        pilot_moves: 0,
+        levels: 6,
+        start_moves: 1,
+        chains: 1,
+        moves: 2,
+        ..Slips::default()
+    };
+    let rdmc = Rdmc {
+        pilot_moves: 0,
+        levels: 6,
+        start_moves: 1,
+        chains: 1,
+        moves: 2,
+        ..Rdmc::default()
+    };
     vec![
         ("pdds, pilot", build(pdds(PddsWhiten::Vi, 0), d), 24, 1),
         (
@@ -102,6 +125,9 @@ fn all(d: usize) -> Vec<(&'static str, Arc<dyn Sampler>, usize, u32)> {
         ),
         ("pdds", build(pdds(PddsWhiten::None, 0), d), 24, 1),
         ("pdds, back", build(pdds(PddsWhiten::None, 0), d), 24, 4),
+        ("rdmc", build(rdmc, d), 24, 3),
+        ("rdsmc", build(rdsmc, d), 24, 2),
+        ("slips", build(slips, d), 24, 3),
         ("ais, pilot", build(ais.clone(), d), 24, 1),
         ("ais", build(ais, d), 24, 30),
         ("parallel tempering", build(tempering.clone(), d), 24, 1),
