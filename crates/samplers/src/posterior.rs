@@ -68,9 +68,7 @@ impl Whitened<'_> {
         }
         if let Some(g) = g {
             for row in g.chunks_exact_mut(d) {
-                row.iter_mut()
-                    .zip(&self.base.sd)
-                    .for_each(|(g, s)| *g *= s);
+                row.iter_mut().zip(&self.base.sd).for_each(|(g, s)| *g *= s);
             }
         }
         Ok(())

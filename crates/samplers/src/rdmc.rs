@@ -30,7 +30,7 @@ use crate::pilot::Pilot;
 use crate::posterior::anneal::STARTING;
 use crate::posterior::chains::{Followers, Means};
 use crate::posterior::end::{doubt_acceptance, hand_over, uncalibrated};
-use crate::posterior::{self, Posterior, Whitened};
+use crate::posterior::{Posterior, Whitened};
 use ndarray::Array2;
 use retrograde_core::registry::Parts;
 use retrograde_core::settings::PerCoordinate;
@@ -135,8 +135,6 @@ enum Fault {
     ScoreOnce,
     /// The gradient form without 1/a.
     GradientUnscaled,
-    /// Chains keep the target without its link to x.
-    Unlinked,
 }
 
 /// A normal law in whitened coordinates of which the score is known, for tests.
@@ -217,7 +215,11 @@ impl Reversed {
     /// The score at `x` from the means of draws and slopes, into `score`, which holds the former.
     fn score(&self, (a, v): (f64, f64), x: &[f64], slope: &[f64], score: &mut [f64]) {
         let share = self.share(a, v);
-        let unit = if self.fault == Fault::GradientUnscaled { 1.0 } else { a };
+        let unit = if self.fault == Fault::GradientUnscaled {
+            1.0
+        } else {
+            a
+        };
         for ((s, g), x) in score.iter_mut().zip(slope).zip(x) {
             *s = share * (a * *s - x) / v + (1.0 - share) * g / unit;
         }
@@ -270,7 +272,11 @@ impl Algorithm for Reversed {
             .check_saved(n.saturating_mul(self.settings.chains), d)?;
         let finite = |v: &f64| v.is_finite();
         if state.done >= self.length() || !state.x.iter().chain(&state.score).all(finite) {
-            return Err(format!("{} steps of {}, or points nowhere", state.done, self.length()));
+            return Err(format!(
+                "{} steps of {}, or points nowhere",
+                state.done,
+                self.length()
+            ));
         }
         Ok(())
     }
@@ -331,8 +337,15 @@ impl Algorithm for Reversed {
         if level < self.settings.levels {
             let (_, a, v) = self.noise(level);
             let first = state.done == 0;
-            let accepted =
-                self.look(cx, white, (a, v), first, &state.x, &mut state.score, &mut state.chains)?;
+            let accepted = self.look(
+                cx,
+                white,
+                (a, v),
+                first,
+                &state.x,
+                &mut state.score,
+                &mut state.chains,
+            )?;
             if (accepted - 0.6).abs() > (state.worst - 0.6).abs() {
                 state.worst = accepted;
             }
@@ -369,7 +382,11 @@ impl Reversed {
             rows.for_each(|((x, s), z)| *x += 0.5 * v * s + noise * z);
         } else {
             let delta = self.noise(level - 1).0 - tau;
-            let twice = if self.fault == Fault::ScoreOnce { 1.0 } else { 2.0 };
+            let twice = if self.fault == Fault::ScoreOnce {
+                1.0
+            } else {
+                2.0
+            };
             let (grow, pull) = (delta.exp(), twice * delta.exp_m1());
             let noise = (2.0 * delta).exp_m1().sqrt();
             rows.for_each(|((x, s), z)| *x = grow * *x + pull * s + noise * z);
@@ -399,20 +416,22 @@ impl Reversed {
         let x = dense(&x);
         if first {
             let annealing = STARTING.with(s.chains);
-            chains.start(&mut cx.at("anneal", 0), white, annealing, (a, v), x, s.step_size)?;
+            chains.start(
+                &mut cx.at("anneal", 0),
+                white,
+                annealing,
+                (a, v),
+                x,
+                s.step_size,
+            )?;
         }
         let mut slope = cx.take(score.len());
-        let law = if self.fault == Fault::Unlinked {
-            Posterior::of(0.0, v)
-        } else {
-            Posterior::of(a, v)
-        };
+        let law = Posterior::of(a, v);
         let mut out = Means {
             draw: score,
             slope: &mut slope,
         };
-        let none = posterior::Fault::None;
-        let accepted = chains.follow(cx, white, law, x, s.moves, &mut out, none)?;
+        let accepted = chains.follow(cx, white, law, x, s.moves, &mut out)?;
         self.score((a, v), x, &slope, score);
         cx.give(slope);
         Ok(accepted)

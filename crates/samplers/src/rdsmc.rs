@@ -30,18 +30,17 @@
 //! Cost of K levels with J temperatures of L moves and M draws: n M K densities, n M gradients more for
 //! each level with J > 0, n M L J of both; and the pilot run.
 
-use crate::chains::{Gaussian, check, check_length, check_positive, dense, dense_mut, zeros};
-use crate::genealogy::{Families, Spread, offspring};
+use crate::chains::{Gaussian, check, check_length, check_positive, zeros};
+use crate::genealogy::{Families, Spread};
 use crate::pilot::Pilot;
 use crate::posterior::Whitened;
 use crate::posterior::anneal::{Annealing, Effort, Estimates};
-use ndarray::{Array1, Array2, ArrayViewMut1};
+use ndarray::{Array1, Array2};
 use retrograde_core::numeric::softmax_in_place;
 use retrograde_core::registry::Parts;
 use retrograde_core::settings::PerCoordinate;
 use retrograde_core::{
-    Algorithm, Build, Cx, Error, Flow, Result, Sampler, Signature, Sink, Target, Traits,
-    register,
+    Algorithm, Build, Cx, Error, Flow, Result, Sampler, Signature, Sink, Target, Traits, register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -74,14 +73,14 @@ pub struct Rdsmc {
     /// Moves of 128 pilot chains that place the base where they end, ≥ 0; 0 for a base as given.
     /// Default 100.
     pub pilot_moves: u64,
-    /// Noise levels K, ≥ 1, at equal distances of the log signal-to-noise ratio. Default 8.
+    /// Noise levels K, ≥ 1, at equal distances of the log signal-to-noise ratio. Default 11.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub levels: usize,
     /// Time τ_K that the diffusion runs back from, > `tau_min`. Default 1.2.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub horizon: f64,
     /// Last time τ₁ before 0, > 0: noise of standard deviation √(2 τ₁) in units of the base, which
-    /// should not be above the narrowest scale of the target. Default 0.005.
+    /// should not be above the narrowest scale of the target. Default 0.0005.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub tau_min: f64,
     /// Auxiliary draws M of a particle, ≥ 1. Default 32.
@@ -115,9 +114,9 @@ impl Default for Rdsmc {
             base_mean: PerCoordinate::All(0.0),
             base_sd: PerCoordinate::All(1.0),
             pilot_moves: 100,
-            levels: 8,
+            levels: 11,
             horizon: 1.2,
-            tau_min: 5e-3,
+            tau_min: 5e-4,
             auxiliary_draws: 32,
             auxiliary: Auxiliary::Base,
             temperatures: 50,
@@ -340,7 +339,11 @@ impl Algorithm for Sampled {
         let lost = gained == f64::NEG_INFINITY;
         if !lost {
             state.log_z += gained;
-            state.weights.as_slice_mut().map(|w| w.copy_from_slice(&log_w));
+            state
+                .weights
+                .iter_mut()
+                .zip(&log_w)
+                .for_each(|(w, l)| *w = *l);
         }
         let ess = if lost {
             0.0
@@ -349,7 +352,9 @@ impl Algorithm for Sampled {
         };
         state.least = state.least.min(ess / n as f64);
         state.empty |= effort.empty > 0;
-        let spread = state.families.spread(dense_weights(&state.weights), &mut log_w);
+        let spread = state
+            .families
+            .spread(dense_weights(&state.weights), &mut log_w);
         cx.give(log_w);
         self.show(cx, state, sink, ess, spread, effort);
         if state.level < self.settings.levels && !lost {
@@ -362,88 +367,6 @@ impl Algorithm for Sampled {
 }
 
 impl Sampled {
-    /// Equal weights, if the particles are worth few.
-    fn resample(&self, cx: &mut Cx<'_>, state: &mut State) {
-        let n = state.weights.len();
-        let weights = dense_weights(&state.weights);
-        let ess = 1.0 / weights.iter().map(|w| w * w).sum::<f64>();
-        if ess > self.settings.resample_threshold * n as f64 {
-            return;
-        }
-        let mut u = [0.0];
-        cx.at("resample", 0)
-            .fill_uniform_1(ArrayViewMut1::from(&mut u[..]));
-        let mut counts = cx.take(n);
-        offspring(u[0], weights, &mut counts);
-        let d = state.x.ncols();
-        let State {
-            x,
-            log_p,
-            mean,
-            variance,
-            families,
-            weights,
-            ..
-        } = state;
-        let all = [&mut *x, mean, variance];
-        let mut all = all.map(|a| a.as_slice_mut().expect("particles are dense"));
-        families.copy_by(dense_weights(weights), &counts, |i, j| {
-            for a in &mut all {
-                a.copy_within(i * d..(i + 1) * d, j * d);
-            }
-            log_p[j] = log_p[i];
-        });
-        weights.fill(1.0 / n as f64);
-        cx.give(counts);
-    }
-
-    /// Moves particles from the level before to the present one; `log_w` gets ω but for p̂_{k−1}.
-    fn advance(&self, cx: &mut Cx<'_>, state: &mut State, log_w: &mut [f64]) -> Result {
-        let ((a, v), (to, left)) = (self.noise(state.level - 1), self.noise(state.level));
-        let alpha = a / to;
-        // 1 − α², without cancellation: v_k = α² v_{k−1} + q.
-        let q = v - alpha * alpha * left;
-        let (pull, keep) = (to * q / v, alpha * left / v);
-        let omitted = self.fault == Fault::KernelOmitted && state.level == self.settings.levels / 2;
-        let n = state.x.nrows();
-        let parts = (
-            state.x.view_mut(),
-            state.mean.view(),
-            state.variance.view(),
-            state.log_p.view(),
-            ArrayViewMut1::from(log_w),
-        );
-        let tries = if self.fault == Fault::Picked { 2 } else { 1 };
-        cx.rows(n, parts, |cx, _, (x, mean, variance, log_p, log_w)| {
-            let d = x.ncols();
-            let mut z = cx.take(tries * x.len());
-            let view = crate::chains::matrix_mut(&mut z, tries * d);
-            cx.at("noise", 0).fill_normal(view);
-            let rows = dense_mut(x).chunks_exact_mut(d).zip(z.chunks_exact_mut(tries * d));
-            let rows = rows.zip(dense(&mean).chunks_exact(d));
-            let rows = rows.zip(dense(&variance).chunks_exact(d));
-            let rows = rows.zip(log_p.iter().zip(log_w));
-            for ((((x, z), mean), variance), (log_p, log_w)) in rows {
-                let size = |z: &[f64]| z.iter().map(|z| z * z).sum::<f64>();
-                if tries == 2 && size(&z[d..]) < size(&z[..d]) {
-                    z.copy_within(d.., 0);
-                }
-                let mut sum = -log_p;
-                for j in 0..d {
-                    let var = left * q / v + pull * pull * variance[j];
-                    let moved = pull * mean[j] + keep * x[j] + var.sqrt() * z[j];
-                    let back = x[j] - alpha * moved;
-                    let kernel = if omitted { 0.0 } else { back * back / q + q.ln() };
-                    sum += 0.5 * (z[j] * z[j] + var.ln() - kernel);
-                    x[j] = moved;
-                }
-                *log_w = sum;
-            }
-            cx.give(z);
-            Ok(())
-        })
-    }
-
     /// p̂, ŷ and v̂ at the particles; at the last level, ρ.
     fn look(&self, cx: &mut Cx<'_>, state: &mut State, level: usize) -> Result<Effort> {
         let white = Whitened {
@@ -473,7 +396,7 @@ impl Sampled {
         let noise = self.noise(level);
         let effort = annealing.estimate(cx, white, noise, x, out, &mut state.step)?;
         if effort.empty > 0 && self.fault != Fault::NoFloor {
-            fill_empty(noise, state);
+            steps::fill_empty(noise, state);
         }
         Ok(effort)
     }
@@ -505,24 +428,6 @@ impl Sampled {
     }
 }
 
-/// Gives particles none of whose draws has mass the least that others have, and the posterior of the base:
-/// a p̂ of 0 would lose what mass they may lead to, and with it Ẑ its mean.
-fn fill_empty((a, v): (f64, f64), state: &mut State) {
-    let base = |x: ndarray::ArrayView1<'_, f64>| -0.5 * x.iter().map(|x| x * x).sum::<f64>();
-    let over = state.log_p.iter().zip(state.x.outer_iter());
-    let over = over.map(|(l, x)| l - base(x)).filter(|l| l.is_finite());
-    let least = over.fold(f64::INFINITY, f64::min);
-    let least = if least.is_finite() { least } else { 0.0 };
-    for (i, x) in state.x.outer_iter().enumerate() {
-        if state.log_p[i] == f64::NEG_INFINITY {
-            state.log_p[i] = base(x) + least;
-            state.variance.row_mut(i).fill(v);
-            let mut mean = state.mean.row_mut(i);
-            mean.zip_mut_with(&x, |m, x| *m = a * x);
-        }
-    }
-}
-
 fn dense_weights(weights: &Array1<f64>) -> &[f64] {
     weights.as_slice().expect("weights are dense")
 }
@@ -534,5 +439,6 @@ register! {
 }
 
 mod doubts;
+mod steps;
 #[cfg(test)]
 mod tests;

@@ -28,7 +28,7 @@ use crate::pilot::Pilot;
 use crate::posterior::anneal::STARTING;
 use crate::posterior::chains::{Followers, Means};
 use crate::posterior::end::{doubt_acceptance, hand_over, uncalibrated};
-use crate::posterior::{self, Posterior, Whitened};
+use crate::posterior::{Posterior, Whitened};
 use ndarray::Array2;
 use retrograde_core::registry::Parts;
 use retrograde_core::settings::PerCoordinate;
@@ -187,7 +187,13 @@ impl Localised {
             check_positive(NAME, key, v)?;
         }
         let rising = s.last_snr > s.first_snr && s.last_snr.is_finite();
-        check(NAME, "last_snr", s.last_snr, rising, "a number above `first_snr`")?;
+        check(
+            NAME,
+            "last_snr",
+            s.last_snr,
+            rising,
+            "a number above `first_snr`",
+        )?;
         let inside = (2..=1_000_000).contains(&s.levels);
         check(NAME, "levels", s.levels, inside, "from 2 to 1000000")?;
         check(NAME, "chains", s.chains, s.chains > 0, "at least 1")?;
@@ -292,7 +298,11 @@ impl Algorithm for Localised {
             .check_saved(n.saturating_mul(self.settings.chains), d)?;
         let finite = |v: &f64| v.is_finite();
         if state.done >= self.length() || !state.y.iter().chain(&state.mean).all(finite) {
-            return Err(format!("{} steps of {}, or points nowhere", state.done, self.length()));
+            return Err(format!(
+                "{} steps of {}, or points nowhere",
+                state.done,
+                self.length()
+            ));
         }
         Ok(())
     }
@@ -351,7 +361,15 @@ impl Algorithm for Localised {
             base: &state.base,
         };
         let first = state.done == 0;
-        let accepted = self.look(cx, white, noise, first, &state.y, &mut state.mean, &mut state.chains)?;
+        let accepted = self.look(
+            cx,
+            white,
+            noise,
+            first,
+            &state.y,
+            &mut state.mean,
+            &mut state.chains,
+        )?;
         if (accepted - 0.6).abs() > (state.worst - 0.6).abs() {
             state.worst = accepted;
         }
@@ -386,7 +404,11 @@ impl Localised {
         let (a, v) = self.noise(level);
         let y = dense_mut(state.y.view_mut());
         let rows = y.iter_mut().zip(&state.mean).zip(&z);
-        let louder = if self.fault == Fault::NoiseDoubled { 2.0 } else { 1.0 };
+        let louder = if self.fault == Fault::NoiseDoubled {
+            2.0
+        } else {
+            1.0
+        };
         if state.done == 0 {
             let (m, s) = self.known.map_or((0.0, 0.0), |k| (k.mean, k.sd));
             let sd = (a * a * s * s + v).sqrt();
@@ -430,7 +452,14 @@ impl Localised {
         let y = dense(&y);
         if first {
             let annealing = STARTING.with(s.chains);
-            chains.start(&mut cx.at("anneal", 0), white, annealing, (a, v), y, s.step_size)?;
+            chains.start(
+                &mut cx.at("anneal", 0),
+                white,
+                annealing,
+                (a, v),
+                y,
+                s.step_size,
+            )?;
         }
         let mut slope = cx.take(mean.len());
         let law = if self.fault == Fault::Unlinked {
@@ -442,8 +471,7 @@ impl Localised {
             draw: mean,
             slope: &mut slope,
         };
-        let none = posterior::Fault::None;
-        let accepted = chains.follow(cx, white, law, y, s.moves, &mut out, none)?;
+        let accepted = chains.follow(cx, white, law, y, s.moves, &mut out)?;
         cx.give(slope);
         Ok(accepted)
     }

@@ -44,7 +44,7 @@ fn every_component_has_words_a_source_and_documented_keys() {
     named(
         Kind::Sampler,
         "ais ancestral annealed-langevin baoab ddim dilation dpm-solver edm exponential-integrator hmc mala \
-         parallel-tempering pdds predictor-corrector probability-flow rd-f rd-q rd-s reverse-sde smc ula",
+         parallel-tempering pdds predictor-corrector probability-flow rd-f rd-q rd-s rdmc rdsmc reverse-sde slips smc ula",
     );
     named(
         Kind::Process,

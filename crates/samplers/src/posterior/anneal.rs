@@ -202,8 +202,16 @@ impl Annealing {
         loop {
             ratios(&mut bank, d, free);
             let last = temperatures >= self.temperatures;
-            let delta = if last { 1.0 - beta } else { self.increment(&bank, beta) };
-            beta = if delta >= 1.0 - beta { 1.0 } else { beta + delta };
+            let delta = if last {
+                1.0 - beta
+            } else {
+                self.increment(&bank, beta)
+            };
+            beta = if delta >= 1.0 - beta {
+                1.0
+            } else {
+                beta + delta
+            };
             bank.weight.iter_mut().zip(&bank.ratio).for_each(|(w, r)| {
                 // Once without weight is for ever.
                 if *w > f64::NEG_INFINITY {
@@ -259,8 +267,10 @@ impl Annealing {
         }
         let mut effort = conclude(cx, &mut bank, &mut out, d, spread * spread)?;
         if let Some(points) = out.draws {
-            // Weights are now shares, of which the draws are resampled to be rid.
-            bank.weight.iter_mut().for_each(|w| *w = w.ln());
+            // From shares to weights of mean 1, which resampling then makes even without a change of p̂.
+            bank.weight
+                .iter_mut()
+                .for_each(|w| *w = (m as f64 * *w).ln());
             self.renew(cx, &mut bank, &mut out.log_p, d, u64::MAX, 1.0)?;
             points.y.copy_from_slice(&bank.y);
             points.l.copy_from_slice(&bank.l);
@@ -303,7 +313,10 @@ impl Annealing {
                     if *r == f64::NEG_INFINITY {
                         continue;
                     }
-                    let (w, u) = (relative_weight(w - most), relative_weight(delta * (r - high)));
+                    let (w, u) = (
+                        relative_weight(w - most),
+                        relative_weight(delta * (r - high)),
+                    );
                     s0 += w;
                     s1 += w * u;
                     s2 += w * u * u;
@@ -352,39 +365,48 @@ impl Annealing {
             matrix_mut(&mut bank.weight, m),
             log_p.view_mut(),
         );
-        cx.rows(rows, parts, |cx, _, (mut y, mut g, mut l, mut w, mut log_p)| {
-            let mut u = cx.take(log_p.len());
-            let mut counts = cx.take(m);
-            let mut share = cx.take(m);
-            cx.at("renew", round)
-                .fill_uniform_1(ArrayViewMut1::from(&mut u[..]));
-            for i in 0..log_p.len() {
-                let (mut y, mut g) = (y.row_mut(i), g.row_mut(i));
-                let (mut l, mut w) = (l.row_mut(i), w.row_mut(i));
-                let rows = (y.as_slice_mut(), g.as_slice_mut(), l.as_slice_mut(), w.as_slice_mut());
-                let (Some(y), Some(g), Some(l), Some(w)) = rows else {
-                    unreachable!("rows are dense");
-                };
-                share.copy_from_slice(w);
-                let sum = softmax_in_place(&mut share);
-                let squares: f64 = share.iter().map(|s| s * s).sum();
-                if sum == f64::NEG_INFINITY || squares * m as f64 * least < 1.0 {
-                    continue;
+        cx.rows(
+            rows,
+            parts,
+            |cx, _, (mut y, mut g, mut l, mut w, mut log_p)| {
+                let mut u = cx.take(log_p.len());
+                let mut counts = cx.take(m);
+                let mut share = cx.take(m);
+                cx.at("renew", round)
+                    .fill_uniform_1(ArrayViewMut1::from(&mut u[..]));
+                for i in 0..log_p.len() {
+                    let (mut y, mut g) = (y.row_mut(i), g.row_mut(i));
+                    let (mut l, mut w) = (l.row_mut(i), w.row_mut(i));
+                    let rows = (
+                        y.as_slice_mut(),
+                        g.as_slice_mut(),
+                        l.as_slice_mut(),
+                        w.as_slice_mut(),
+                    );
+                    let (Some(y), Some(g), Some(l), Some(w)) = rows else {
+                        unreachable!("rows are dense");
+                    };
+                    share.copy_from_slice(w);
+                    let sum = softmax_in_place(&mut share);
+                    let squares: f64 = share.iter().map(|s| s * s).sum();
+                    if sum == f64::NEG_INFINITY || squares * m as f64 * least < 1.0 {
+                        continue;
+                    }
+                    log_p[i] += sum - (m as f64).ln();
+                    w.fill(0.0);
+                    offspring(u[i], &share, &mut counts);
+                    copies(&counts, |i, j| {
+                        y.copy_within(i * d..(i + 1) * d, j * d);
+                        g.copy_within(i * d..(i + 1) * d, j * d);
+                        l[j] = l[i];
+                    });
                 }
-                log_p[i] += sum - (m as f64).ln();
-                w.fill(0.0);
-                offspring(u[i], &share, &mut counts);
-                copies(&counts, |i, j| {
-                    y.copy_within(i * d..(i + 1) * d, j * d);
-                    g.copy_within(i * d..(i + 1) * d, j * d);
-                    l[j] = l[i];
-                });
-            }
-            cx.give(share);
-            cx.give(counts);
-            cx.give(u);
-            Ok(())
-        })
+                cx.give(share);
+                cx.give(counts);
+                cx.give(u);
+                Ok(())
+            },
+        )
     }
 }
 
@@ -392,7 +414,11 @@ impl Annealing {
 fn ratios(bank: &mut Bank, d: usize, free: bool) {
     let rows = bank.y.chunks_exact(d).zip(&bank.l);
     for (r, (y, l)) in bank.ratio.iter_mut().zip(rows) {
-        let base = if free { 0.0 } else { 0.5 * y.iter().map(|y| y * y).sum::<f64>() };
+        let base = if free {
+            0.0
+        } else {
+            0.5 * y.iter().map(|y| y * y).sum::<f64>()
+        };
         *r = l + base;
     }
 }
@@ -418,37 +444,42 @@ fn conclude(
         ),
         ArrayViewMut1::from(&mut count[..]),
     );
-    cx.rows(rows, parts, |_, _, (y, mut w, (mut log_p, mut mean, mut variance), mut ess)| {
-        for i in 0..log_p.len() {
-            let (y, mut w) = (y.row(i), w.row_mut(i));
-            let (Some(y), Some(w)) = (y.as_slice(), w.as_slice_mut()) else {
-                unreachable!("rows are dense");
-            };
-            log_p[i] += log_mean_exp(w);
-            softmax_in_place(w);
-            let (mut mean, mut variance) = (mean.row_mut(i), variance.row_mut(i));
-            mean.fill(0.0);
-            variance.fill(0.0);
-            let squares: f64 = w.iter().map(|w| w * w).sum();
-            if squares == 0.0 {
-                ess[i] = 0.0;
-                continue;
-            }
-            ess[i] = 1.0 / squares;
-            for (y, w) in y.chunks_exact(d).zip(&*w) {
-                mean.zip_mut_with(&ArrayView1::from(y), |m, y| *m += w * y);
-            }
-            for (y, w) in y.chunks_exact(d).zip(&*w) {
-                for j in 0..d {
-                    variance[j] += w * (y[j] - mean[j]) * (y[j] - mean[j]);
+    cx.rows(
+        rows,
+        parts,
+        |_, _, (y, mut w, (mut log_p, mut mean, mut variance), mut ess)| {
+            for i in 0..log_p.len() {
+                let (y, mut w) = (y.row(i), w.row_mut(i));
+                let (Some(y), Some(w)) = (y.as_slice(), w.as_slice_mut()) else {
+                    unreachable!("rows are dense");
+                };
+                log_p[i] += log_mean_exp(w);
+                softmax_in_place(w);
+                let (mut mean, mut variance) = (mean.row_mut(i), variance.row_mut(i));
+                mean.fill(0.0);
+                variance.fill(0.0);
+                let squares: f64 = w.iter().map(|w| w * w).sum();
+                if squares == 0.0 {
+                    ess[i] = 0.0;
+                    continue;
                 }
+                ess[i] = 1.0 / squares;
+                for (y, w) in y.chunks_exact(d).zip(&*w) {
+                    mean.zip_mut_with(&ArrayView1::from(y), |m, y| *m += w * y);
+                }
+                for (y, w) in y.chunks_exact(d).zip(&*w) {
+                    for j in 0..d {
+                        variance[j] += w * (y[j] - mean[j]) * (y[j] - mean[j]);
+                    }
+                }
+                // So few draws tell the variances to √(2/ess) of them, and what is too low makes heavy weights:
+                // widened by about as much, and by a share of what they would be under the reference.
+                let wider = 1.0 + 1.0 / ess[i].sqrt();
+                variance.mapv_inplace(|s| wider * s + most / ess[i]);
             }
-            // So few draws tell the variances badly, and never too high: a share of the most that they
-            // would be under a base alone keeps the proposals wide.
-            variance.mapv_inplace(|s| s + most / ess[i]);
-        }
-        Ok(())
-    })?;
+            Ok(())
+        },
+    )?;
     let effort = Effort {
         temperatures: 0.0,
         ess: count.iter().sum::<f64>() / rows as f64,

@@ -59,7 +59,11 @@ impl Followers {
     }
 
     fn points(&mut self) -> Points<'_> {
-        let parts = (self.y.as_slice_mut(), self.l.as_slice_mut(), self.g.as_slice_mut());
+        let parts = (
+            self.y.as_slice_mut(),
+            self.l.as_slice_mut(),
+            self.g.as_slice_mut(),
+        );
         let (Some(y), Some(l), Some(g)) = parts else {
             unreachable!("chains are dense");
         };
@@ -104,7 +108,6 @@ impl Followers {
         c: &[f64],
         moves: u64,
         out: &mut Means<'_>,
-        fault: Fault,
     ) -> Result<f64> {
         let d = white.dim();
         let n = c.len() / d;
@@ -129,7 +132,7 @@ impl Followers {
                 white,
                 law,
                 chains: m,
-                fault,
+                fault: Fault::None,
             };
             let mut cx = cx.from_row(first * m);
             for j in 0..moves {

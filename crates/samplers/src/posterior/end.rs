@@ -40,7 +40,13 @@ pub(crate) fn hand_over(
 }
 
 /// What the draws are not.
-pub(crate) fn uncalibrated(sink: &mut dyn Sink, method: &str, weights: &str, law: &str, advice: &str) {
+pub(crate) fn uncalibrated(
+    sink: &mut dyn Sink,
+    method: &str,
+    weights: &str,
+    law: &str,
+    advice: &str,
+) {
     sink.flag(Flag::new(
         Severity::Note,
         "no_log_z",

@@ -59,14 +59,24 @@ fn check_moves(fault: Fault) -> std::result::Result<(), String> {
                 chains: n,
                 fault,
             }
-            .apply(&mut cx.at("move", j), &c, &mut points, &step, &mut acceptance)
+            .apply(
+                &mut cx.at("move", j),
+                &c,
+                &mut points,
+                &step,
+                &mut acceptance,
+            )
             .unwrap();
         }
     });
     let (mean, variance) = posterior(a, v, c[0]);
     for (what, (got, se), want) in [
         ("mean", mean_se(y.iter().copied()), mean),
-        ("variance", mean_se(y.iter().map(|y| (y - mean).powi(2))), variance),
+        (
+            "variance",
+            mean_se(y.iter().map(|y| (y - mean).powi(2))),
+            variance,
+        ),
     ] {
         if (got - want).abs() >= 4.5 * se {
             return Err(format!("{what} {got} ± {se}, expected {want}"));
@@ -120,8 +130,12 @@ fn annealed_draws_tell_the_noised_density_and_the_posterior() {
             }),
         };
         let mut step = 0.1;
-        let effort = with_cx(5, |cx| annealing.estimate(cx, white, (a, v), &c, out, &mut step)).unwrap();
-        assert_eq!(effort.temperatures > 0.0, temperatures > 0 && effort.temperatures > 0.0);
+        let effort = with_cx(5, |cx| {
+            annealing.estimate(cx, white, (a, v), &c, out, &mut step)
+        })
+        .unwrap();
+        assert!(effort.empty == 0 && effort.temperatures <= temperatures as f64);
+        assert!(effort.temperatures > 0.0 || temperatures == 0);
         for i in 0..2 {
             // ln ∫ρ(y) N(c; a y, v) dy, relative to (2π)^{−1/2}: normals convolved.
             let total = a * a * s * s + v;
@@ -129,12 +143,19 @@ fn annealed_draws_tell_the_noised_density_and_the_posterior() {
             let truth = LOG_Z - 0.5 * (off * off / total + total.ln());
             let (at, width) = posterior(a, v, c[i]);
             let ess = draws as f64 * 0.1;
-            assert!((log_p[i] - truth).abs() < 4.5 / ess.sqrt(), "{} {truth}", log_p[i]);
+            assert!(
+                (log_p[i] - truth).abs() < 4.5 / ess.sqrt(),
+                "{} {truth}",
+                log_p[i]
+            );
             assert!((mean[(i, 0)] - at).abs() < 4.5 * (width / ess).sqrt());
             assert!((variance[(i, 0)] / width - 1.0).abs() < 4.5 * (2.0 / ess).sqrt());
             let row = &y[i * draws..(i + 1) * draws];
             let even = row.iter().sum::<f64>() / draws as f64;
-            assert!((even - at).abs() < 4.5 * (width / ess).sqrt(), "{even} {at}");
+            assert!(
+                (even - at).abs() < 4.5 * (width / ess).sqrt(),
+                "{even} {at}"
+            );
         }
         // What is handed over belongs together.
         for k in [0, draws + 7] {
@@ -162,15 +183,18 @@ fn chains_follow_a_posterior_that_moves() {
             let mut cx = cx.at("level", k);
             if k == 0 {
                 let annealing = STARTING.with(m);
-                chains.start(&mut cx, white, annealing, (a, v), &c, 0.1).unwrap();
+                chains
+                    .start(&mut cx, white, annealing, (a, v), &c, 0.1)
+                    .unwrap();
             }
             let mut out = Means {
                 draw: &mut draw,
                 slope: &mut slope,
             };
             let law = Posterior::of(a, v);
-            let none = Fault::None;
-            let accepted = chains.follow(&mut cx, white, law, &c, 40, &mut out, none).unwrap();
+            let accepted = chains
+                .follow(&mut cx, white, law, &c, 40, &mut out)
+                .unwrap();
             assert!((accepted - 0.6).abs() < 0.12, "{accepted}");
             let off = mean_se((0..n).map(|i| draw[i] - posterior(a, v, c[i]).0));
             assert!(off.0.abs() < 4.5 * off.1, "{k}: {off:?}");
