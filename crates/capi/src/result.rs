@@ -72,6 +72,7 @@ fn report(memory: &Memory) -> String {
         values: values.view(),
         log_weights: (!weights.is_empty()).then(|| weights.into()),
         modes: None,
+        replicates: &[],
     });
     serde_json::to_string(&report).unwrap_or_default()
 }

@@ -100,6 +100,7 @@ impl<'a> Interim<'a> {
             log_weights: set.log_weights(),
             // Not before the end: early draws of a run are not yet of the target.
             modes: None,
+            replicates: &[],
         });
         write_page(self.dir, self.plan, &report, &set, Stage::Running(stride))
     }

@@ -8,7 +8,7 @@
 //!
 //! A run directory holds the resolved job (`job.toml`), what it depends on (`manifest.json`), the
 //! draws (`draws.npy`, `draws.csv`, `draws.zarr`, `cmdstan-1.csv`, …), `report.json`, `report.html`,
-//! `timing.json` and, until the run is complete, `rows.bin` and `checkpoint.bin`.
+//! `timing.json` and, until the run is complete, `rows.bin`, `checkpoint.bin` and `replicates.jsonl`.
 //! [`compare::compare`] puts two run directories side by side.
 
 pub mod bench;
@@ -29,6 +29,7 @@ mod pictures;
 mod place;
 mod plan;
 mod record;
+mod replicates;
 mod report;
 mod run;
 mod rundir;
@@ -43,6 +44,7 @@ pub use draws::DrawSet;
 pub use error::JobError;
 pub use files::{InputFile, UsedPlugin};
 pub use plan::{Plan, job_schema};
+pub use replicates::{Replicate, Replicated};
 pub use report::{Coordinate, Job, LogZ, Material, Report, Table, Weights};
 pub use run::{Finished, Live, Monitor, Options, Silent, check_output, resume, run, try_start};
 pub use rundir::{Manifest, read_manifest, read_report};

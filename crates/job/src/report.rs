@@ -1,6 +1,8 @@
 //! What a run found, in numbers and in plain words: `report.json`.
 
+use crate::evidence::EvidenceRun;
 use crate::plan::Plan;
+use crate::replicates::Replicated;
 use crate::settings::ExpectSettings;
 use crate::verdicts::{Status, Verdict, verdicts};
 use ndarray::{ArrayView1, ArrayView3};
@@ -46,6 +48,9 @@ pub struct Report {
     pub tail_evaluations: u64,
     /// log Z, where the sampler estimates it.
     pub log_z: Option<LogZ>,
+    /// log Z by several runs, where the job asks for `replicates`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicates: Option<Replicated>,
     /// Numbers that sum up the run.
     #[serde(with = "finite_map")]
     pub scalars: BTreeMap<String, f64>,
@@ -198,6 +203,8 @@ pub struct Material<'a> {
     pub log_weights: Option<ArrayView1<'a, f64>>,
     /// How many modes were found, where that is known.
     pub modes: Option<Verdict>,
+    /// Runs of the job with other seeds.
+    pub replicates: &'a [EvidenceRun],
 }
 
 impl Report {
@@ -237,6 +244,8 @@ impl Report {
             evaluations: m.counts.clone(),
             tail_evaluations: m.tail_evaluations,
             log_z,
+            replicates: (!m.replicates.is_empty())
+                .then(|| Replicated::new(&all_runs(m, log_z), log_z)),
             scalars: m.scalars.clone(),
             coordinates,
             weights,
@@ -283,6 +292,24 @@ impl Report {
     pub fn component(&self, kind: Kind) -> &str {
         self.components.get(kind.word()).map_or("", String::as_str)
     }
+}
+
+/// The run itself, then its replicates.
+pub(crate) fn all_runs(m: &Material<'_>, log_z: Option<LogZ>) -> Vec<EvidenceRun> {
+    let own = EvidenceRun {
+        seed: m.job.seed,
+        log_z: log_z.map(|z| z.value),
+        standard_error: log_z.and_then(|z| z.se),
+        evaluations: m.counts.rows,
+        seconds: 0.0,
+        // They have verdicts of their own.
+        warnings: BTreeMap::new(),
+        failure: None,
+        places: Vec::new(),
+    };
+    std::iter::once(own)
+        .chain(m.replicates.iter().cloned())
+        .collect()
 }
 
 /// Before the end a sampler's number is the constant of some law on the way, not of the target.

@@ -4,12 +4,14 @@ use crate::checkpoint::{Gathered, Saved};
 use crate::config::Document;
 use crate::draws::{DrawSet, check_names};
 use crate::error::JobError;
+use crate::evidence::EvidenceRun;
 use crate::files::InputFile;
 use crate::html::Stage;
 use crate::interim::Interim;
 use crate::modes::ModeCount;
 use crate::place::place;
 use crate::plan::Plan;
+use crate::replicates::replicate;
 use crate::report::{Job, Material, Report};
 use crate::rundir::{RunDir, check_paths, read_report, refused, same_plugins};
 use crate::settings::Format;
@@ -278,6 +280,7 @@ pub fn resume(
 
 /// A run from its start or resumption to its end or interruption.
 struct Engine {
+    cancel: Cancel,
     runtime: Runtime,
     log: Receiver<(Level, String)>,
 }
@@ -292,7 +295,12 @@ impl Engine {
             .with_log(move |level, text| {
                 let _ = send.send((level, text.to_owned()));
             });
-        Ok(Self { runtime, log })
+        let cancel = options.cancel.clone();
+        Ok(Self {
+            cancel,
+            runtime,
+            log,
+        })
     }
 
     fn execute(
@@ -318,7 +326,11 @@ impl Engine {
         saved: Option<(Saved, Sha256)>,
         monitor: &mut dyn Monitor,
     ) -> Result<Finished> {
-        let Self { mut runtime, log } = self;
+        let Self {
+            cancel,
+            mut runtime,
+            log,
+        } = self;
         let (saved, hash) = saved.unzip();
         let extent = saved.as_ref().map(|s| s.extent.clone());
         let interim = Interim::new(dir, plan, extent.as_ref(), runtime.simd())?;
@@ -348,6 +360,7 @@ impl Engine {
             steps: recorder.steps,
             failure: None,
             complete: false,
+            replicates: Vec::new(),
         };
         let (error, extent) = match outcome {
             Ok(outcome) => {
@@ -371,6 +384,22 @@ impl Engine {
             ..
         } = recorder;
         drop(store);
+        if kept.complete && plan.run.replicates > 1 {
+            let mut watch = |i: usize, run: &EvidenceRun| {
+                let value = run.log_z.map_or_else(
+                    || run.failure.clone().unwrap_or_default(),
+                    |z| format!("log Z = {z:.4}"),
+                );
+                let text = format!("replicate {i}, seed {}: {value}", run.seed);
+                monitor.message(Level::Info, &text);
+            };
+            let file = dir.file("replicates.jsonl");
+            let (simd, threads) = (runtime.simd(), runtime.threads());
+            match replicate(plan, simd, threads, &file, &cancel, &mut watch)? {
+                Some(runs) => kept.replicates = runs,
+                None => kept.complete = false,
+            }
+        }
         let written = kept.write(&mut runtime, &gathered, &extent);
         if let Some(error) = error {
             // The first error is the one to mend; a second one, of writing, mostly has the same cause.
@@ -405,6 +434,7 @@ struct Kept<'a> {
     steps: u64,
     complete: bool,
     failure: Option<String>,
+    replicates: Vec<EvidenceRun>,
 }
 
 impl Kept<'_> {
@@ -445,6 +475,7 @@ impl Kept<'_> {
             values: set.by_chain(),
             log_weights: set.log_weights(),
             modes: modes.as_ref().map(ModeCount::verdict),
+            replicates: &self.replicates,
         });
         set.write(self.dir, self.plan)?;
         #[cfg(feature = "zarr")]

@@ -216,7 +216,7 @@ impl RunDir {
 
     /// Removes what only a resumed run would need.
     pub(crate) fn remove_working_files(&self) {
-        for name in ["checkpoint.bin", "rows.bin"] {
+        for name in ["checkpoint.bin", "rows.bin", "replicates.jsonl"] {
             let _ = std::fs::remove_file(self.file(name));
         }
     }
@@ -420,6 +420,7 @@ fn clear(path: &Path) -> Result {
             "timing.json",
             "rows.bin",
             "checkpoint.bin",
+            "replicates.jsonl",
             "draws.npy",
             "draws.csv",
             "outputs.npy",

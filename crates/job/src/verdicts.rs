@@ -1,7 +1,9 @@
 //! The checks of a run in plain words.
 
-use crate::report::{Coordinate, Material, Report};
+use crate::evidence::of_runs;
+use crate::report::{Coordinate, LogZ, Material, Report, all_runs};
 use retrograde_core::{Flag, Kind, Severity};
+use retrograde_metrics::evidence::Replicates;
 use serde::{Deserialize, Serialize};
 
 /// Points that are not finite are worth more than a note from this share of all on: fewer come up
@@ -73,6 +75,7 @@ pub(crate) fn verdicts(r: &Report, m: &Material<'_>) -> Vec<Verdict> {
         ));
     }
     log_z_verdicts(r, m, &mut all);
+    replicate_verdicts(r, m, &mut all);
     finite_verdict(r, &mut all);
     match r.weights {
         None => chain_verdicts(r, &mut all),
@@ -150,20 +153,24 @@ fn log_z_verdicts(r: &Report, m: &Material<'_>, all: &mut Vec<Verdict>) {
             },
         ));
     }
+    all.push(against_truth("log Z", &z, ""));
+}
+
+/// An estimate of log Z beside what is known.
+fn against_truth(check: &str, z: &LogZ, who: &str) -> Verdict {
     let value = decimals(z.value);
     let se = z.se.map_or_else(String::new, |se| format!(" ± {se:.3}"));
     let (Some(truth), Some(own)) = (z.truth, z.se) else {
-        let mut text = format!("log Z = {value}{se}");
+        let mut text = format!("{who}log Z = {value}{se}");
         let mut status = Status::Note;
         if let Some(truth) = z.truth {
             status = Status::Warn;
             text = format!(
-                "log Z = {value} has no standard error to compare it with the known {} by",
+                "{who}log Z = {value} has no standard error to compare it with the known {} by",
                 decimals(truth)
             );
         }
-        all.push(Verdict::new("log Z", status, text, ""));
-        return;
+        return Verdict::new(check, status, text, "");
     };
     // Where the base is the target, both errors are 0 and only rounding is left.
     let rounding = 1e-12 * truth.abs().max(1.0);
@@ -183,15 +190,36 @@ fn log_z_verdicts(r: &Report, m: &Material<'_>, all: &mut Vec<Verdict>) {
     } else {
         String::new()
     };
-    all.push(Verdict::new(
-        "log Z",
+    Verdict::new(
+        check,
         status,
         format!(
-            "log Z = {value}{se}, {score:.1} standard errors from the known {}{truth_se}",
+            "{who}log Z = {value}{se}, {score:.1} standard errors from the known {}{truth_se}",
             decimals(truth)
         ),
         advice,
-    ));
+    )
+}
+
+/// What runs with other seeds say of log Z.
+fn replicate_verdicts(r: &Report, m: &Material<'_>, all: &mut Vec<Verdict>) {
+    let Some(replicated) = &r.replicates else {
+        return;
+    };
+    let runs = all_runs(m, r.log_z);
+    let known: Option<Vec<_>> = runs
+        .iter()
+        .map(|r| Some((r.log_z?, r.standard_error)))
+        .collect();
+    let together = known.and_then(|k| Replicates::new(&k));
+    of_runs(r.component(Kind::Sampler), &runs, together.as_ref(), all);
+    if let Some(z) = replicated.log_z {
+        all.push(against_truth(
+            "replicates",
+            &z,
+            &format!("{} runs: ", runs.len()),
+        ));
+    }
 }
 
 /// Three decimals, without the sign of a zero.

@@ -126,6 +126,58 @@ fn a_mode_that_one_method_lost_is_found_by_chains_from_the_other() {
     assert_eq!(verdict(&e, "modes")["status"], "pass");
 }
 
+/// `replicates` of a job: the same runs that `evidence` makes, in the report of the first.
+#[test]
+fn a_job_asks_for_its_own_replicates() {
+    let job = MODES.replace("draws = 1000", "draws = 300\nreplicates = 4");
+    let lab = Lab::new(&job);
+    let run = |threads: &str, out: &str| {
+        let set = format!("threads={threads}");
+        let words = ["run", "job.toml", "--json", "-o", out, "--set", &set];
+        let said = lab.run(&words).ended(0);
+        assert!(
+            said.err.contains("replicate 3, seed 6: log Z ="),
+            "{}",
+            said.err
+        );
+        lab.text(&format!("{out}/report.json"))
+    };
+    let text = run("1", "one");
+    assert_eq!(text, run("2", "two"), "threads change no bit");
+    let report: Value = serde_json::from_str(&text).unwrap();
+    let replicated = &report["replicates"];
+    assert_eq!(replicated["runs"][0]["log_z"], report["log_z"]["value"]);
+    assert!(!lab.path("one/replicates.jsonl").exists());
+    let e = lab.run(&["evidence", "job.toml", "--json"]).ended(0).json()["evidence"].take();
+    assert_eq!(e["replicates"], 4);
+    for i in 0..4 {
+        let (a, b) = (&replicated["runs"][i], &e["methods"][0]["runs"][i]);
+        assert_eq!(
+            (&a["seed"], &a["log_z"]),
+            (&b["seed"], &b["log_z"]),
+            "run {i}"
+        );
+    }
+    assert_eq!(replicated["log_z"]["value"], e["methods"][0]["log_z"]);
+    for check in ["replicates", "spread"] {
+        assert_eq!(verdict(&report, check)["status"], "pass");
+    }
+    // Half of the mass is not met by any: the runs together are as wrong as each.
+    let lost = lab.run(&[
+        "run",
+        "job.toml",
+        "--json",
+        "-o",
+        "lost",
+        "--set",
+        "sampler.base_mean=[5.0, 0.0]",
+        "--set",
+        "sampler.pilot_moves=0",
+    ]);
+    let report = lost.ended(3).json()["report"].take();
+    assert_eq!(verdict(&report, "replicates")["status"], "fail");
+}
+
 #[test]
 fn what_gives_no_log_z_is_told_beside_what_does() {
     let lab = Lab::new(MODES.replace("draws = 1000", "draws = 200"));

@@ -1,7 +1,7 @@
 //! What replicates and methods, seen together, are worth.
 
 use super::crossing::Crossing;
-use super::{Evidence, Method};
+use super::{Evidence, EvidenceRun, Method};
 use crate::verdicts::{Status, Verdict};
 use retrograde_metrics::evidence::Replicates;
 use std::collections::BTreeMap;
@@ -58,8 +58,18 @@ pub(super) fn judge(
 }
 
 fn of_method(m: &Method, together: Option<&Replicates>, all: &mut Vec<Verdict>) {
-    let (name, n) = (&m.method, m.runs.len());
-    let failures: Vec<&str> = m.runs.iter().filter_map(|r| r.failure.as_deref()).collect();
+    of_runs(&m.method, &m.runs, together, all);
+}
+
+/// What replicates of one method say.
+pub(crate) fn of_runs(
+    name: &str,
+    runs: &[EvidenceRun],
+    together: Option<&Replicates>,
+    all: &mut Vec<Verdict>,
+) {
+    let n = runs.len();
+    let failures: Vec<&str> = runs.iter().filter_map(|r| r.failure.as_deref()).collect();
     if let Some(first) = failures.first() {
         let text = format!(
             "{name}: {} of {n} runs gave no log Z: {first}",
@@ -73,7 +83,7 @@ fn of_method(m: &Method, together: Option<&Replicates>, all: &mut Vec<Verdict>) 
         ));
     }
     let mut warned: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
-    for (key, text) in m.runs.iter().flat_map(|r| &r.warnings) {
+    for (key, text) in runs.iter().flat_map(|r| &r.warnings) {
         warned.entry(key).or_insert((0, text)).0 += 1;
     }
     for (key, (count, text)) in warned {
@@ -246,7 +256,7 @@ fn against_truth(e: &Evidence, value: f64, error: f64, all: &mut Vec<Verdict>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{EvidenceRun, summed};
+    use super::super::summed;
     use super::*;
 
     fn method(name: &str, values: &[f64], told: f64) -> (Method, Option<Replicates>) {

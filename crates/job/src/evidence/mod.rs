@@ -9,6 +9,7 @@ mod judge;
 
 use self::crossing::{crossing, places};
 use self::judge::judge;
+pub(crate) use self::judge::of_runs;
 use crate::config::Document;
 use crate::error::JobError;
 use crate::files::sha256;
@@ -17,7 +18,7 @@ use crate::record::Record;
 use crate::report::Job;
 use crate::verdicts::{Status, Verdict};
 use retrograde_core::drive::drive;
-use retrograde_core::{Cancel, Collected, Error, Kind, Registry, Runtime, Severity};
+use retrograde_core::{Cancel, Collected, Error, Kind, Registry, Runtime, Severity, SimdLevel};
 use retrograde_metrics::evidence::Replicates;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -178,7 +179,13 @@ pub fn evidence(
             let run = match record.as_ref().and_then(|r| r.get(&identity)) {
                 Some(run) => run.clone(),
                 None => {
-                    let Some(run) = one(&plan, plan.run.seed, &question.cancel) else {
+                    let Some(run) = one(
+                        &plan,
+                        plan.run.seed,
+                        SimdLevel::default(),
+                        plan.run.threads,
+                        &question.cancel,
+                    ) else {
                         complete = false;
                         break;
                     };
@@ -226,12 +233,18 @@ pub fn evidence(
 }
 
 /// A run in memory with another seed; `None` if it was cancelled.
-pub(crate) fn one(plan: &Plan, seed: u64, cancel: &Cancel) -> Option<EvidenceRun> {
+pub(crate) fn one(
+    plan: &Plan,
+    seed: u64,
+    simd: SimdLevel,
+    threads: usize,
+    cancel: &Cancel,
+) -> Option<EvidenceRun> {
     let began = Instant::now();
     let mut kept = Collected::new(plan.target.dim());
     let mut evaluations = 0;
-    let ended = Runtime::new(seed, plan.run.threads).and_then(|runtime| {
-        let mut runtime = runtime.with_cancel(cancel.clone());
+    let ended = Runtime::new(seed, threads).and_then(|runtime| {
+        let mut runtime = runtime.with_cancel(cancel.clone()).with_simd(simd);
         let outcome = drive(
             plan.sampler.as_ref(),
             &mut runtime,
