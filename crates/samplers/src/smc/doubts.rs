@@ -75,9 +75,8 @@ impl Particles {
             Severity::Note,
             "unseen",
             "Mass that no particle met is not in log Z, nor in its standard error: modes far outside the \
-             base, modes much narrower than the base, the neck of a funnel (where one step size for all \
-             particles is too long)",
-            "vary `base_mean`, `base_sd` and the seed; write scales as logarithms and parameters in units of \
+             base, modes much narrower than the base, the end of the neck of a funnel",
+            "vary `base_mean`, `base_sd`, `step_span` and the seed; write scales as logarithms and parameters in units of \
              their scale (non-centred), and see whether log Z stays",
         ));
         if self.settings.waste_free > 0 {
