@@ -284,8 +284,8 @@ impl Diffusion {
 
 #[derive(Serialize, Deserialize)]
 struct State {
-    /// Runs of their own that come first, each gone when it is over: of chains that place the reference
-    /// law, of a fit, of particles that find step sizes.
+    /// Runs of their own that come first: of chains that place the reference law, kept to compare the draws
+    /// with; of a fit and of particles that find step sizes, gone when they are over.
     place: Option<Pilot>,
     vi: Option<Vi>,
     tune: Option<Swarm>,
@@ -300,6 +300,8 @@ struct State {
     back_se: f64,
     /// How much slower than the reference law the target falls far out, from 0 (as fast) to 1.
     tails: f64,
+    /// Pilot chains where no draws are.
+    missed: usize,
 }
 
 impl Algorithm for Diffusion {
@@ -325,9 +327,6 @@ impl Algorithm for Diffusion {
         state.law.check_saved(d)?;
         if let Some(pilot) = &state.place {
             pilot.check_saved(d)?;
-            if pilot.done >= self.settings.pilot_moves && state.vi.is_none() {
-                return Err("a pilot run that is over".into());
-            }
         }
         if let Some(vi) = &state.vi {
             vi.check_saved(d, self.settings.vi_steps)?;
@@ -383,6 +382,7 @@ impl Algorithm for Diffusion {
             },
             back_se: 0.0,
             tails: 0.0,
+            missed: 0,
         };
         if self.whiten() != Whiten::None && s.pilot_moves > 0 {
             let target = &*self.target;
@@ -395,6 +395,7 @@ impl Algorithm for Diffusion {
         if s.moves > 0 && s.step_sizes.is_empty() {
             state.tune = Some(Swarm::nowhere(s.pilot_particles, d)?);
         }
+        self.make_room(cx, n);
         Ok(state)
     }
 
@@ -422,6 +423,9 @@ impl Algorithm for Diffusion {
                 && state.swarm.log_z > f64::NEG_INFINITY
             {
                 self.chosen(cx, &state.swarm, back);
+                if let Some(pilot) = &state.place {
+                    state.missed = self.missed(cx, &state.law, &pilot.walkers, back);
+                }
                 return Ok(Flow::More);
             }
         } else if let Some(back) = &mut state.back

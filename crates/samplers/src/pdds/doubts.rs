@@ -3,7 +3,8 @@
 use super::swarm::{Report, Swarm};
 use super::{Diffusion, State};
 use crate::smc::doubts::standard_error;
-use crate::chains::matrix;
+use crate::walkers::Walkers;
+use crate::chains::{Gaussian, matrix};
 use ndarray::ArrayViewMut1;
 use retrograde_core::{Cx, Flag, Result, Severity, Sink};
 
@@ -67,6 +68,60 @@ impl Diffusion {
         let middle = if count > 0 { far[count / 2] } else { 0.0 };
         cx.give(far);
         Ok(middle)
+    }
+
+    /// How many of the pilot chains in `walkers` that have densities such as the draws have are where no
+    /// draws are: beyond their range in a coordinate by a quarter of it, or twice as far from the nearest
+    /// draw as draws are from each other.
+    pub(super) fn missed(
+        &self,
+        cx: &mut Cx<'_>,
+        law: &Gaussian,
+        walkers: &Walkers,
+        draws: &Swarm,
+    ) -> usize {
+        let Walkers { x, log_density, .. } = &draws.particles;
+        let (m, d) = x.dim();
+        let distance = |y: &[f64], i: usize| -> f64 {
+            let pairs = y.iter().zip(x.row(i));
+            pairs.map(|(a, b)| (a - b) * (a - b)).sum()
+        };
+        let nearest = |y: &[f64]| {
+            let all = (0..m).map(|i| distance(y, i)).filter(|v| *v > 0.0);
+            all.fold(f64::INFINITY, f64::min)
+        };
+        let own = x.rows().into_iter().take(LINES);
+        let own = own.map(|y| y.to_slice().map_or(0.0, nearest));
+        let most = own.filter(|v| v.is_finite()).fold(0.0, f64::max);
+        let mut sorted = cx.take(m);
+        sorted.iter_mut().zip(log_density).for_each(|(s, l)| *s = *l);
+        sorted.sort_unstable_by(f64::total_cmp);
+        let least = sorted[m / 20];
+        cx.give(sorted);
+        let [mut low, mut high, mut y] = std::array::from_fn(|_| cx.take(d));
+        for j in 0..d {
+            let column = x.column(j);
+            let (a, b) = column.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| {
+                (a.min(*v), b.max(*v))
+            });
+            let margin = 0.25 * (b - a);
+            (low[j], high[j]) = (a - margin, b + margin);
+        }
+        let log_scale: f64 = law.sd.iter().map(|s| s.ln()).sum();
+        let mut count = 0;
+        for (x, l) in walkers.x.rows().into_iter().zip(&walkers.log_density) {
+            let mut beyond = false;
+            for j in 0..d {
+                y[j] = (x[j] - law.mean[j]) / law.sd[j];
+                beyond |= !(low[j]..=high[j]).contains(&y[j]);
+            }
+            let high_enough = l + log_scale >= least;
+            count += usize::from(high_enough && (beyond || nearest(&y) > 4.0 * most));
+        }
+        for buffer in [low, high, y] {
+            cx.give(buffer);
+        }
+        count
     }
 
     /// A row of the ladder.
@@ -189,6 +244,22 @@ impl Diffusion {
                 advice,
             ));
         }
+        if state.place.is_some() {
+            sink.scalar("pilot_chains_missed", state.missed as f64);
+        }
+        if state.missed >= MISSED {
+            sink.flag(Flag::new(
+                Severity::Warning,
+                "missed",
+                format!(
+                    "{} of the pilot chains ended where the density is as high as at the draws, but where no \
+                     draws are: log Z and the draws are those of a part of the target",
+                    state.missed
+                ),
+                "compare smc and parallel-tempering, and other seeds; variational inference fits one mode: take \
+                 a potential from a score, or whiten = \"none\" with a base that covers all",
+            ));
+        }
         if state.tails > SLOW {
             sink.flag(Flag::new(
                 Severity::Warning,
@@ -239,21 +310,6 @@ impl Diffusion {
             ));
         }
     }
-}
-
-/// What is doubtful about a fit that `missed` pilot chains.
-pub(super) fn of_fit(missed: usize, sink: &mut dyn Sink) {
-    if missed < MISSED {
-        return;
-    }
-    sink.flag(Flag::new(
-        Severity::Warning,
-        "fit_missed",
-        format!(
-            "Variational inference fitted a part of the target only: {missed} pilot chains ended where the fit              has next to no mass. The particles seldom get there, and log Z is then that of the part"
-        ),
-        "compare whiten = \"pilot\", smc and parallel-tempering",
-    ));
 }
 
 /// (ESS, standard error of log Z, whether that holds, families) of a report.

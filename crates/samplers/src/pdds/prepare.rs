@@ -1,9 +1,23 @@
 //! What comes before the particles that are weighed, with random numbers of its own.
 
-use super::{Diffusion, State, doubts};
-use retrograde_core::{Cx, Result, Sink};
+use super::{Diffusion, State};
+use crate::walkers::Walkers;
+use retrograde_core::{BLOCK, Cx, Result, Sink};
 
 impl Diffusion {
+    /// Takes the buffers that steps need and gives them back, so that no step asks for memory.
+    pub(super) fn make_room(&self, cx: &mut Cx<'_>, n: usize) {
+        let d = self.target.dim();
+        let n = n.max(self.settings.pilot_particles);
+        let run = Walkers::run(&*self.target, n).min(n) * d;
+        let block = BLOCK.min(n) * d;
+        let moved = if self.settings.moves > 0 { run } else { 0 };
+        let more = [moved, moved, self.sent_back(n) * d, BLOCK];
+        let sizes = [n; 6].into_iter().chain([block; 5]).chain(more);
+        let buffers: Vec<Vec<f64>> = sizes.map(|len| cx.take(len)).collect();
+        buffers.into_iter().for_each(|b| cx.give(b));
+    }
+
     /// Does a part of what comes before the particles; true when nothing is left of it.
     pub(super) fn prepare(&self, cx: &mut Cx<'_>, state: &mut State, sink: &mut dyn Sink) -> Result<bool> {
         let (s, target) = (&self.settings, &*self.target);
@@ -14,9 +28,6 @@ impl Diffusion {
             if !pilot.step(cx, target, law, s.pilot_moves, sink)? {
                 return Ok(false);
             }
-            if state.vi.is_none() {
-                state.place = None;
-            }
         }
         if let Some(vi) = &mut state.vi {
             if !vi.step(cx, target, &mut state.law, s.vi_steps)? {
@@ -24,10 +35,7 @@ impl Diffusion {
             }
             sink.scalar("vi_iterations", vi.done as f64);
             sink.scalar("vi_bound", vi.best);
-            if let Some(pilot) = &state.place {
-                doubts::of_fit(vi.missed(&state.law, &pilot.walkers), sink);
-            }
-            (state.vi, state.place) = (None, None);
+            state.vi = None;
             state.law.sd.iter_mut().for_each(|sd| *sd *= s.widen);
             state.law.refresh();
         }

@@ -365,7 +365,7 @@ fn variational_inference_finds_the_normal_law() {
     // The bound is tight for a normal target.
     assert!((r.scalars["vi_bound"] - truth).abs() < 0.01, "{:?}", r.scalars);
     assert!((log_z(&r) - truth).abs() < 0.01, "{} {truth}", log_z(&r));
-    assert!(r.scalars["ess"] > 950.0 && !r.flags.contains_key("fit_missed"));
+    assert!(r.scalars["ess"] > 950.0 && !r.flags.contains_key("missed"));
     assert!(r.scalars["vi_iterations"] < 1000.0);
 }
 

@@ -9,8 +9,7 @@
 //! The draws are its own, so that estimates made after it have a law that is fixed as far as they are
 //! concerned.
 
-use crate::chains::{Gaussian, check_length, dense, matrix, matrix_mut};
-use crate::walkers::Walkers;
+use crate::chains::{Gaussian, check_length, matrix, matrix_mut};
 use ndarray::ArrayViewMut1;
 use retrograde_core::{Cx, Result, Target};
 use serde::{Deserialize, Serialize};
@@ -60,18 +59,6 @@ impl Vi {
         let start = law.mean.iter().copied();
         let start = start.chain(law.sd.iter().map(|s| s.ln()));
         self.at.iter_mut().zip(start).for_each(|(a, v)| *a = v);
-    }
-
-    /// How many of the chains in `walkers` that got to the mass are where the fit `law` has next to none,
-    /// far less than an imperfect fit to where they are would: by ln ρ − ln q, compared with its mean under q.
-    pub(super) fn missed(&self, law: &Gaussian, walkers: &Walkers) -> usize {
-        let d = law.sd.len();
-        let best = walkers.log_density.iter().fold(f64::NEG_INFINITY, |m, l| m.max(*l));
-        let (slack, far) = (10.0 + 2.0 * d as f64, 30.0 + d as f64);
-        let view = walkers.x.view();
-        let rows = dense(&view).chunks_exact(d).zip(&walkers.log_density);
-        rows.filter(|(x, l)| **l > best - slack && *l - law.log_density(x) > self.best + far)
-            .count()
     }
 
     /// Whether a saved fit is one in dimension `d` that has not done its `steps`.

@@ -117,9 +117,9 @@ fn a_fit_to_one_of_two_modes_is_said_to_be_one() {
     };
     let settings = Pdds { whiten: Whiten::Vi, ..small() };
     let r = attempt(settings.clone(), &modes(5.0), 500).unwrap();
-    assert!(r.flags.contains_key("fit_missed"), "{:?}", r.flags.keys());
+    assert!(r.flags.contains_key("missed"), "{:?}", r.flags.keys());
     let r = attempt(settings, &modes(0.3), 500).unwrap();
-    assert!(!r.flags.contains_key("fit_missed"), "{:?}", r.flags.keys());
+    assert!(!r.flags.contains_key("missed"), "{:?}", r.flags.keys());
 }
 
 #[test]
