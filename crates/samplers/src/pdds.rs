@@ -42,8 +42,8 @@ use potential::Learned;
 use retrograde_core::registry::Parts;
 use retrograde_core::settings::PerCoordinate;
 use retrograde_core::{
-    Algorithm, Build, Cx, Draws, Error, Flow, Result, Sampler, Signature, Sink,
-    Target, Traits, register,
+    Algorithm, Build, Cx, Draws, Error, Flow, Result, Sampler, Signature, Sink, Target, Traits,
+    register,
 };
 use schedule::Levels;
 pub use schedule::PddsSchedule;
@@ -349,7 +349,11 @@ impl Algorithm for Diffusion {
             return Err("a way back that is not as asked for".into());
         }
         let Some(back) = &state.back else {
-            return if over { Err("a run that is over".into()) } else { Ok(()) };
+            return if over {
+                Err("a run that is over".into())
+            } else {
+                Ok(())
+            };
         };
         back.check_saved(m, d, k)?;
         if over != back.started || back.started && back.level == k {

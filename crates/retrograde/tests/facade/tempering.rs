@@ -1,4 +1,4 @@
-//! Tempered SMC, parallel tempering and annealed importance sampling with default settings, on targets whose log Z is
+//! Tempered SMC, parallel tempering, annealed importance sampling and PDDS with default settings, on targets whose log Z is
 //! known: means over seeds against the truth, at the error that a run states.
 
 use crate::{sample, target};
@@ -114,10 +114,14 @@ fn parallel_tempering_with_default_settings() {
 
 #[test]
 fn particle_denoising_diffusion_with_default_settings() {
-    let (seeds, _) = seeds();
+    let (seeds, table) = seeds();
     let (cases, funnel) = cases();
-    for case in cases.iter().chain([&funnel]) {
-        runs("pdds", case, 4000, seeds);
+    check("pdds", &cases[5], 4000, seeds);
+    if table {
+        // A naive potential finds one mode of several, and says so: shown, not asked for.
+        for case in cases.iter().chain([&funnel]) {
+            runs("pdds", case, 4000, seeds);
+        }
     }
 }
 

@@ -72,7 +72,10 @@ impl Diffusion {
         for (i, w) in from.log_weights.iter().enumerate() {
             sum += w.exp() / total;
             while taken < m && *w > f64::NEG_INFINITY && (taken as f64 + u[0]) / (m as f64) < sum {
-                back.particles.x.row_mut(taken).assign(&from.particles.x.row(i));
+                back.particles
+                    .x
+                    .row_mut(taken)
+                    .assign(&from.particles.x.row(i));
                 let slopes = from.particles.gradient.row(i);
                 back.particles.gradient.row_mut(taken).assign(&slopes);
                 back.particles.log_density[taken] = from.particles.log_density[i];

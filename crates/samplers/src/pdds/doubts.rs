@@ -2,9 +2,9 @@
 
 use super::swarm::{Report, Swarm};
 use super::{Diffusion, State};
+use crate::chains::{Gaussian, matrix};
 use crate::smc::doubts::standard_error;
 use crate::walkers::Walkers;
-use crate::chains::{Gaussian, matrix};
 use ndarray::ArrayViewMut1;
 use retrograde_core::{Cx, Flag, Result, Severity, Sink};
 
@@ -94,16 +94,21 @@ impl Diffusion {
         let own = own.map(|y| y.to_slice().map_or(0.0, nearest));
         let most = own.filter(|v| v.is_finite()).fold(0.0, f64::max);
         let mut sorted = cx.take(m);
-        sorted.iter_mut().zip(log_density).for_each(|(s, l)| *s = *l);
+        sorted
+            .iter_mut()
+            .zip(log_density)
+            .for_each(|(s, l)| *s = *l);
         sorted.sort_unstable_by(f64::total_cmp);
         let least = sorted[m / 20];
         cx.give(sorted);
         let [mut low, mut high, mut y] = std::array::from_fn(|_| cx.take(d));
         for j in 0..d {
             let column = x.column(j);
-            let (a, b) = column.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| {
-                (a.min(*v), b.max(*v))
-            });
+            let (a, b) = column
+                .iter()
+                .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| {
+                    (a.min(*v), b.max(*v))
+                });
             let margin = 0.25 * (b - a);
             (low[j], high[j]) = (a - margin, b + margin);
         }

@@ -43,8 +43,8 @@ impl Learned {
                 allowed: format!("{d}, that of the target"),
             });
         }
-        let scalar = process.warp().is_none()
-            && process.linear().is_some_and(|l| l.form() == Form::Scalar);
+        let scalar =
+            process.warp().is_none() && process.linear().is_some_and(|l| l.form() == Form::Scalar);
         let preserving = || {
             let linear = process.linear()?;
             let variance = |t: f64| {

@@ -19,7 +19,12 @@ impl Diffusion {
     }
 
     /// Does a part of what comes before the particles; true when nothing is left of it.
-    pub(super) fn prepare(&self, cx: &mut Cx<'_>, state: &mut State, sink: &mut dyn Sink) -> Result<bool> {
+    pub(super) fn prepare(
+        &self,
+        cx: &mut Cx<'_>,
+        state: &mut State,
+        sink: &mut dyn Sink,
+    ) -> Result<bool> {
         let (s, target) = (&self.settings, &*self.target);
         if let Some(pilot) = &mut state.place
             && pilot.done < s.pilot_moves

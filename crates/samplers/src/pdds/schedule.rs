@@ -31,9 +31,7 @@ impl PddsSchedule {
             Self::Linear => -t * (LEAST_BETA + 0.5 * (beta_max - LEAST_BETA) * t),
             Self::Dds => {
                 // ∫ cos⁴ = 3θ/8 + sin 2θ/4 + sin 4θ/32.
-                let sum = |u: f64| {
-                    0.375 * u + 0.25 * (2.0 * u).sin() + 0.03125 * (4.0 * u).sin()
-                };
+                let sum = |u: f64| 0.375 * u + 0.25 * (2.0 * u).sin() + 0.03125 * (4.0 * u).sin();
                 let speed = FRAC_PI_2 / (1.0 + OFFSET);
                 -beta_max * (sum(angle(1.0)) - sum(angle(1.0 - t))) / speed
             }
@@ -104,9 +102,19 @@ mod tests {
                 assert!((a * a + noise - 1.0).abs() < 1e-15 && noise > 0.0);
             }
             let end = levels.signal[24];
-            assert!(if schedule == PddsSchedule::Cosine { end == 0.0 } else { end < 0.02 }, "{end}");
+            assert!(
+                if schedule == PddsSchedule::Cosine {
+                    end == 0.0
+                } else {
+                    end < 0.02
+                },
+                "{end}"
+            );
         }
-        assert_eq!(Levels::new(PddsSchedule::Cosine, 24, 12.0).step[24], (0.0, 1.0));
+        assert_eq!(
+            Levels::new(PddsSchedule::Cosine, 24, 12.0).step[24],
+            (0.0, 1.0)
+        );
     }
 
     #[test]

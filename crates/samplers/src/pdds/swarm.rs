@@ -88,7 +88,10 @@ impl Swarm {
         let sum: f64 = self.log_weights.iter().map(|w| w.exp()).sum();
         let dead = self.log_z == f64::NEG_INFINITY && sum == 0.0;
         if !dead && (!(0.5..2.0).contains(&sum) || !self.log_z.is_finite()) {
-            return Err(format!("weights that sum to {sum}, log Z of {}", self.log_z));
+            return Err(format!(
+                "weights that sum to {sum}, log Z of {}",
+                self.log_z
+            ));
         }
         if self.level > steps {
             return Err(format!("time {} of {steps}", self.level));
@@ -291,7 +294,11 @@ impl Diffusion {
                 let (mut term, mut near) = (0.0, true);
                 let pull = if g[0].is_nan() { 0.0 } else { c };
                 for j in 0..d {
-                    let shift = if pull > 0.0 { pull * (g[j] + x[j]) } else { 0.0 };
+                    let shift = if pull > 0.0 {
+                        pull * (g[j] + x[j])
+                    } else {
+                        0.0
+                    };
                     term += shift * (0.5 * shift + sd * z[j]);
                     x[j] = a * x[j] + shift + sd * z[j];
                     near &= x[j].abs() < FAR;

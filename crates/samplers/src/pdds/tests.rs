@@ -244,7 +244,11 @@ fn the_exact_potential_gives_the_known_means_and_spreads() {
         assert_z("mean", ours.0, mean, se);
         // Each spread is known to 10 %, ln of their ratio to 0.14.
         let off = (ours.1 / sd).ln();
-        assert!(off.abs() < 4.5 * 0.14, "K = {steps}: sd {} for {sd}", ours.1);
+        assert!(
+            off.abs() < 4.5 * 0.14,
+            "K = {steps}: sd {} for {sd}",
+            ours.1
+        );
         if d == 1 && steps == 24 {
             assert!(ours.0.abs() < 0.007 && (0.008..0.020).contains(&ours.1));
         }
@@ -263,19 +267,31 @@ fn the_naive_potential_is_a_trap_that_is_noticed() {
     let sampler = build(settings, normal(1, 2.75, 0.25), None);
     let runs: Vec<Collected> = (0..50).map(|s| run(&sampler, 2000, s)).collect();
     let below = runs.iter().filter(|r| log_z(r) < -5.0).count();
-    let noticed = runs.iter().filter(|r| r.flags.contains_key("ends_disagree"));
+    let noticed = runs
+        .iter()
+        .filter(|r| r.flags.contains_key("ends_disagree"));
     let noticed = noticed.count();
     let (mean, se) = mean_se(runs.iter().map(log_z));
     let reverse = mean_se(runs.iter().map(|r| r.scalars["log_z_reverse"])).0;
-    println!("{mean} ± {}, from the other end {reverse}; below −5: {below}", se * 50f64.sqrt());
+    println!(
+        "{mean} ± {}, from the other end {reverse}; below −5: {below}",
+        se * 50f64.sqrt()
+    );
     assert!(below >= 40 && noticed >= 48, "{below} {noticed}");
     // −12.20 ± 1.6 by the other implementation; no mean is known of such a tail, so only its place.
     assert!((mean + 12.2).abs() < 2.0, "{mean}");
     // d = 10: −0.86 ± 0.61 at K = 24, −0.53 ± 0.62 at K = 6.
     for (steps, other) in [(6, -0.53), (24, -0.86)] {
-        let (mean, sd) = spread(&build(published(steps), normal(10, 1.0, 0.5), None), 2000, 50);
+        let (mean, sd) = spread(
+            &build(published(steps), normal(10, 1.0, 0.5), None),
+            2000,
+            50,
+        );
         println!("d = 10, K = {steps}: {mean} ± {sd}");
-        assert!((mean - other).abs() < 0.6 && (0.3..1.3).contains(&sd), "{mean} {sd}");
+        assert!(
+            (mean - other).abs() < 0.6 && (0.3..1.3).contains(&sd),
+            "{mean} {sd}"
+        );
     }
     // The funnel: −0.52 ± 0.36 at K = 20.
     let funnel = Arc::new(PointTarget::new(10, |x, g| {
@@ -290,7 +306,10 @@ fn the_naive_potential_is_a_trap_that_is_noticed() {
     }));
     let (mean, sd) = spread(&build(published(20), funnel, None), 2000, 30);
     println!("funnel: {mean} ± {sd}");
-    assert!((mean + 0.52).abs() < 0.35 && (0.1..0.9).contains(&sd), "{mean} {sd}");
+    assert!(
+        (mean + 0.52).abs() < 0.35 && (0.1..0.9).contains(&sd),
+        "{mean} {sd}"
+    );
 }
 
 #[test]
@@ -335,12 +354,19 @@ fn particles_are_resampled_at_an_effective_sample_size_of_the_threshold() {
         let column = |name: &str| rows.0.iter().position(|c| c == name).unwrap();
         let (ess, done) = (column("ess"), column("resampled"));
         let wanted = rows.1[..9].iter().filter(|r| r[ess] <= threshold * 200.0);
-        assert!(rows.1[..9].iter().all(|r| (r[ess] <= threshold * 200.0) == (r[done] == 1.0)));
+        assert!(
+            rows.1[..9]
+                .iter()
+                .all(|r| (r[ess] <= threshold * 200.0) == (r[done] == 1.0))
+        );
         assert_eq!(r.scalars["resamplings"], wanted.count() as f64);
         r.scalars["resamplings"]
     };
     let counts = [0.0, 0.9, 1.0].map(resamplings);
-    assert!(counts[0] == 0.0 && counts[1] > 0.0 && counts[1] < 9.0 && counts[2] >= 8.0, "{counts:?}");
+    assert!(
+        counts[0] == 0.0 && counts[1] > 0.0 && counts[1] < 9.0 && counts[2] >= 8.0,
+        "{counts:?}"
+    );
 }
 
 #[test]
@@ -363,7 +389,11 @@ fn variational_inference_finds_the_normal_law() {
     };
     let r = run(&build(settings, target, None), 1000, 1);
     // The bound is tight for a normal target.
-    assert!((r.scalars["vi_bound"] - truth).abs() < 0.01, "{:?}", r.scalars);
+    assert!(
+        (r.scalars["vi_bound"] - truth).abs() < 0.01,
+        "{:?}",
+        r.scalars
+    );
     assert!((log_z(&r) - truth).abs() < 0.01, "{} {truth}", log_z(&r));
     assert!(r.scalars["ess"] > 950.0 && !r.flags.contains_key("missed"));
     assert!(r.scalars["vi_iterations"] < 1000.0);
@@ -372,7 +402,10 @@ fn variational_inference_finds_the_normal_law() {
 /// ∇ log ĝ at `y` for the signal `a`.
 fn slope(guided: &Guided<'_>, y: &Array2<f64>) -> Array1<f64> {
     let mut g = Array2::zeros(y.dim());
-    with_cx(1, |cx| cx.eval_target(guided, y.view(), None, Some(g.view_mut()))).unwrap();
+    with_cx(1, |cx| {
+        cx.eval_target(guided, y.view(), None, Some(g.view_mut()))
+    })
+    .unwrap();
     (g + y).column(0).to_owned()
 }
 
@@ -449,7 +482,9 @@ fn the_error_of_one_run_is_the_spread_of_many_and_both_ends_agree() {
         // Its inverse is unbiased, so that it is too high by half its variance.
         let bias = 0.5 * se * se * 40.0;
         assert_z("from the other end", mean - bias, 0.0, se.hypot(bias));
-        let doubted = runs.iter().filter(|r| r.flags.contains_key("ends_disagree"));
+        let doubted = runs
+            .iter()
+            .filter(|r| r.flags.contains_key("ends_disagree"));
         assert_eq!(doubted.count(), 0);
         assert_eq!(runs[0].scalars.contains_key("acceptance"), moves > 0);
     }

@@ -19,10 +19,7 @@ fn second_moment(sampler: &Diffusion, potentials: &[[f64; 3]]) -> Option<f64> {
         if precision <= 0.0 {
             return None;
         }
-        let (l1, l0) = (
-            (2.0 * a - alpha) / noise,
-            2.0 * r1 + q[1] - gamma / noise,
-        );
+        let (l1, l0) = ((2.0 * a - alpha) / noise, 2.0 * r1 + q[1] - gamma / noise);
         q = [
             l0 * l0 / (2.0 * precision) + gamma * gamma / (2.0 * noise) + 2.0 * r0 + q[0]
                 - 2.0 * p0
@@ -34,9 +31,8 @@ fn second_moment(sampler: &Diffusion, potentials: &[[f64; 3]]) -> Option<f64> {
     let [p2, p1, p0] = potentials[potentials.len() - 1];
     let precision = 1.0 - 2.0 * (2.0 * p2 + q[2]);
     let l = 2.0 * p1 + q[1];
-    (precision > 0.0).then(|| {
-        (l * l / (2.0 * precision) + 2.0 * p0 + q[0]).exp() / precision.sqrt()
-    })
+    (precision > 0.0)
+        .then(|| (l * l / (2.0 * precision) + 2.0 * p0 + q[0]).exp() / precision.sqrt())
 }
 
 /// log N(y; m, v) − log N(y; 0, 1).
@@ -68,7 +64,11 @@ fn z_is_unbiased_with_the_variance_that_is_computed() {
     let (n, d) = (50, 2);
     for naive in [false, true] {
         for drift in [Drift::FirstOrder, Drift::Exponential] {
-            for schedule in [PddsSchedule::Cosine, PddsSchedule::Linear, PddsSchedule::Dds] {
+            for schedule in [
+                PddsSchedule::Cosine,
+                PddsSchedule::Linear,
+                PddsSchedule::Dds,
+            ] {
                 let settings = Pdds {
                     drift,
                     schedule,
@@ -78,10 +78,14 @@ fn z_is_unbiased_with_the_variance_that_is_computed() {
                 let (sampler, potentials) = case(naive, settings, d, 0.3, 0.8);
                 let second = second_moment(&sampler, &potentials).expect("a finite variance");
                 let cv2 = second.powi(d as i32) - 1.0;
-                let z: Vec<f64> = (0..200).map(|s| log_z(&run(&sampler, n, s)).exp()).collect();
+                let z: Vec<f64> = (0..200)
+                    .map(|s| log_z(&run(&sampler, n, s)).exp())
+                    .collect();
                 let (mean, se) = mean_se(z);
                 let known = (cv2 / (200 * n) as f64).sqrt();
-                println!("naive {naive}, {drift:?}, {schedule:?}: {mean} ± {se}, computed {known}, CV² {cv2}");
+                println!(
+                    "naive {naive}, {drift:?}, {schedule:?}: {mean} ± {se}, computed {known}, CV² {cv2}"
+                );
                 assert!((mean - 1.0).abs() < 3.0 * known, "{mean} {known}");
                 // The spread of 200 runs is known to 5 % for normal ones; these have some tail.
                 assert!((0.6..1.4).contains(&(se / known)), "{se} {known}");
