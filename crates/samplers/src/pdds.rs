@@ -103,8 +103,8 @@ pub struct Pdds {
     /// Largest rate β of "linear" and "dds", > 0. Default 12.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub beta_max: f64,
-    /// What leads the particles: "naive", or "score", which needs a [process] that preserves variance and
-    /// a [score] with log densities. Default "naive".
+    /// What leads the particles: "naive", or "score", which needs a `process` that preserves variance and
+    /// a `score` with log densities. Default "naive".
     pub potential: Potential,
     /// How the reference law is placed for "naive": "none", "pilot" or "vi"; for "score" it is that of the
     /// process. Default "vi".
