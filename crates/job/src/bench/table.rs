@@ -328,7 +328,7 @@ fn summarise(row: &mut Row, budget: Option<u64>) {
             )),
             Some(_) => {}
             None if (share - 1.0).abs() > MISSED => {
-                row.notes.push(format!("{spends}: it has no `fit`"))
+                row.notes.push(format!("{spends}: it has no `fit`"));
             }
             None => {}
         }

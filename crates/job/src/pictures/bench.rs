@@ -12,17 +12,20 @@ const ACROSS: usize = 2;
 /// Characters of a sampler's name below its points.
 const MOST: usize = 18;
 
+/// What is drawn, and its axes.
+type Panel = (Vec<Plot>, Layout);
+
 /// Names and pictures, of what there is something to draw of.
 pub(crate) fn bench(table: &BenchTable) -> Vec<(String, String)> {
     let mut all = Vec::new();
-    let mut add = |name: &str, panels: Vec<Option<(Vec<Plot>, Layout)>>| {
+    let mut add = |name: &str, panels: Vec<Option<Panel>>| {
         if panels.iter().any(Option::is_some) {
             let across = ACROSS.min(panels.len());
             all.push((name.to_owned(), svg(name, across, SIZE, panels)));
         }
     };
     let names = samplers(table);
-    let of = |draw: &dyn Fn(&TargetRow) -> Option<(Vec<Plot>, Layout)>| -> Vec<_> {
+    let of = |draw: &dyn Fn(&TargetRow) -> Option<Panel>| -> Vec<_> {
         table
             .targets
             .iter()
@@ -83,7 +86,7 @@ fn side_by_side(
     all: &[&str],
     metric: Metric,
     bound: Option<f64>,
-) -> Option<(Vec<Plot>, Layout)> {
+) -> Option<Panel> {
     let mut plots: Vec<Plot> = Vec::new();
     let (mut low, mut high) = (0.0_f64, 0.0_f64);
     let mut names = Vec::new();
@@ -145,7 +148,7 @@ fn side_by_side(
 }
 
 /// log₁₀ of the root mean square error of log Z against log₁₀ of the seconds of a run.
-fn against_time(target: &TargetRow, names: &[&str]) -> Option<(Vec<Plot>, Layout)> {
+fn against_time(target: &TargetRow, names: &[&str]) -> Option<Panel> {
     let mut plots: Vec<Plot> = Vec::new();
     let mut points = Vec::new();
     let mut told = Vec::new();
