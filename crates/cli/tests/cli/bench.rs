@@ -219,8 +219,8 @@ fn budgets_are_met_or_it_is_told() {
             "skip = [\"two\"]\nfit = \"sampler.thin\"\nchains = 8",
         );
     let lab = lab(&text);
-    let table = bench(&lab, &[], 0);
-    let ula = row(&table, "one", "ula");
+    let first = bench(&lab, &[], 0);
+    let ula = row(&first, "one", "ula");
     assert_eq!(ula["fitted"]["key"], "sampler.thin");
     assert_eq!(ula["fitted"]["met"], true);
     // The number of evaluations of ULA depends on no random number.
@@ -229,6 +229,16 @@ fn budgets_are_met_or_it_is_told() {
         assert!((spent / 4e5 - 1.0).abs() < 0.05, "{spent}");
     }
     assert_eq!(ula["notes"], serde_json::json!([]));
+    // From far above: what spends too much is stopped, told in the record, and taken up from there.
+    let far = text.replace("chains = 8", "chains = 8\nthin = 100_000");
+    lab.write("bench.toml", &far);
+    let table = bench(&lab, &["--out", "far"], 0);
+    let record = lab.text("far/runs.jsonl");
+    assert!(record.contains("\"what\":\"over\""), "{record}");
+    assert_eq!(row(&table, "one", "ula")["fitted"]["met"], true);
+    assert_eq!(bench(&lab, &["--out", "far"], 0), table);
+    assert_eq!(lab.text("far/runs.jsonl"), record);
+    lab.write("bench.toml", &text);
     let smc = row(&table, "one", "smc");
     assert!(smc["fitted"].is_null());
     let note = smc["notes"][0].as_str().unwrap();

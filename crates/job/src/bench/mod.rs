@@ -32,10 +32,14 @@ use config::{Bench, Cell};
 use fit::fit;
 use measure::Yardstick;
 use retrograde_core::{Cancel, Registry};
+use run::Ended;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 use table::Collecting;
+
+/// A trial is stopped at so many times the budget.
+const FARTHEST: u64 = 3;
 
 /// What a bench is asked beside its file.
 #[derive(Debug, Clone)]
@@ -85,6 +89,10 @@ pub struct Planned {
 #[serde(tag = "what", rename_all = "kebab-case")]
 enum Entry {
     Run(BenchRun),
+    /// A trial that was stopped for what it spent.
+    Over {
+        evaluations: u64,
+    },
     /// A noise floor.
     Floor {
         metrics: BTreeMap<Metric, Floor>,
@@ -229,13 +237,8 @@ impl Matrix<'_> {
         let budget = self.bench.budget(cell.target);
         let mut key = None;
         if let (Some(path), Some(start), Some(budget)) = (&sampler.fit, cell.start, budget) {
-            let found = fit(start, budget, |value| -> Result<_, Stop> {
-                // A value that the sampler refuses is as one that fails.
-                let Ok(plan) = self.plan(cell, seeds[0], Some(value)) else {
-                    return Ok(None);
-                };
-                let run = self.run(cell, &plan, Some((path, value)), yardstick)?;
-                Ok(run.failure.is_none().then_some(run.evaluations))
+            let found = fit(start, budget, |value| {
+                self.trial(cell, seeds[0], (path, value), budget, yardstick)
             })?;
             key = found.map(|f| f.value);
             all.row(cell, found);
@@ -244,8 +247,8 @@ impl Matrix<'_> {
         }
         for seed in seeds {
             let plan = self.plan(cell, *seed, key)?;
-            let run = self.run(cell, &plan, None, yardstick)?;
-            all.run(run);
+            let run = self.run(cell, &plan, None, None, yardstick)?;
+            all.run(run.map_err(|_| Stop::Cancelled)?);
         }
         Ok(())
     }
@@ -258,14 +261,46 @@ impl Matrix<'_> {
         )?)
     }
 
-    /// A run from the record, or a new one.
+    /// What a run at that value of the key spends; none where it fails.
+    fn trial(
+        &mut self,
+        cell: &Cell,
+        seed: u64,
+        trial: (&str, u64),
+        budget: u64,
+        yardstick: &mut Yardstick<'_>,
+    ) -> Result<Option<u64>, Stop> {
+        // A value that the sampler refuses is as one that fails.
+        let Ok(plan) = self.plan(cell, seed, Some(trial.1)) else {
+            return Ok(None);
+        };
+        let most = budget.saturating_mul(FARTHEST);
+        Ok(
+            match self.run(cell, &plan, Some(trial), Some(most), yardstick)? {
+                Ok(run) => run.failure.is_none().then_some(run.evaluations),
+                Err(spent) => Some(spent),
+            },
+        )
+    }
+
+    /// A run from the record, or a new one; `Err` of what it would spend if that is above `most`.
     fn run(
         &mut self,
         cell: &Cell,
         plan: &Plan,
         trial: Option<(&str, u64)>,
+        most: Option<u64>,
         yardstick: &mut Yardstick<'_>,
-    ) -> Result<BenchRun, Stop> {
+    ) -> Result<Result<BenchRun, u64>, Stop> {
+        let over = self.identity(
+            &format!("above {most:?}"),
+            cell.target,
+            plan,
+            &plan.identity,
+        );
+        if let Some(Entry::Over { evaluations }) = self.record.get(&over) {
+            return Ok(Err(*evaluations));
+        }
         let identity = self.identity("run", cell.target, plan, &plan.identity);
         let recorded = match self.record.get(&identity) {
             Some(Entry::Run(run)) => Some(run.clone()),
@@ -275,7 +310,14 @@ impl Matrix<'_> {
         let run = match recorded {
             Some(run) => run,
             None => {
-                let run = run::run(plan, yardstick, self.cancel)?.ok_or(Stop::Cancelled)?;
+                let run = match run::run(plan, yardstick, most, self.cancel)? {
+                    Ended::Run(run) => run,
+                    Ended::Cancelled => return Err(Stop::Cancelled),
+                    Ended::Over(evaluations) => {
+                        self.record.add(over, &Entry::Over { evaluations })?;
+                        return Ok(Err(evaluations));
+                    }
+                };
                 self.record.add(identity, &Entry::Run(run.clone()))?;
                 run
             }
@@ -287,7 +329,7 @@ impl Matrix<'_> {
             recorded: known,
             run: &run,
         });
-        Ok(run)
+        Ok(Ok(run))
     }
 
     fn floor(

@@ -4,8 +4,10 @@ use super::Metric;
 use super::measure::Yardstick;
 use crate::plan::Plan;
 use ndarray::{Array1, Array2};
-use retrograde_core::drive::drive;
-use retrograde_core::{Cancel, Collected, Error, Result, Runtime, Severity};
+use retrograde_core::drive::{Checkpoint, Observer, drive};
+use retrograde_core::{
+    Cancel, Collected, Counts, Draws, Error, Flag, Result, Runtime, Severity, Sink,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -35,14 +37,29 @@ pub struct BenchRun {
     pub failure: Option<String>,
 }
 
-/// Runs the plan and measures what it gives; `None` if it was cancelled.
+/// How a run ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    Run(BenchRun),
+    /// It was stopped for what it spent; what it would have spent, as far as can be told.
+    Over(u64),
+    Cancelled,
+}
+
+/// Runs the plan and measures what it gives. Above `most` evaluations it is stopped.
 pub(super) fn run(
     plan: &Plan,
     yardstick: &mut Yardstick<'_>,
+    most: Option<u64>,
     cancel: &Cancel,
-) -> Result<Option<BenchRun>> {
+) -> Result<Ended> {
     let began = Instant::now();
-    let mut kept = Collected::new(plan.target.dim());
+    let mut capped = Capped {
+        kept: Collected::new(plan.target.dim()),
+        most: most.unwrap_or(u64::MAX),
+        fraction: 0.0,
+        over: None,
+    };
     let mut evaluations = 0;
     let ended = Runtime::new(plan.run.seed, plan.run.threads).and_then(|runtime| {
         let mut runtime = runtime.with_cancel(cancel.clone());
@@ -51,17 +68,19 @@ pub(super) fn run(
             &mut runtime,
             plan.run.draws,
             None,
-            &mut kept,
+            &mut capped,
         );
         evaluations = runtime.counts().rows;
         outcome
     });
     let seconds = began.elapsed().as_secs_f64();
-    let failure = match ended {
-        Ok(outcome) if !outcome.complete => return Ok(None),
-        Err(Error::Cancelled) => return Ok(None),
-        Ok(_) => None,
-        Err(e) => Some(e.to_string()),
+    let Capped { kept, over, .. } = capped;
+    let failure = match (ended, over) {
+        (Err(Error::Cancelled), Some(spent)) => return Ok(Ended::Over(spent)),
+        (Ok(outcome), _) if !outcome.complete => return Ok(Ended::Cancelled),
+        (Err(Error::Cancelled), None) => return Ok(Ended::Cancelled),
+        (Ok(_), _) => None,
+        (Err(e), _) => Some(e.to_string()),
     };
     let told = |key: &str| kept.scalars.get(key).copied().filter(|v| v.is_finite());
     let warned = kept
@@ -96,7 +115,58 @@ pub(super) fn run(
             }
         }
     }
-    Ok(Some(run))
+    Ok(Ended::Run(run))
+}
+
+/// Keeps a run in memory, and stops it between two steps when it has spent too much.
+struct Capped {
+    kept: Collected,
+    most: u64,
+    fraction: f64,
+    over: Option<u64>,
+}
+
+impl Sink for Capped {
+    fn set_chains(&mut self, chains: usize) -> Result {
+        self.kept.set_chains(chains)
+    }
+
+    fn emit(&mut self, draws: &Draws<'_>) -> Result {
+        self.kept.emit(draws)
+    }
+
+    fn scalar(&mut self, key: &str, value: f64) {
+        self.kept.scalar(key, value);
+    }
+
+    fn record(&mut self, table: &str, row: &[(&str, f64)]) {
+        self.kept.record(table, row);
+    }
+
+    fn flag(&mut self, flag: Flag) {
+        self.kept.flag(flag);
+    }
+
+    fn progress(&mut self, fraction: f64) {
+        self.fraction = fraction;
+    }
+}
+
+impl Observer for Capped {
+    fn after_step(
+        &mut self,
+        _step: u64,
+        counts: &Counts,
+        _save: &mut dyn FnMut() -> Result<Checkpoint>,
+    ) -> Result {
+        if counts.rows <= self.most || self.fraction >= 1.0 {
+            return Ok(());
+        }
+        // What is left is taken to cost as what is done; at least what was spent will be.
+        let whole = counts.rows as f64 / self.fraction.clamp(1e-6, 1.0);
+        self.over = Some(whole as u64);
+        Err(Error::Cancelled)
+    }
 }
 
 /// Draws on their natural scale; chains one after the other, unless they have weights, which are in the order of emission.
