@@ -35,6 +35,7 @@ name = \"narrow\"
 kind = \"smc\"
 base_mean = [5.0, 0.0]
 base_sd = 0.8
+pilot_moves = 0
 only = [\"two\"]
 
 [[sampler]]
@@ -337,10 +338,12 @@ kind = \"gmm40\"
 name = \"wide\"
 kind = \"smc\"
 base_sd = 25.0
+pilot_moves = 0
 [[sampler]]
 name = \"narrow\"
 kind = \"smc\"
 base_sd = 1.0
+pilot_moves = 0
 [[aim]]
 target = \"gmm40\"
 metric = \"log_z_error\"

@@ -81,19 +81,19 @@ fn mistakes_are_shown_where_they_are() {
         (
             "only = [\"two\"]",
             "onyl = [\"two\"]",
-            "bench.toml:30:1",
+            "bench.toml:31:1",
             "did you mean `only`?",
         ),
         (
             "only = [\"two\"]",
             "only = [\"twoo\"]",
-            "bench.toml:30:9",
+            "bench.toml:31:9",
             "did you mean \"two\"?",
         ),
         (
             "kind = \"ula\"",
             "kind = \"ulla\"",
-            "bench.toml:33:8",
+            "bench.toml:34:8",
             "did you mean `ula`?",
         ),
         (
