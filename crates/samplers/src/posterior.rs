@@ -122,6 +122,12 @@ impl Posterior {
         self.beta * l - 0.5 * (self.prior * far + off / self.v)
     }
 
+    /// −‖c − a y‖²/(2v).
+    pub(crate) fn link(&self, c: &[f64], y: &[f64]) -> f64 {
+        let off = c.iter().zip(y).map(|(c, y)| (c - self.a * y).powi(2));
+        -0.5 * off.sum::<f64>() / self.v
+    }
+
     #[inline]
     fn slope(&self, c: f64, y: f64, g: f64) -> f64 {
         self.beta * g - self.prior * y + self.a * (c - self.a * y) / self.v

@@ -16,7 +16,8 @@
 //! first have no variance at all if π is normal with standard deviation ς ("mixed").
 //!
 //! Chains are M a particle, of MALA, each with a step size of its own; they go on from where the level
-//! before left them, and the second half of their moves counts. They start from draws of q_T by annealed
+//! before left them, resampled by how well they fit the new posterior (`reweigh`, which is not in the
+//! source), and the second half of their moves counts. They start from draws of q_T by annealed
 //! importance sampling, where the source takes a few of importance sampling.
 //!
 //! Mode weights are those of the refined start, and what chains between modes make of them: none of it is
@@ -95,6 +96,10 @@ pub struct Rdmc {
     /// Moves L of the chains at each time, ≥ 2. Default 16.
     #[schemars(range(min = 2))]
     pub moves: u64,
+    /// Whether the chains of a particle are resampled from level to level, by how well each fits the new
+    /// posterior; else, as in the source, those that cannot leave their modes keep the shares of the first
+    /// level. Default true.
+    pub reweigh: bool,
     /// First step size of the chains, > 0, in units of the variance of the posterior if the target
     /// were the base; adapted. Default 0.1.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
@@ -115,6 +120,7 @@ impl Default for Rdmc {
             scale: 0.7,
             chains: 8,
             moves: 16,
+            reweigh: true,
             step_size: 0.1,
         }
     }
@@ -427,6 +433,9 @@ impl Reversed {
         }
         let mut slope = cx.take(score.len());
         let law = Posterior::of(a, v);
+        if !first && s.reweigh {
+            chains.reweigh(cx, law, x, white.dim())?;
+        }
         let mut out = Means {
             draw: score,
             slope: &mut slope,

@@ -13,7 +13,8 @@
 //! Langevin moves of step σ²ε/2 on p_ε, whose score is (α û − y)/(σ²t).
 //!
 //! Chains are M a particle, of MALA, each with a step size of its own; they go on from where the level
-//! before left them, and the second half of their moves counts. They start from draws of q_ε by annealed
+//! before left them, resampled by how well they fit the new posterior (`reweigh`, which is not in the
+//! source), and the second half of their moves counts. They start from draws of q_ε by annealed
 //! importance sampling, where the source has a long run of chains from y/α.
 //!
 //! Draws are û at the last time (narrower than π by what is left of the posterior) or y/α ("observation",
@@ -109,6 +110,10 @@ pub struct Slips {
     /// Moves L of the chains at each time, ≥ 2. Default 16.
     #[schemars(range(min = 2))]
     pub moves: u64,
+    /// Whether the chains of a particle are resampled from level to level, by how well each fits the new
+    /// posterior; else, as in the source, those that cannot leave their modes keep the shares of the first
+    /// level. Default true.
+    pub reweigh: bool,
     /// First step size of the chains, > 0, in units of the variance of the posterior if the target
     /// were the base; adapted. Default 0.1.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
@@ -134,6 +139,7 @@ impl Default for Slips {
             start_moves: 10,
             chains: 8,
             moves: 16,
+            reweigh: true,
             step_size: 0.1,
             last: Final::PosteriorMean,
         }
@@ -467,6 +473,9 @@ impl Localised {
         } else {
             Posterior::of(a, v)
         };
+        if !first && s.reweigh {
+            chains.reweigh(cx, law, y, white.dim())?;
+        }
         let mut out = Means {
             draw: mean,
             slope: &mut slope,

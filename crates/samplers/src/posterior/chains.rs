@@ -2,8 +2,10 @@
 
 use super::anneal::{Annealing, Estimates};
 use super::{Fault, Move, Points, Posterior, Whitened};
-use crate::chains::{check_length, matrix, matrix_mut, zeros};
+use crate::chains::{check_length, dense_mut, matrix, matrix_mut, zeros};
+use crate::genealogy::{copies, offspring};
 use ndarray::{Array1, Array2, ArrayView1, ArrayViewMut1};
+use retrograde_core::numeric::softmax_in_place;
 use retrograde_core::{Cx, Result};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +21,8 @@ pub(crate) struct Followers {
     l: Array1<f64>,
     g: Array2<f64>,
     step: Array1<f64>,
+    /// −‖c − a y‖²/(2v) at the last level.
+    link: Array1<f64>,
 }
 
 /// Means over chains and the second half of their moves, rows of d each.
@@ -38,6 +42,7 @@ impl Followers {
             l: Array1::zeros(all),
             g: zeros(component, all, d)?,
             step: Array1::ones(all),
+            link: Array1::zeros(all),
         })
     }
 
@@ -50,6 +55,7 @@ impl Followers {
         }
         check_length("log densities", self.l.len(), all)?;
         check_length("step sizes", self.step.len(), all)?;
+        check_length("links", self.link.len(), all)?;
         let usable = |l: &f64| *l < f64::INFINITY;
         let positive = |h: &f64| *h > 0.0 && h.is_finite();
         if self.l.iter().all(usable) && self.step.iter().all(positive) {
@@ -96,6 +102,60 @@ impl Followers {
             cx.give(buffer);
         }
         Ok(())
+    }
+
+    /// Resamples the chains of each row by what the links to `c` under `law` are, over what they were: so
+    /// that chains in modes that they cannot leave have the shares of the new posterior.
+    pub(crate) fn reweigh(
+        &mut self,
+        cx: &mut Cx<'_>,
+        law: Posterior,
+        c: &[f64],
+        d: usize,
+    ) -> Result {
+        let n = c.len() / d;
+        let m = self.l.len() / n;
+        let link = self.link.as_slice_mut().expect("chains are dense");
+        let step = self.step.as_slice_mut().expect("chains are dense");
+        let y = self.y.as_slice_mut().expect("chains are dense");
+        let g = self.g.as_slice_mut().expect("chains are dense");
+        let l = self.l.as_slice_mut().expect("chains are dense");
+        let parts = (
+            matrix_mut(y, m * d),
+            matrix_mut(g, m * d),
+            (matrix_mut(l, m), matrix_mut(step, m), matrix_mut(link, m)),
+        );
+        cx.rows(n, parts, |cx, range, (y, g, (l, step, link))| {
+            let rows = range.len();
+            let [mut u, mut share, mut counts] = [rows, m, m].map(|len| cx.take(len));
+            cx.at("reweigh", 0)
+                .fill_uniform_1(ArrayViewMut1::from(&mut u[..]));
+            let (y, g) = (dense_mut(y), dense_mut(g));
+            let (l, step, link) = (dense_mut(l), dense_mut(step), dense_mut(link));
+            for (i, u) in u.iter().enumerate() {
+                let c = &c[(range.start + i) * d..][..d];
+                let (y, g) = (&mut y[i * m * d..][..m * d], &mut g[i * m * d..][..m * d]);
+                let at = i * m..(i + 1) * m;
+                let (l, step) = (&mut l[at.clone()], &mut step[at.clone()]);
+                let before = &link[at];
+                for ((s, y), b) in share.iter_mut().zip(y.chunks_exact(d)).zip(before) {
+                    *s = law.link(c, y) - b;
+                }
+                if !softmax_in_place(&mut share).is_finite() {
+                    continue;
+                }
+                offspring(*u, &share, &mut counts);
+                copies(&counts, |i, j| {
+                    y.copy_within(i * d..(i + 1) * d, j * d);
+                    g.copy_within(i * d..(i + 1) * d, j * d);
+                    (l[j], step[j]) = (l[i], step[i]);
+                });
+            }
+            for buffer in [counts, share, u] {
+                cx.give(buffer);
+            }
+            Ok(())
+        })
     }
 
     /// Moves the chains `moves` times; gives means of the second half, in which no step size changes,
@@ -173,6 +233,11 @@ impl Followers {
             first += rows;
         }
         self.step = Array1::from(steps);
+        let rows = self.y.outer_iter().enumerate();
+        for (link, (i, y)) in self.link.iter_mut().zip(rows) {
+            let y = y.to_slice().expect("chains are dense");
+            *link = law.link(&c[i / m * d..][..d], y);
+        }
         outcome.map(|()| accepted / (kept as f64 * (n * m) as f64))
     }
 }

@@ -159,11 +159,13 @@ fn schedules_have_the_ratios_they_should() {
 /// Share of the first mode and mean square against the truth, to 4.5 s.e. and what the method is off by.
 fn check_modes(fault: Fault) -> std::result::Result<(), String> {
     let s = Slips {
-        levels: 64,
+        levels: 48,
+        chains: 4,
+        moves: 16,
         ..Slips::default()
     };
-    let (r, counts) = run(&s, &two_modes(), None, fault, 2000);
-    let follows = 2000 * 8 * 16 * (64 + 10);
+    let (r, counts) = run(&s, &two_modes(), None, fault, 1000);
+    let follows = 1000 * 4 * 16 * (48 + 10);
     assert!(counts.gradient_evals > follows && counts.gradient_evals < follows + follows / 4);
     let x = r.rows();
     let (m, se) = mean_se(x.rows().into_iter().map(|x| 0.5 * (x[0] + x[1])));
