@@ -90,10 +90,10 @@ pub struct Rdmc {
     /// variance alone. Default 0.7, that under a base from the pilot run.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub scale: f64,
-    /// Chains M of a particle, ≥ 1. Default 8.
+    /// Chains M of a particle, ≥ 1. Default 16.
     #[schemars(range(min = 1))]
     pub chains: usize,
-    /// Moves L of the chains at each time, ≥ 2. Default 16.
+    /// Moves L of the chains at each time, ≥ 2. Default 8.
     #[schemars(range(min = 2))]
     pub moves: u64,
     /// Whether the chains of a particle are resampled from level to level, by how well each fits the new
@@ -118,8 +118,8 @@ impl Default for Rdmc {
             start_moves: 16,
             estimator: ScoreForm::Mixed,
             scale: 0.7,
-            chains: 8,
-            moves: 16,
+            chains: 16,
+            moves: 8,
             reweigh: true,
             step_size: 0.1,
         }

@@ -104,10 +104,10 @@ pub struct Slips {
     pub levels: usize,
     /// Langevin moves on p_ε, ≥ 0. Default 10.
     pub start_moves: u64,
-    /// Chains M of a particle, ≥ 1. Default 8.
+    /// Chains M of a particle, ≥ 1. Default 16.
     #[schemars(range(min = 1))]
     pub chains: usize,
-    /// Moves L of the chains at each time, ≥ 2. Default 16.
+    /// Moves L of the chains at each time, ≥ 2. Default 8.
     #[schemars(range(min = 2))]
     pub moves: u64,
     /// Whether the chains of a particle are resampled from level to level, by how well each fits the new
@@ -137,8 +137,8 @@ impl Default for Slips {
             last_snr: 1000.0,
             levels: 128,
             start_moves: 10,
-            chains: 8,
-            moves: 16,
+            chains: 16,
+            moves: 8,
             reweigh: true,
             step_size: 0.1,
             last: Final::PosteriorMean,

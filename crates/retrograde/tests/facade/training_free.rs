@@ -172,21 +172,48 @@ fn the_diffusion_path_with_either_identity_and_their_mixture() {
     }
 }
 
+/// Seeds of each case for a table of errors, if one is asked for.
+fn table() -> Option<u64> {
+    std::env::var("RETROGRADE_SEEDS").ok()?.parse().ok()
+}
+
 #[test]
-fn scratch() {
-    let get = |k: &str, or: &str| std::env::var(k).unwrap_or(or.into());
-    let settings: Value = serde_json::from_str(&get("SETTINGS", "{}")).unwrap();
-    let only = get("ONLY", "");
-    let seeds = get("SEEDS", "3").parse().unwrap();
-    let n = get("DRAWS", "1000").parse().unwrap();
-    for (i, case) in cases().iter().enumerate() {
-        if only.is_empty() || only.contains(&i.to_string()) {
-            let r = runs(&get("SAMPLER", "rdsmc"), &settings, case, n, seeds);
-            if get("LADDER", "").len() > 0 {
-                for t in &r[0].tables["ladder"].1 {
-                    println!("{t:.3?}");
-                }
-            }
+fn reverse_diffusion_smc_with_default_settings() {
+    if let Some(seeds) = table() {
+        for case in &cases() {
+            runs("rdsmc", &json!({}), case, 1000, seeds);
         }
+        return;
+    }
+    for case in [&cases()[0], &cases()[2]] {
+        let r = &runs("rdsmc", &json!({}), case, 500, 1)[0];
+        let (log_z, se) = (r.scalars["log_z"], r.scalars["log_z_se"]);
+        assert!(
+            (log_z - case.2).abs() < 4.5 * se && se < 0.15,
+            "{log_z} ± {se}"
+        );
+    }
+}
+
+#[test]
+fn samplers_without_weights_find_all_modes_with_default_settings() {
+    for sampler in ["slips", "rdmc"] {
+        if let Some(seeds) = table() {
+            for case in &cases() {
+                runs(sampler, &json!({}), case, 1000, seeds);
+            }
+            continue;
+        }
+        let case = &cases()[0];
+        let settings = json!({ "levels": 64 });
+        let r = &runs(sampler, &settings, case, 500, 1)[0];
+        let nine = modes(case, &target(case.0, case.1.clone())).unwrap();
+        let off = total_variation(r, &nine);
+        // 0.05 of it is chance.
+        assert!(off < 0.15, "{sampler}: {off}");
+        // Chains that keep the shares of their start do not.
+        let settings = json!({ "levels": 64, "reweigh": false });
+        let r = &runs(sampler, &settings, case, 500, 1)[0];
+        assert!(total_variation(r, &nine) > 0.15, "{sampler}");
     }
 }
