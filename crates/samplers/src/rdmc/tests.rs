@@ -213,11 +213,9 @@ fn check_modes(fault: Fault) -> std::result::Result<(), String> {
 }
 
 #[test]
-fn a_mixture_has_its_moments_and_broken_variants_have_not() {
+fn a_mixture_has_its_moments_and_a_broken_step_has_not() {
     check_modes(Fault::None).unwrap();
-    for fault in [Fault::ScoreOnce] {
-        assert!(check_modes(fault).is_err(), "{fault:?}");
-    }
+    assert!(check_modes(Fault::ScoreOnce).is_err());
 }
 
 #[test]
