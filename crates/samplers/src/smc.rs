@@ -354,7 +354,7 @@ impl Algorithm for Particles {
         }
         let (s, d) = (&self.settings, self.target.dim());
         let p = s.waste_free;
-        if p > 0 && (n % p != 0 || n < 2 * p) {
+        if p > 0 && (!n.is_multiple_of(p) || n < 2 * p) {
             return Err(Error::Argument {
                 component: NAME.into(),
                 argument: "draws".into(),
