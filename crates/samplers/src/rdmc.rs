@@ -318,10 +318,10 @@ impl Algorithm for Reversed {
         let target = &*self.target;
         if let Some(pilot) = &mut state.place {
             let moves = self.settings.pilot_moves;
-            if pilot.step(cx, target, &mut state.base, moves, sink)? {
-                state.place = None;
+            if !pilot.step(cx, target, &mut state.base, moves, sink)? {
+                return Ok(Flow::More);
             }
-            return Ok(Flow::More);
+            state.place = None;
         }
         if state.done == 0 {
             sink.set_chains(1)?;

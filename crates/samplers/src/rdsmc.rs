@@ -311,7 +311,6 @@ impl Algorithm for Sampled {
                 return Ok(Flow::More);
             }
             state.place = None;
-            return Ok(Flow::More);
         }
         let n = state.x.nrows();
         let mut log_w = cx.take(n);
