@@ -461,7 +461,13 @@ fn values_that_are_not_finite_stop_a_run_with_the_same_numbers() {
         ));
         compare(case::<Mala>("mala", many, "", 900, &parts));
         compare(case::<Hmc>("hmc", many, "", 900, &parts));
-        compare(case::<Smc>("smc", "moves = 3", "", 900, &parts));
+        compare(case::<Smc>(
+            "smc",
+            "moves = 3\npilot_moves = 0",
+            "",
+            900,
+            &parts,
+        ));
         compare(case::<Dilation>(
             "dilation",
             "steps = 40\nmode_sd = 0.4",

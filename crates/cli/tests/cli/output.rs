@@ -271,7 +271,7 @@ fn defaults_are_in_front_of_the_words() {
     for part in [
         "alpha (number > 0.0 < 1.0, default 0.9) Effective",
         "base_mean (number or array, default 0.0) Mean of the normal law that particles start \
-         from; a number, or one a coordinate. base_sd",
+         from; a number, or one a coordinate. With",
         "move (\"mala\" | \"hmc\", default \"hmc\") Kind",
     ] {
         assert!(words.contains(part), "{part}: {words}");

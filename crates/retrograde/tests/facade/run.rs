@@ -83,7 +83,10 @@ fn a_cancelled_run_keeps_its_draws_and_says_so() {
     // Particles on their way have a log Z of their own, which is not that of the target.
     let cancel = Cancel::default();
     let run = Run::new(normal())
-        .sampler(Smc::default())
+        .sampler(Smc {
+            pilot_moves: 0,
+            ..Smc::default()
+        })
         .draws(200)
         .cancel(cancel.clone());
     let part = run.run_watched(|_| cancel.request()).unwrap();

@@ -121,12 +121,12 @@ fn mixture(factor: f64) -> Arc<dyn Target> {
     Arc::new(PointTarget::new(1, move |x, g| {
         let part = |w: f64, m: f64, s: f64| {
             let z = (x[0] - m) / s;
-            (w / s * (-0.5 * z * z).exp(), -z / s)
+            ((w / s).ln() - 0.5 * z * z, -z / s)
         };
         let ((p, a), (q, b)) = (part(0.7, -1.0, 0.3), part(0.3, 1.5, 0.5));
-        let tiny = f64::MIN_POSITIVE;
-        g[0] = factor * (p * a + q * b + tiny * (a + b)) / (p + q + tiny);
-        (p + q + tiny).ln()
+        let share = 1.0 / (1.0 + (q - p).exp());
+        g[0] = factor * (share * a + (1.0 - share) * b);
+        p.max(q) + (-(p - q).abs()).exp().ln_1p()
     }))
 }
 
@@ -136,7 +136,11 @@ fn check_path(target: &Arc<dyn Target>, estimator: &str) -> Result<(), String> {
     let registry = retrograde::registry().unwrap();
     let files = crate::data();
     let mut parts = Parts::new(&files).with_target(target.clone());
-    parts.process = Some(registry.process("vp", json!({}), &parts).unwrap());
+    parts.process = Some(
+        registry
+            .process("ou", json!({ "t_end": 1.0 }), &parts)
+            .unwrap(),
+    );
     let score = json!({ "estimator": estimator, "samples": 128 });
     parts.score = Some(registry.score("monte-carlo", score, &parts).unwrap());
     let settings = json!({ "moves": 2, "snr": 0.08, "grid": { "steps": 60 } });
