@@ -68,6 +68,7 @@ kind = \"standard-normal\"
 dim = 100
 [sampler]
 kind = \"smc\"
+pilot_moves = 0
 base_sd = 2.3
 alpha = 0.99
 moves = 1

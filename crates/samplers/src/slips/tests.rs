@@ -120,7 +120,10 @@ fn with_exact_means_the_law_is_the_known_one_and_broken_steps_are_noticed() {
     check_exact(&fine, 0, 0.979_773, Fault::None).unwrap();
     check_exact(&from_to(0.1, 0.0066), 0, 0.946_466, Fault::None).unwrap();
     for fault in [Fault::DriftOfAlpha, Fault::NoiseDoubled] {
-        assert!(check_exact(&fine, 1, 0.994_046, fault).is_err(), "{fault:?}");
+        assert!(
+            check_exact(&fine, 1, 0.994_046, fault).is_err(),
+            "{fault:?}"
+        );
     }
 }
 

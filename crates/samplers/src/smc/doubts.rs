@@ -18,7 +18,13 @@ const MOST_MEMORY: f64 = 0.75;
 
 impl Particles {
     /// Shows what a temperature gave.
-    pub(super) fn show(&self, cx: &Cx<'_>, state: &mut State, sink: &mut dyn Sink, report: &Report) {
+    pub(super) fn show(
+        &self,
+        cx: &Cx<'_>,
+        state: &mut State,
+        sink: &mut dyn Sink,
+        report: &Report,
+    ) {
         let off = |a: f64| (a - aim(self.settings.kernel)).abs();
         // The first temperature of an adaptive run begins with a step size that is only a guess.
         let Moved {
@@ -97,7 +103,11 @@ impl Particles {
             ));
         }
         // Chains of many states forget their families.
-        let share = if self.settings.waste_free > 0 { 0.0 } else { 0.01 };
+        let share = if self.settings.waste_free > 0 {
+            0.0
+        } else {
+            0.01
+        };
         if families < FEW_FAMILIES.max(share * n as f64) {
             sink.flag(Flag::new(
                 Severity::Warning,

@@ -21,7 +21,10 @@ impl Particles {
     pub(super) fn unit(&self) -> Vec<f64> {
         let (d, m) = (self.target.dim(), self.scales());
         let mut scale = vec![0.0; m];
-        scale.iter_mut().step_by(m / d + m / (d * d)).for_each(|s| *s = 1.0);
+        scale
+            .iter_mut()
+            .step_by(m / d + m / (d * d))
+            .for_each(|s| *s = 1.0);
         scale
     }
 

@@ -51,8 +51,14 @@ impl Particles {
             state.weights.fill(1.0 / n as f64);
         }
         offspring_of(u[0], dense_weights(&state.weights), m, room);
-        let [mut before, mut after, mut equal, mut acceptance, mut steps, mut diverging] =
-            std::array::from_fn(|_| cx.take(m));
+        let [
+            mut before,
+            mut after,
+            mut equal,
+            mut acceptance,
+            mut steps,
+            mut diverging,
+        ] = std::array::from_fn(|_| cx.take(m));
         let families = &mut state.families;
         families.begin_chains(room, &state.particles, &mut state.chains, &mut before);
         state.weights.fill(1.0 / n as f64);
