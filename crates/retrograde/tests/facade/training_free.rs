@@ -168,8 +168,8 @@ fn the_diffusion_path_with_either_identity_and_their_mixture() {
     for estimator in ["posterior-mean", "gradient", "mixed"] {
         check_path(&mixture(1.0), estimator).unwrap();
     }
-    // A gradient that is too large by half is seen where it is used, and there alone.
-    let wrong = mixture(1.5);
+    // A gradient that is twice too large is seen where it is used, and there alone.
+    let wrong = mixture(2.0);
     check_path(&wrong, "posterior-mean").unwrap();
     for estimator in ["gradient", "mixed"] {
         assert!(check_path(&wrong, estimator).is_err(), "{estimator}");

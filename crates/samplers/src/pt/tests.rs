@@ -75,6 +75,8 @@ fn small(base_sd: f64, temperatures: usize) -> ParallelTempering {
         rounds: 6,
         leapfrog: 3,
         thin: 1,
+        // Of a step size each, so that none crosses a barrier by itself.
+        step_span: 1.0,
         ..ParallelTempering::default()
     }
 }
