@@ -1,6 +1,7 @@
 //! Components together: targets of one crate under samplers of another, found by name.
 
 mod allocations;
+mod corners;
 mod diffusion;
 mod dilation;
 mod evidence;
