@@ -7,7 +7,7 @@
 //! a X₀ + √v z with a = e^{−τ}, v = 1 − a²; backwards, dX = (X + 2 ∇ log p_τ) dt + √2 dB. With
 //! q_τ(y | x) ∝ π(y) exp(−‖x − a y‖²/(2v)),
 //!
-//! ∇ log p_τ(x) = (a E_q[y] − x)/v  ("posterior-mean")  = E_q[∇ log π(y)]/a  ("gradient")
+//! ∇ log p_τ(x) = (a E_q y − x)/v  ("posterior-mean")  = E_q ∇ log π(y)/a  ("gradient")
 //!
 //! x ← e^δ x + 2 (e^δ − 1) ŝ + √(e^{2δ} − 1) z,   δ = τ_k − τ_{k−1}
 //!
