@@ -49,6 +49,8 @@ fn all(d: usize) -> Vec<(&'static str, Arc<dyn Sampler>, usize, u32)> {
         kernel,
         moves: 1,
         base_sd: 3.0.into(),
+        // Those of a pilot run are tried with another sampler.
+        pilot_moves: 0,
         ..Smc::default()
     };
     let baoab = Baoab {
@@ -222,39 +224,46 @@ fn a_damaged_state_is_refused() {
 /// the right sizes, and goes on or ends with an error.
 #[test]
 fn no_state_makes_a_sampler_panic() {
-    for (name, sampler, n, steps) in all(2) {
-        let whole = saved(&*sampler, 2, n, steps);
-        let (mut taken, mut refused) = (0, 0);
-        let mut attempt = |mut bytes: Vec<u8>, what: &str, at: usize| {
-            seal(&mut bytes);
-            let outcome = catch_unwind(AssertUnwindSafe(|| go_on(&*sampler, 2, &bytes)));
-            match outcome {
-                Ok(true) => taken += 1,
-                Ok(false) => refused += 1,
-                Err(_) => panic!("{name}: {what} {at}"),
-            }
-        };
-        attempt(whole.clone(), "whole", 0);
-        for at in 8..whole.len() {
-            attempt(whole[..at].to_vec(), "cut at", at);
-            for value in [0x00, 0x01, 0x7f, 0x80, 0xf0, 0xff] {
-                let mut bytes = whole.clone();
-                bytes[at] = value;
-                attempt(bytes, "changed at", at);
-            }
-            // A number of eight bytes: NaN, −∞, a very large one.
-            for value in [f64::NAN, f64::NEG_INFINITY, 1e300, -1e-300] {
-                let mut bytes = whole.clone();
-                if let Some(place) = bytes[at..].first_chunk_mut() {
-                    *place = value.to_le_bytes();
-                    attempt(bytes, "a number at", at);
-                }
+    // A thread each: these are many short runs.
+    std::thread::scope(|scope| {
+        for (name, sampler, n, steps) in all(2) {
+            scope.spawn(move || no_state_of_it_panics(name, &*sampler, n, steps));
+        }
+    });
+}
+
+fn no_state_of_it_panics(name: &str, sampler: &dyn Sampler, n: usize, steps: u32) {
+    let whole = saved(sampler, 2, n, steps);
+    let (mut taken, mut refused) = (0, 0);
+    let mut attempt = |mut bytes: Vec<u8>, what: &str, at: usize| {
+        seal(&mut bytes);
+        let outcome = catch_unwind(AssertUnwindSafe(|| go_on(sampler, 2, &bytes)));
+        match outcome {
+            Ok(true) => taken += 1,
+            Ok(false) => refused += 1,
+            Err(_) => panic!("{name}: {what} {at}"),
+        }
+    };
+    attempt(whole.clone(), "whole", 0);
+    for at in 8..whole.len() {
+        attempt(whole[..at].to_vec(), "cut at", at);
+        for value in [0x00, 0x01, 0x7f, 0x80, 0xf0, 0xff] {
+            let mut bytes = whole.clone();
+            bytes[at] = value;
+            attempt(bytes, "changed at", at);
+        }
+        // A number of eight bytes: NaN, −∞, a very large one.
+        for value in [f64::NAN, f64::NEG_INFINITY, 1e300, -1e-300] {
+            let mut bytes = whole.clone();
+            if let Some(place) = bytes[at..].first_chunk_mut() {
+                *place = value.to_le_bytes();
+                attempt(bytes, "a number at", at);
             }
         }
-        attempt([whole, vec![0]].concat(), "longer", 0);
-        // Both happen, else the test tries nothing.
-        assert!(taken > 50 && refused > 50, "{name}: {taken}, {refused}");
     }
+    attempt([whole, vec![0]].concat(), "longer", 0);
+    // Both happen, else the test tries nothing.
+    assert!(taken > 50 && refused > 50, "{name}: {taken}, {refused}");
 }
 
 #[test]
