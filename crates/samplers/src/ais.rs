@@ -18,7 +18,7 @@
 //! n (1 + K M) densities, and the pilot runs.
 
 use crate::chains::{Gaussian, check, check_length, check_positive, dense, zeros};
-use crate::pilot::Pilot;
+use crate::pilot::{self, Pilot, Placing};
 use crate::smc::{self, Kernel};
 use crate::walkers::{Path, Scale, Walkers};
 use crate::{hmc, mala};
@@ -282,11 +282,9 @@ impl Algorithm for Annealed {
             level: 0,
             accepted: (0.0, 1.0),
         };
-        if s.pilot_moves > 0 {
-            let target = &*self.target;
-            let pilot = Pilot::start(cx, NAME, BASE, target, &self.base, s.step_size)?;
-            state.place = Some(pilot);
-        } else {
+        let (target, law, moves) = (&*self.target, &self.base, s.pilot_moves);
+        state.place = Pilot::wanted(moves, cx, NAME, BASE, target, law, s.step_size)?;
+        if state.place.is_none() {
             self.begin_tuning(cx, &mut state)?;
         }
         Ok(state)
@@ -294,13 +292,11 @@ impl Algorithm for Annealed {
 
     fn step(&self, cx: &mut Cx<'_>, state: &mut State, sink: &mut dyn Sink) -> Result<Flow> {
         let target = &*self.target;
-        if let Some(pilot) = &mut state.place {
-            let moves = self.settings.pilot_moves;
-            if !pilot.step(cx, target, &mut state.base, moves, sink)? {
-                return Ok(Flow::More);
-            }
-            state.place = None;
-            self.begin_tuning(cx, state)?;
+        let (place, moves) = (&mut state.place, self.settings.pilot_moves);
+        match pilot::place(cx, place, target, &mut state.base, moves, sink)? {
+            Placing::GoesOn => return Ok(Flow::More),
+            Placing::Ends => self.begin_tuning(cx, state)?,
+            Placing::Over => {}
         }
         if let Some(tune) = &mut state.tune {
             // The base is in its state.

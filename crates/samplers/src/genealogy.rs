@@ -1,4 +1,4 @@
-//! Systematic resampling, and what the families of particles tell of the error of Ẑ.
+//! Weighted particles: systematic resampling, what their families tell of the error of Ẑ, the tail of the weights.
 
 use crate::chains::check_length;
 use crate::walkers::Walkers;
@@ -171,6 +171,25 @@ pub(crate) fn copies(counts: &[f64], mut put: impl FnMut(usize, usize)) {
             put(i, j);
             more -= 1.0;
         }
+    }
+}
+
+/// Index of the tail of weights by the M = min(n/5, 3 √n) largest: the mean of ln w − ln w_M (Hill 1975,
+/// Ann. Stat. 3, 1163). −∞ for fewer than 5, and where it is not finite. Sorts `log_weights`.
+pub(crate) fn tail_index(log_weights: &mut [f64]) -> f64 {
+    let n = log_weights.len() as f64;
+    let m = (0.2 * n).min(3.0 * n.sqrt()) as usize;
+    if m < 5 {
+        return f64::NEG_INFINITY;
+    }
+    log_weights.sort_unstable_by(|a, b| b.total_cmp(a));
+    let least = log_weights[m];
+    let sum: f64 = log_weights[..m].iter().map(|v| v - least).sum();
+    let index = sum / m as f64;
+    if index.is_finite() {
+        index
+    } else {
+        f64::NEG_INFINITY
     }
 }
 

@@ -388,10 +388,9 @@ impl Algorithm for Diffusion {
             tails: 0.0,
             missed: 0,
         };
-        if self.whiten() != Whiten::None && s.pilot_moves > 0 {
-            let target = &*self.target;
-            let pilot = Pilot::start(cx, NAME, BASE, target, &self.base, s.step_size)?;
-            state.place = Some(pilot);
+        if self.whiten() != Whiten::None {
+            let (target, law, moves) = (&*self.target, &self.base, s.pilot_moves);
+            state.place = Pilot::wanted(moves, cx, NAME, BASE, target, law, s.step_size)?;
         }
         if self.whiten() == Whiten::Vi {
             state.vi = Some(Vi::new(d));

@@ -22,6 +22,36 @@ const ACCEPTANCE: f64 = 0.7;
 /// costs modes.
 const MARGIN: f64 = 1.4;
 
+/// Whether a base has its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Placing {
+    /// Not yet: the step of the run is over.
+    GoesOn,
+    /// The pilot run has just ended, and is gone.
+    Ends,
+    /// It had its place before.
+    Over,
+}
+
+/// Does some moves of the pilot run in `pilot`, if there is one.
+pub(crate) fn place(
+    cx: &mut Cx<'_>,
+    pilot: &mut Option<Pilot>,
+    target: &dyn Target,
+    base: &mut Gaussian,
+    moves: u64,
+    sink: &mut dyn Sink,
+) -> Result<Placing> {
+    let Some(run) = pilot else {
+        return Ok(Placing::Over);
+    };
+    if !run.step(cx, target, base, moves, sink)? {
+        return Ok(Placing::GoesOn);
+    }
+    *pilot = None;
+    Ok(Placing::Ends)
+}
+
 /// A pilot run under way.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Pilot {
@@ -65,6 +95,23 @@ impl Pilot {
             step: vec![step; CHAINS],
             done: 0,
         })
+    }
+
+    /// The same if `moves` of it are wanted.
+    #[allow(clippy::too_many_arguments)] // those of `start`
+    pub(crate) fn wanted(
+        moves: u64,
+        cx: &mut Cx<'_>,
+        component: &str,
+        keys: [&str; 2],
+        target: &dyn Target,
+        law: &Gaussian,
+        step: f64,
+    ) -> Result<Option<Self>> {
+        if moves == 0 {
+            return Ok(None);
+        }
+        Self::start(cx, component, keys, target, law, step).map(Some)
     }
 
     /// Whether a saved pilot run is one in dimension `d`.

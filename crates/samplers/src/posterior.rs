@@ -5,8 +5,11 @@
 //! l + ‖y‖²/2 is ln of the ratio of target and base.
 
 pub(crate) mod anneal;
+#[cfg(test)]
+pub(crate) mod cases;
 pub(crate) mod chains;
 pub(crate) mod end;
+pub(crate) mod led;
 
 use crate::chains::{FAR, Gaussian, dense, dense_mut, matrix, matrix_mut};
 use ndarray::{ArrayView1, ArrayViewMut1};

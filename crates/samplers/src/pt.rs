@@ -28,7 +28,7 @@
 //! 1 + K M densities. Each of the tuning rounds takes twice the scans of the one before.
 
 use crate::chains::{Gaussian, Kept, Plan, check, check_length, check_positive, zeros};
-use crate::pilot::Pilot;
+use crate::pilot::{self, Pilot, Placing};
 use crate::smc::Kernel;
 use crate::walkers::Walkers;
 use ndarray::Array1;
@@ -381,11 +381,9 @@ impl Algorithm for Ladders {
             highest: vec![NOWHERE; (k + 1) * r],
             tally: Tally::new(k, d, r * blocks(r)),
         };
-        if s.pilot_moves > 0 {
-            let target = &*self.target;
-            let pilot = Pilot::start(cx, NAME, BASE, target, &self.base, s.step_size)?;
-            state.pilot = Some(pilot);
-        } else {
+        let (target, law, moves) = (&*self.target, &self.base, s.pilot_moves);
+        state.pilot = Pilot::wanted(moves, cx, NAME, BASE, target, law, s.step_size)?;
+        if state.pilot.is_none() {
             self.populate(cx, &mut state)?;
         }
         Ok(state)
@@ -397,13 +395,11 @@ impl Algorithm for Ladders {
         if begins && state.plan.done == 0 && (state.pilot.is_some() || s.pilot_moves == 0) {
             sink.set_chains(state.plan.declared_chains())?;
         }
-        if let Some(pilot) = &mut state.pilot {
-            let target = &*self.target;
-            if !pilot.step(cx, target, &mut state.base, s.pilot_moves, sink)? {
-                return Ok(Flow::More);
-            }
-            state.pilot = None;
-            self.populate(cx, state)?;
+        let (target, moves) = (&*self.target, s.pilot_moves);
+        match pilot::place(cx, &mut state.pilot, target, &mut state.base, moves, sink)? {
+            Placing::GoesOn => return Ok(Flow::More),
+            Placing::Ends => self.populate(cx, state)?,
+            Placing::Over => {}
         }
         let (rows, d) = state.ladder.x.dim();
         let scans = (STEP_ROWS / rows).clamp(1, 16) as u64;

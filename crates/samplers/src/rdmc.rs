@@ -26,25 +26,17 @@
 //! Cost: n M L (K + W) gradients and densities for K levels, W Langevin moves and L moves of chains, and
 //! those of the pilot run and of the annealing.
 
-use crate::chains::{Gaussian, check, check_positive, dense, dense_mut, matrix_mut, zeros};
-use crate::pilot::Pilot;
-use crate::posterior::anneal::STARTING;
-use crate::posterior::chains::{Followers, Means};
-use crate::posterior::end::{doubt_acceptance, hand_over, uncalibrated};
-use crate::posterior::{Posterior, Whitened};
-use ndarray::Array2;
+use crate::chains::{check, check_positive};
+use crate::posterior::end::uncalibrated;
+use crate::posterior::led::{Effort, Leader, Led, Stage};
 use retrograde_core::registry::Parts;
 use retrograde_core::settings::PerCoordinate;
-use retrograde_core::{
-    Algorithm, Build, Cx, Error, Flow, Result, Sampler, Signature, Sink, Target, Traits, register,
-};
+use retrograde_core::{Build, Result, Sampler, Signature, Sink, register};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 const NAME: &str = "sampler rdmc";
-/// Keys that place the base.
-const BASE: [&str; 2] = ["base_mean", "base_sd"];
 
 /// Which identity the score is estimated by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -128,7 +120,7 @@ impl Default for Rdmc {
 
 impl Build<dyn Sampler> for Rdmc {
     fn build(self, parts: &Parts<'_>) -> Result<Arc<dyn Sampler>> {
-        Ok(Arc::new(Reversed::new(self, parts.require_target(NAME)?)?))
+        Leader::shared(Reversed::new(self)?, parts.require_target(NAME)?)
     }
 }
 
@@ -152,41 +144,29 @@ struct Known {
 
 struct Reversed {
     settings: Rdmc,
-    base: Gaussian,
-    target: Arc<dyn Target>,
     known: Option<Known>,
     fault: Fault,
 }
 
 impl Reversed {
-    fn new(settings: Rdmc, target: Arc<dyn Target>) -> Result<Self> {
+    fn new(settings: Rdmc) -> Result<Self> {
         let s = &settings;
-        for (key, v) in [
-            ("tau_min", s.tau_min),
-            ("scale", s.scale),
-            ("step_size", s.step_size),
-        ] {
-            check_positive(NAME, key, v)?;
-        }
+        check_positive(NAME, "tau_min", s.tau_min)?;
+        check_positive(NAME, "scale", s.scale)?;
         let longer = s.horizon > s.tau_min && s.horizon < 50.0;
         let said = "above `tau_min` and below 50";
         check(NAME, "horizon", s.horizon, longer, said)?;
         let inside = (1..=1_000_000).contains(&s.levels);
         check(NAME, "levels", s.levels, inside, "from 1 to 1000000")?;
-        check(NAME, "chains", s.chains, s.chains > 0, "at least 1")?;
-        check(NAME, "moves", s.moves, s.moves > 1, "at least 2")?;
-        let base = Gaussian::new(NAME, target.dim(), BASE, &s.base_mean, &s.base_sd, true)?;
         Ok(Self {
             settings,
-            base,
-            target,
             known: None,
             fault: Fault::None,
         })
     }
 
     /// τ, a and v after `k` of the K reverse steps: T after none, 0 after all.
-    fn noise(&self, k: usize) -> (f64, f64, f64) {
+    fn at(&self, k: usize) -> (f64, f64, f64) {
         let s = &self.settings;
         if k >= s.levels {
             return (0.0, 1.0, 0.0);
@@ -197,16 +177,6 @@ impl Reversed {
         let at = k as f64 / (s.levels - 1).max(1) as f64;
         let r = (from + at * (to - from)).exp();
         (0.5 * r.ln_1p(), (1.0 / (1.0 + r)).sqrt(), r / (1.0 + r))
-    }
-
-    /// Steps of the run after the pilot.
-    fn length(&self) -> u64 {
-        self.settings.start_moves + self.settings.levels as u64 + 1
-    }
-
-    /// Reverse steps after `done` steps.
-    fn level(&self, done: u64) -> usize {
-        done.saturating_sub(self.settings.start_moves) as usize
     }
 
     /// Share of the posterior-mean form.
@@ -232,218 +202,75 @@ impl Reversed {
     }
 }
 
-#[derive(Serialize, Deserialize)]
-struct State {
-    /// The pilot run that places the base.
-    place: Option<Pilot>,
-    base: Gaussian,
-    /// Particles and estimates of their scores, in whitened coordinates.
-    x: Array2<f64>,
-    score: Array2<f64>,
-    chains: Followers,
-    /// Steps done.
-    done: u64,
-    /// Acceptance furthest from its aim.
-    worst: f64,
-}
+impl Led for Reversed {
+    const NAME: &'static str = NAME;
 
-impl Algorithm for Reversed {
-    type State = State;
-
-    fn name(&self) -> &str {
-        NAME
-    }
-
-    fn traits(&self) -> Traits {
-        self.target.traits()
-    }
-
-    fn signature(&self) -> Signature {
-        Signature::new(self.target.dim(), &self.settings)
-    }
-
-    fn check_state(&self, n: usize, state: &State) -> std::result::Result<(), String> {
-        let d = self.target.dim();
-        state.base.check_saved(d)?;
-        if let Some(pilot) = &state.place {
-            pilot.check_saved(d)?;
-        }
-        for (what, found) in [("points", state.x.dim()), ("scores", state.score.dim())] {
-            if found != (n, d) {
-                return Err(format!("{what} of shape {found:?}, not {:?}", (n, d)));
-            }
-        }
-        state
-            .chains
-            .check_saved(n.saturating_mul(self.settings.chains), d)?;
-        let finite = |v: &f64| v.is_finite();
-        if state.done >= self.length() || !state.x.iter().chain(&state.score).all(finite) {
-            return Err(format!(
-                "{} steps of {}, or points nowhere",
-                state.done,
-                self.length()
-            ));
-        }
-        Ok(())
-    }
-
-    fn init(&self, cx: &mut Cx<'_>, n: usize) -> Result<State> {
-        let (s, d) = (&self.settings, self.target.dim());
-        if n == 0 {
-            return Err(Error::Argument {
-                component: NAME.into(),
-                argument: "draws".into(),
-                given: n.to_string(),
-                allowed: "at least 1".into(),
-            });
-        }
-        let place = if s.pilot_moves > 0 {
-            let target = &*self.target;
-            Some(Pilot::start(cx, NAME, BASE, target, &self.base, 0.1)?)
-        } else {
-            None
-        };
-        Ok(State {
-            place,
-            base: self.base.clone(),
-            x: zeros(NAME, n, d)?,
-            score: zeros(NAME, n, d)?,
-            chains: Followers::nowhere(NAME, n, s.chains, d)?,
-            done: 0,
-            worst: 0.6,
-        })
-    }
-
-    fn step(&self, cx: &mut Cx<'_>, state: &mut State, sink: &mut dyn Sink) -> Result<Flow> {
-        let target = &*self.target;
-        if let Some(pilot) = &mut state.place {
-            let moves = self.settings.pilot_moves;
-            if !pilot.step(cx, target, &mut state.base, moves, sink)? {
-                return Ok(Flow::More);
-            }
-            state.place = None;
-        }
-        if state.done == 0 {
-            sink.set_chains(1)?;
-            uncalibrated(
-                sink,
-                "A diffusion run backwards with a score by Monte Carlo",
-                "they are those of the start at time T, and of chains that hardly cross between modes",
-                "The draws are approximate: scores are means over short chains, steps have an error of the order of \
-                 their length, and the last one adds noise of variance 2 `tau_min`",
-                "compare runs with more `levels`, `chains` and `moves`",
-            );
-        }
-        self.advance(cx, state);
-        let white = Whitened {
-            target,
-            base: &state.base,
-        };
-        let level = self.level(state.done);
-        if level < self.settings.levels {
-            let (_, a, v) = self.noise(level);
-            let first = state.done == 0;
-            let accepted = self.look(
-                cx,
-                white,
-                (a, v),
-                first,
-                &state.x,
-                &mut state.score,
-                &mut state.chains,
-            )?;
-            if (accepted - 0.6).abs() > (state.worst - 0.6).abs() {
-                state.worst = accepted;
-            }
-        }
-        state.done += 1;
-        sink.progress(state.done as f64 / self.length() as f64);
-        sink.scalar("acceptance", state.worst);
-        if state.done < self.length() {
-            return Ok(Flow::More);
-        }
-        if self.known.is_none() {
-            doubt_acceptance(sink, state.worst);
-        }
-        hand_over(cx, NAME, white, &state.x, sink)?;
-        Ok(Flow::Done)
-    }
-}
-
-impl Reversed {
-    /// Draws the particles at T, moves them on p_T, or takes a reverse step.
-    fn advance(&self, cx: &mut Cx<'_>, state: &mut State) {
-        let (n, d) = state.x.dim();
-        let mut z = cx.take(n * d);
-        cx.at("noise", 0).fill_normal(matrix_mut(&mut z, d));
-        let level = self.level(state.done);
-        let (tau, _, v) = self.noise(level);
-        let x = dense_mut(state.x.view_mut());
-        let rows = x.iter_mut().zip(&state.score).zip(&z);
-        if state.done == 0 {
-            let sd = v.sqrt();
-            rows.for_each(|((x, _), z)| *x = sd * z);
-        } else if level == 0 {
-            let noise = v.sqrt();
-            rows.for_each(|((x, s), z)| *x += 0.5 * v * s + noise * z);
-        } else {
-            let delta = self.noise(level - 1).0 - tau;
-            let twice = if self.fault == Fault::ScoreOnce {
-                1.0
-            } else {
-                2.0
-            };
-            let (grow, pull) = (delta.exp(), twice * delta.exp_m1());
-            let noise = (2.0 * delta).exp_m1().sqrt();
-            rows.for_each(|((x, s), z)| *x = grow * *x + pull * s + noise * z);
-        }
-        cx.give(z);
-    }
-
-    /// Scores at all particles.
-    #[allow(clippy::too_many_arguments)] // parts of one state
-    fn look(
-        &self,
-        cx: &mut Cx<'_>,
-        white: Whitened<'_>,
-        (a, v): (f64, f64),
-        first: bool,
-        x: &Array2<f64>,
-        score: &mut Array2<f64>,
-        chains: &mut Followers,
-    ) -> Result<f64> {
-        if let Some(k) = self.known {
-            let variance = a * a * k.sd * k.sd + v;
-            score.zip_mut_with(x, |s, x| *s = -(x - a * k.mean) / variance);
-            return Ok(0.6);
-        }
+    fn effort(&self) -> Effort<'_> {
         let s = &self.settings;
-        let (x, score) = (x.view(), dense_mut(score.view_mut()));
-        let x = dense(&x);
-        if first {
-            let annealing = STARTING.with(s.chains);
-            chains.start(
-                &mut cx.at("anneal", 0),
-                white,
-                annealing,
-                (a, v),
-                x,
-                s.step_size,
-            )?;
+        Effort {
+            base_mean: &s.base_mean,
+            base_sd: &s.base_sd,
+            pilot_moves: s.pilot_moves,
+            start_moves: s.start_moves,
+            steps: s.levels as u64,
+            chains: s.chains,
+            moves: s.moves,
+            reweigh: s.reweigh,
+            step_size: s.step_size,
         }
-        let mut slope = cx.take(score.len());
-        let law = Posterior::of(a, v);
-        if !first && s.reweigh {
-            chains.reweigh(cx, law, x, white.dim())?;
+    }
+
+    fn signature(&self, d: usize) -> Signature {
+        Signature::new(d, &self.settings)
+    }
+
+    fn caveats(&self, sink: &mut dyn Sink) {
+        uncalibrated(
+            sink,
+            "A diffusion run backwards with a score by Monte Carlo",
+            "they are those of the start at time T, and of chains that hardly cross between modes",
+            "The draws are approximate: scores are means over short chains, steps have an error of the order of \
+             their length, and the last one adds noise of variance 2 `tau_min`",
+            "compare runs with more `levels`, `chains` and `moves`",
+        );
+    }
+
+    fn noise(&self, level: usize) -> Option<(f64, f64)> {
+        let (_, a, v) = self.at(level);
+        (level < self.settings.levels).then_some((a, v))
+    }
+
+    fn advance(&self, stage: Stage, score: &[f64], z: &[f64], x: &mut [f64]) {
+        let rows = x.iter_mut().zip(score).zip(z);
+        let (_, _, v) = self.at(0);
+        match stage {
+            Stage::Drawn => rows.for_each(|((x, _), z)| *x = v.sqrt() * z),
+            Stage::Refined => rows.for_each(|((x, s), z)| *x += 0.5 * v * s + v.sqrt() * z),
+            Stage::Taken(level) => {
+                let delta = self.at(level - 1).0 - self.at(level).0;
+                let twice = if self.fault == Fault::ScoreOnce {
+                    1.0
+                } else {
+                    2.0
+                };
+                let (grow, pull) = (delta.exp(), twice * delta.exp_m1());
+                let noise = (2.0 * delta).exp_m1().sqrt();
+                rows.for_each(|((x, s), z)| *x = grow * *x + pull * s + noise * z);
+            }
         }
-        let mut out = Means {
-            draw: score,
-            slope: &mut slope,
-        };
-        let accepted = chains.follow(cx, white, law, x, s.moves, &mut out)?;
-        self.score((a, v), x, &slope, score);
-        cx.give(slope);
-        Ok(accepted)
+    }
+
+    fn tell(&self, noise: (f64, f64), x: &[f64], slope: &[f64], score: &mut [f64]) {
+        self.score(noise, x, slope, score);
+    }
+
+    fn known(&self, (a, v): (f64, f64), x: &[f64], score: &mut [f64]) -> bool {
+        let Some(k) = self.known else { return false };
+        let variance = a * a * k.sd * k.sd + v;
+        for (s, x) in score.iter_mut().zip(x) {
+            *s = -(x - a * k.mean) / variance;
+        }
+        true
     }
 }
 

@@ -32,7 +32,7 @@
 
 use crate::chains::{Gaussian, check, check_length, check_positive, zeros};
 use crate::genealogy::{Families, Spread};
-use crate::pilot::Pilot;
+use crate::pilot::{self, Pilot, Placing};
 use crate::posterior::Whitened;
 use crate::posterior::anneal::{Annealing, Effort, Estimates};
 use ndarray::{Array1, Array2};
@@ -280,14 +280,9 @@ impl Algorithm for Sampled {
                 allowed: "from 1 to 4294967295, for they are the particles".into(),
             });
         }
-        let place = if s.pilot_moves > 0 {
-            let target = &*self.target;
-            Some(Pilot::start(cx, NAME, BASE, target, &self.base, 0.1)?)
-        } else {
-            None
-        };
+        let (target, law) = (&*self.target, &self.base);
         Ok(State {
-            place,
+            place: Pilot::wanted(s.pilot_moves, cx, NAME, BASE, target, law, 0.1)?,
             base: self.base.clone(),
             x: zeros(NAME, n, d)?,
             log_p: Array1::zeros(n),
@@ -304,13 +299,10 @@ impl Algorithm for Sampled {
     }
 
     fn step(&self, cx: &mut Cx<'_>, state: &mut State, sink: &mut dyn Sink) -> Result<Flow> {
-        let target = &*self.target;
-        if let Some(pilot) = &mut state.place {
-            let moves = self.settings.pilot_moves;
-            if !pilot.step(cx, target, &mut state.base, moves, sink)? {
-                return Ok(Flow::More);
-            }
-            state.place = None;
+        let (target, moves) = (&*self.target, self.settings.pilot_moves);
+        let placing = pilot::place(cx, &mut state.place, target, &mut state.base, moves, sink)?;
+        if placing == Placing::GoesOn {
+            return Ok(Flow::More);
         }
         let n = state.x.nrows();
         let mut log_w = cx.take(n);

@@ -24,26 +24,19 @@
 //! Cost: n M L (K + W) gradients and densities for K levels, W Langevin moves and L moves of chains, and
 //! those of the pilot run and of the annealing.
 
-use crate::chains::{Gaussian, check, check_positive, dense, dense_mut, matrix_mut, zeros};
-use crate::pilot::Pilot;
-use crate::posterior::anneal::STARTING;
-use crate::posterior::chains::{Followers, Means};
-use crate::posterior::end::{doubt_acceptance, hand_over, uncalibrated};
-use crate::posterior::{Posterior, Whitened};
-use ndarray::Array2;
+use crate::chains::{check, check_positive};
+use crate::posterior::Posterior;
+use crate::posterior::end::uncalibrated;
+use crate::posterior::led::{Effort, Leader, Led, Stage};
 use retrograde_core::registry::Parts;
 use retrograde_core::settings::PerCoordinate;
-use retrograde_core::{
-    Algorithm, Build, Cx, Error, Flow, Result, Sampler, Signature, Sink, Target, Traits, register,
-};
+use retrograde_core::{Build, Result, Sampler, Signature, Sink, register};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::FRAC_PI_2;
 use std::sync::Arc;
 
 const NAME: &str = "sampler slips";
-/// Keys that place the base.
-const BASE: [&str; 2] = ["base_mean", "base_sd"];
 
 /// How the signal grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -148,7 +141,7 @@ impl Default for Slips {
 
 impl Build<dyn Sampler> for Slips {
     fn build(self, parts: &Parts<'_>) -> Result<Arc<dyn Sampler>> {
-        Ok(Arc::new(Localised::new(self, parts.require_target(NAME)?)?))
+        Leader::shared(Localised::new(self)?, parts.require_target(NAME)?)
     }
 }
 
@@ -174,21 +167,18 @@ struct Known {
 
 struct Localised {
     settings: Slips,
-    base: Gaussian,
-    target: Arc<dyn Target>,
     known: Option<Known>,
     fault: Fault,
 }
 
 impl Localised {
-    fn new(settings: Slips, target: Arc<dyn Target>) -> Result<Self> {
+    fn new(settings: Slips) -> Result<Self> {
         let s = &settings;
         for (key, v) in [
             ("sigma", s.sigma),
             ("power", s.power),
             ("end_power", s.end_power),
             ("first_snr", s.first_snr),
-            ("step_size", s.step_size),
         ] {
             check_positive(NAME, key, v)?;
         }
@@ -202,13 +192,8 @@ impl Localised {
         )?;
         let inside = (2..=1_000_000).contains(&s.levels);
         check(NAME, "levels", s.levels, inside, "from 2 to 1000000")?;
-        check(NAME, "chains", s.chains, s.chains > 0, "at least 1")?;
-        check(NAME, "moves", s.moves, s.moves > 1, "at least 2")?;
-        let base = Gaussian::new(NAME, target.dim(), BASE, &s.base_mean, &s.base_sd, true)?;
         Ok(Self {
             settings,
-            base,
-            target,
             known: None,
             fault: Fault::None,
         })
@@ -239,250 +224,105 @@ impl Localised {
     }
 
     /// α and σ²t at level `k` of 0 … K − 1.
-    fn noise(&self, k: usize) -> (f64, f64) {
+    fn at(&self, k: usize) -> (f64, f64) {
         let s = &self.settings;
         let (from, to) = (s.first_snr.ln(), s.last_snr.ln());
         let snr = (from + (to - from) * k as f64 / (s.levels - 1) as f64).exp();
         let t = self.time(snr);
         ((snr * t).sqrt(), s.sigma * s.sigma * t)
     }
-
-    /// Steps of the run after the pilot.
-    fn length(&self) -> u64 {
-        self.settings.start_moves + self.settings.levels as u64
-    }
-
-    /// Level after `done` steps.
-    fn level(&self, done: u64) -> usize {
-        done.saturating_sub(self.settings.start_moves) as usize
-    }
 }
 
-#[derive(Serialize, Deserialize)]
-struct State {
-    /// The pilot run that places the base.
-    place: Option<Pilot>,
-    base: Gaussian,
-    /// Observations y and estimates û, in whitened coordinates.
-    y: Array2<f64>,
-    mean: Array2<f64>,
-    chains: Followers,
-    /// Steps done.
-    done: u64,
-    /// Acceptance furthest from its aim.
-    worst: f64,
-}
+impl Led for Localised {
+    const NAME: &'static str = NAME;
 
-impl Algorithm for Localised {
-    type State = State;
-
-    fn name(&self) -> &str {
-        NAME
-    }
-
-    fn traits(&self) -> Traits {
-        self.target.traits()
-    }
-
-    fn signature(&self) -> Signature {
-        Signature::new(self.target.dim(), &self.settings)
-    }
-
-    fn check_state(&self, n: usize, state: &State) -> std::result::Result<(), String> {
-        let d = self.target.dim();
-        state.base.check_saved(d)?;
-        if let Some(pilot) = &state.place {
-            pilot.check_saved(d)?;
-        }
-        for (what, found) in [("points", state.y.dim()), ("means", state.mean.dim())] {
-            if found != (n, d) {
-                return Err(format!("{what} of shape {found:?}, not {:?}", (n, d)));
-            }
-        }
-        state
-            .chains
-            .check_saved(n.saturating_mul(self.settings.chains), d)?;
-        let finite = |v: &f64| v.is_finite();
-        if state.done >= self.length() || !state.y.iter().chain(&state.mean).all(finite) {
-            return Err(format!(
-                "{} steps of {}, or points nowhere",
-                state.done,
-                self.length()
-            ));
-        }
-        Ok(())
-    }
-
-    fn init(&self, cx: &mut Cx<'_>, n: usize) -> Result<State> {
-        let (s, d) = (&self.settings, self.target.dim());
-        if n == 0 {
-            return Err(Error::Argument {
-                component: NAME.into(),
-                argument: "draws".into(),
-                given: n.to_string(),
-                allowed: "at least 1".into(),
-            });
-        }
-        let place = if s.pilot_moves > 0 {
-            let target = &*self.target;
-            Some(Pilot::start(cx, NAME, BASE, target, &self.base, 0.1)?)
-        } else {
-            None
-        };
-        Ok(State {
-            place,
-            base: self.base.clone(),
-            y: zeros(NAME, n, d)?,
-            mean: zeros(NAME, n, d)?,
-            chains: Followers::nowhere(NAME, n, s.chains, d)?,
-            done: 0,
-            worst: 0.6,
-        })
-    }
-
-    fn step(&self, cx: &mut Cx<'_>, state: &mut State, sink: &mut dyn Sink) -> Result<Flow> {
-        let target = &*self.target;
-        if let Some(pilot) = &mut state.place {
-            let moves = self.settings.pilot_moves;
-            if !pilot.step(cx, target, &mut state.base, moves, sink)? {
-                return Ok(Flow::More);
-            }
-            state.place = None;
-        }
-        if state.done == 0 {
-            sink.set_chains(1)?;
-            uncalibrated(
-                sink,
-                "Localisation by posterior draws",
-                "they are those of the first observations, and of chains that hardly cross between modes",
-                "The draws are approximate: û is a mean over short chains, the steps have an error of the order \
-                 of their length, and a draw is narrower than the target by what is left of the posterior",
-                "compare runs with more `levels`, `chains` and `moves`",
-            );
-        }
-        self.advance(cx, state);
-        let noise = self.noise(self.level(state.done));
-        let white = Whitened {
-            target,
-            base: &state.base,
-        };
-        let first = state.done == 0;
-        let accepted = self.look(
-            cx,
-            white,
-            noise,
-            first,
-            &state.y,
-            &mut state.mean,
-            &mut state.chains,
-        )?;
-        if (accepted - 0.6).abs() > (state.worst - 0.6).abs() {
-            state.worst = accepted;
-        }
-        state.done += 1;
-        sink.progress(state.done as f64 / self.length() as f64);
-        sink.scalar("acceptance", state.worst);
-        if state.done < self.length() {
-            return Ok(Flow::More);
-        }
-        if self.known.is_none() {
-            doubt_acceptance(sink, state.worst);
-        }
-        let draws = match self.settings.last {
-            Final::PosteriorMean => &state.mean,
-            Final::Observation => {
-                state.y.mapv_inplace(|y| y / noise.0);
-                &state.y
-            }
-        };
-        hand_over(cx, NAME, white, draws, sink)?;
-        Ok(Flow::Done)
-    }
-}
-
-impl Localised {
-    /// Moves y to the level of the step that is to come: drawn, refined on p_ε, or taken a step on.
-    fn advance(&self, cx: &mut Cx<'_>, state: &mut State) {
-        let (n, d) = state.y.dim();
-        let mut z = cx.take(n * d);
-        cx.at("noise", 0).fill_normal(matrix_mut(&mut z, d));
-        let level = self.level(state.done);
-        let (a, v) = self.noise(level);
-        let y = dense_mut(state.y.view_mut());
-        let rows = y.iter_mut().zip(&state.mean).zip(&z);
-        let louder = if self.fault == Fault::NoiseDoubled {
-            2.0
-        } else {
-            1.0
-        };
-        if state.done == 0 {
-            let (m, s) = self.known.map_or((0.0, 0.0), |k| (k.mean, k.sd));
-            let sd = (a * a * s * s + v).sqrt();
-            rows.for_each(|((y, _), z)| *y = a * m + sd * z);
-        } else if level == 0 {
-            // h ∇ log p_ε = ½ v (α û − y)/v.
-            let noise = v.sqrt();
-            rows.for_each(|((y, u), z)| *y += 0.5 * (a * u - *y) + noise * z);
-        } else {
-            let (before, less) = self.noise(level - 1);
-            let pull = if self.fault == Fault::DriftOfAlpha {
-                a
-            } else {
-                a - before
-            };
-            let noise = louder * (v - less).sqrt();
-            rows.for_each(|((y, u), z)| *y += pull * u + noise * z);
-        }
-        cx.give(z);
-    }
-
-    /// û at all y.
-    #[allow(clippy::too_many_arguments)] // parts of one state
-    fn look(
-        &self,
-        cx: &mut Cx<'_>,
-        white: Whitened<'_>,
-        (a, v): (f64, f64),
-        first: bool,
-        y: &Array2<f64>,
-        mean: &mut Array2<f64>,
-        chains: &mut Followers,
-    ) -> Result<f64> {
-        if let Some(k) = self.known {
-            let (own, link) = (1.0 / (k.sd * k.sd), a / v);
-            mean.zip_mut_with(y, |u, y| *u = (k.mean * own + link * y) / (own + link * a));
-            return Ok(0.6);
-        }
+    fn effort(&self) -> Effort<'_> {
         let s = &self.settings;
-        let (y, mean) = (y.view(), dense_mut(mean.view_mut()));
-        let y = dense(&y);
-        if first {
-            let annealing = STARTING.with(s.chains);
-            chains.start(
-                &mut cx.at("anneal", 0),
-                white,
-                annealing,
-                (a, v),
-                y,
-                s.step_size,
-            )?;
+        Effort {
+            base_mean: &s.base_mean,
+            base_sd: &s.base_sd,
+            pilot_moves: s.pilot_moves,
+            start_moves: s.start_moves,
+            steps: s.levels as u64 - 1,
+            chains: s.chains,
+            moves: s.moves,
+            reweigh: s.reweigh,
+            step_size: s.step_size,
         }
-        let mut slope = cx.take(mean.len());
-        let law = if self.fault == Fault::Unlinked {
-            Posterior::of(0.0, v)
-        } else {
-            Posterior::of(a, v)
-        };
-        if !first && s.reweigh {
-            chains.reweigh(cx, law, y, white.dim())?;
+    }
+
+    fn signature(&self, d: usize) -> Signature {
+        Signature::new(d, &self.settings)
+    }
+
+    fn caveats(&self, sink: &mut dyn Sink) {
+        uncalibrated(
+            sink,
+            "Localisation by posterior draws",
+            "they are those of the first observations, and of chains that hardly cross between modes",
+            "The draws are approximate: û is a mean over short chains, the steps have an error of the order \
+             of their length, and a draw is narrower than the target by what is left of the posterior",
+            "compare runs with more `levels`, `chains` and `moves`",
+        );
+    }
+
+    fn noise(&self, level: usize) -> Option<(f64, f64)> {
+        Some(self.at(level))
+    }
+
+    fn posterior(&self, (a, v): (f64, f64)) -> Posterior {
+        let linked = self.fault != Fault::Unlinked;
+        Posterior::of(if linked { a } else { 0.0 }, v)
+    }
+
+    fn advance(&self, stage: Stage, mean: &[f64], z: &[f64], y: &mut [f64]) {
+        let rows = y.iter_mut().zip(mean).zip(z);
+        let (a, v) = self.at(0);
+        match stage {
+            Stage::Drawn => {
+                let (m, s) = self.known.map_or((0.0, 0.0), |k| (k.mean, k.sd));
+                let sd = (a * a * s * s + v).sqrt();
+                rows.for_each(|((y, _), z)| *y = a * m + sd * z);
+            }
+            // h ∇ log p_ε = ½ v (α û − y)/v.
+            Stage::Refined => {
+                rows.for_each(|((y, u), z)| *y += 0.5 * (a * u - *y) + v.sqrt() * z);
+            }
+            Stage::Taken(level) => {
+                let ((before, less), (a, v)) = (self.at(level - 1), self.at(level));
+                let pull = if self.fault == Fault::DriftOfAlpha {
+                    a
+                } else {
+                    a - before
+                };
+                let louder = if self.fault == Fault::NoiseDoubled {
+                    2.0
+                } else {
+                    1.0
+                };
+                let noise = louder * (v - less).sqrt();
+                rows.for_each(|((y, u), z)| *y += pull * u + noise * z);
+            }
         }
-        let mut out = Means {
-            draw: mean,
-            slope: &mut slope,
-        };
-        let accepted = chains.follow(cx, white, law, y, s.moves, &mut out)?;
-        cx.give(slope);
-        Ok(accepted)
+    }
+
+    fn finish(&self, mean: &[f64], y: &mut [f64]) {
+        match self.settings.last {
+            Final::PosteriorMean => y.copy_from_slice(mean),
+            Final::Observation => {
+                let (a, _) = self.at(self.settings.levels - 1);
+                y.iter_mut().for_each(|y| *y /= a);
+            }
+        }
+    }
+
+    fn known(&self, (a, v): (f64, f64), y: &[f64], mean: &mut [f64]) -> bool {
+        let Some(k) = self.known else { return false };
+        let (own, link) = (1.0 / (k.sd * k.sd), a / v);
+        for (u, y) in mean.iter_mut().zip(y) {
+            *u = (k.mean * own + link * y) / (own + link * a);
+        }
+        true
     }
 }
 

@@ -25,7 +25,7 @@
 
 use crate::chains::{Gaussian, check, check_length, check_positive};
 use crate::genealogy::{Families, Spread, offspring};
-use crate::pilot::Pilot;
+use crate::pilot::{self, Pilot, Placing};
 use crate::walkers::Walkers;
 pub(crate) use doubts::{FEW_FAMILIES, standard_error};
 use moves::Moved;
@@ -367,13 +367,11 @@ impl Algorithm for Particles {
         let room = if s.frozen { room.min(1 << 20) } else { 0 };
         let target = &*self.target;
         let mut particles = Walkers::nowhere(NAME, n, d)?;
-        let place = if s.pilot_moves > 0 {
-            let pilot = Pilot::start(cx, NAME, BASE, target, &self.base, s.step_size)?;
-            Some(pilot)
-        } else {
-            particles.draw(cx, NAME, BASE, target, &self.base)?;
-            None
-        };
+        let (law, moves) = (&self.base, s.pilot_moves);
+        let place = Pilot::wanted(moves, cx, NAME, BASE, target, law, s.step_size)?;
+        if place.is_none() {
+            particles.draw(cx, NAME, BASE, target, law)?;
+        }
         Ok(State {
             place,
             base: self.base.clone(),
@@ -398,13 +396,11 @@ impl Algorithm for Particles {
 
     fn step(&self, cx: &mut Cx<'_>, state: &mut State, sink: &mut dyn Sink) -> Result<Flow> {
         let target = &*self.target;
-        if let Some(pilot) = &mut state.place {
-            let moves = self.settings.pilot_moves;
-            if !pilot.step(cx, target, &mut state.base, moves, sink)? {
-                return Ok(Flow::More);
-            }
-            state.place = None;
-            state.particles.draw(cx, NAME, BASE, target, &state.base)?;
+        let (place, moves) = (&mut state.place, self.settings.pilot_moves);
+        match pilot::place(cx, place, target, &mut state.base, moves, sink)? {
+            Placing::GoesOn => return Ok(Flow::More),
+            Placing::Ends => (state.particles).draw(cx, NAME, BASE, target, &state.base)?,
+            Placing::Over => {}
         }
         if state.level == 0 {
             self.begin(cx, state, sink)?;

@@ -1,6 +1,7 @@
 //! What annealed importance sampling gives beside its draws, and what it says against itself.
 
 use super::{Annealed, State};
+use crate::genealogy::tail_index;
 use retrograde_core::numeric::{effective_sample_size, log_mean_exp};
 use retrograde_core::{Cx, Flag, Severity, Sink};
 
@@ -58,7 +59,10 @@ impl Annealed {
                 "take more draws",
             ));
         }
-        let tail = self.tail(cx, w);
+        let mut sorted = cx.take(w.len());
+        sorted.copy_from_slice(w);
+        let tail = Some(tail_index(&mut sorted)).filter(|k| k.is_finite());
+        cx.give(sorted);
         if let Some(tail) = tail {
             sink.scalar("weight_tail", tail);
         }
@@ -91,21 +95,5 @@ impl Annealed {
                 "take more `pilot_particles`, so that step sizes have time to adapt, or other coordinates",
             ));
         }
-    }
-
-    /// Index of the tail of the weights by the M = min(n/5, 3 √n) largest: the mean of ln w − ln w_M.
-    /// None for fewer than 5.
-    fn tail(&self, cx: &mut Cx<'_>, w: &[f64]) -> Option<f64> {
-        let n = w.len();
-        let m = (0.2 * n as f64).min(3.0 * (n as f64).sqrt()) as usize;
-        if m < 5 {
-            return None;
-        }
-        let mut sorted = cx.take(n);
-        sorted.copy_from_slice(w);
-        sorted.sort_unstable_by(|a, b| b.total_cmp(a));
-        let sum: f64 = sorted[..m].iter().map(|v| v - sorted[m]).sum();
-        cx.give(sorted);
-        Some(sum / m as f64).filter(|k| k.is_finite())
     }
 }

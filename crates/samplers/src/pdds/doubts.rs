@@ -22,25 +22,6 @@ const MISSED: usize = 3;
 const ERRORS: f64 = 4.0;
 const APART: f64 = 0.3;
 
-/// Index of the tail of weights by the M = min(n/5, 3 √n) largest: the mean of ln w − ln w_M (Hill 1975,
-/// Ann. Stat. 3, 1163). −∞ for fewer than 5, and where it is not finite. Sorts `log_weights`.
-pub(super) fn tail_index(log_weights: &mut [f64]) -> f64 {
-    let n = log_weights.len() as f64;
-    let m = (0.2 * n).min(3.0 * n.sqrt()) as usize;
-    if m < 5 {
-        return f64::NEG_INFINITY;
-    }
-    log_weights.sort_unstable_by(|a, b| b.total_cmp(a));
-    let least = log_weights[m];
-    let sum: f64 = log_weights[..m].iter().map(|v| v - least).sum();
-    let index = sum / m as f64;
-    if index.is_finite() {
-        index
-    } else {
-        f64::NEG_INFINITY
-    }
-}
-
 impl Diffusion {
     /// 1 − v/σ² along the lines through 0 and the first draws (their median), where a normal law with the
     /// variance σ² would fall as the target does between a draw and `FAR_OUT` times as far; v is the

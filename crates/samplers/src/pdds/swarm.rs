@@ -1,10 +1,9 @@
 //! Weighted particles, and their way from one time to the next: towards the target, or away from it.
 
-use super::doubts::tail_index;
 use super::potential::Guided;
 use super::{Diffusion, Drift, Fault, NAME};
 use crate::chains::{FAR, Gaussian, check_length, dense, dense_mut, matrix, matrix_mut};
-use crate::genealogy::{Families, Spread, offspring};
+use crate::genealogy::{Families, Spread, offspring, tail_index};
 use crate::mala;
 use crate::walkers::{Path, Walkers};
 use ndarray::{Array1, ArrayViewMut1};

@@ -1,45 +1,13 @@
 use super::*;
-use retrograde_core::numeric::sigmoid;
-use retrograde_core::{Collected, Counts, PointTarget, Runtime, drive::drive};
-use retrograde_testkit::mean_se;
+use crate::posterior::cases::{M, S, check_hard_input, check_moments, gaussian};
+use crate::posterior::cases::{check_modes as check, run};
 
-const M: f64 = 1.5;
-const S: f64 = 0.6;
-
-/// N(1.5, 0.6²).
-fn gaussian() -> Arc<dyn Target> {
-    Arc::new(PointTarget::new(1, |x, g| {
-        g[0] = -(x[0] - M) / (S * S);
-        -0.5 * (x[0] - M).powi(2) / (S * S)
-    }))
-}
-
-/// 2/3 N(−0.8, ¼) + 1/3 N(0.8, ¼) in two coordinates: modes 4.5 standard deviations apart.
-fn two_modes() -> Arc<dyn Target> {
-    Arc::new(PointTarget::new(2, |x, g| {
-        let square = |m: f64| x.iter().map(|x| (x - m) * (x - m)).sum::<f64>();
-        let (a, b) = (2.0f64.ln() - 2.0 * square(-0.8), -2.0 * square(0.8));
-        let first = sigmoid(a - b);
-        for (g, x) in g.iter_mut().zip(x) {
-            *g = 4.0 * (0.8 * (1.0 - 2.0 * first) - x);
-        }
-        a.max(b) + (-(a - b).abs()).exp().ln_1p()
-    }))
-}
-
-fn run(
-    settings: &Rdmc,
-    target: &Arc<dyn Target>,
-    known: Option<Known>,
-    fault: Fault,
-    n: usize,
-) -> (Collected, Counts) {
-    let mut sampler = Reversed::new(settings.clone(), target.clone()).unwrap();
-    (sampler.known, sampler.fault) = (known, fault);
-    let mut out = Collected::new(target.dim());
-    let mut runtime = Runtime::new(3, 1).unwrap();
-    drive(&sampler, &mut runtime, n, None, &mut out).unwrap();
-    (out, runtime.counts().clone())
+fn method(settings: &Rdmc, known: Option<Known>, fault: Fault) -> Reversed {
+    Reversed {
+        known,
+        fault,
+        ..Reversed::new(settings.clone()).unwrap()
+    }
 }
 
 /// Mean and variance after reverse steps at `times`, the last of them 0, for N(m, s²) by the recursion of
@@ -86,8 +54,7 @@ fn check_score(
         estimator,
         ..Rdmc::default()
     };
-    let mut sampler = Reversed::new(s, gaussian()).unwrap();
-    sampler.fault = fault;
+    let sampler = method(&s, None, fault);
     let (a, v) = ((-tau).exp(), -(-2.0 * tau).exp_m1());
     let width = 1.0 / (1.0 / (S * S) + a * a / v);
     let at = width * (M / (S * S) + a * x / v);
@@ -121,9 +88,9 @@ fn both_forms_of_the_score_and_their_mixture_are_right() {
 
 /// Draws of N(1.5, 0.6²) against the recursion over the sampler's own times.
 fn check_law(s: &Rdmc, known: Option<Known>, fault: Fault) -> std::result::Result<(), String> {
-    let sampler = Reversed::new(s.clone(), gaussian()).unwrap();
-    let times: Vec<f64> = (0..=s.levels).map(|k| sampler.noise(k).0).collect();
-    let (_, a, v) = sampler.noise(0);
+    let sampler = method(s, known, fault);
+    let times: Vec<f64> = (0..=s.levels).map(|k| sampler.at(k).0).collect();
+    let (_, a, v) = sampler.at(0);
     let (mut start, total) = ((0.0, v), a * a * S * S + v);
     for _ in 0..s.start_moves {
         let keep = 1.0 - 0.5 * v / total;
@@ -133,22 +100,8 @@ fn check_law(s: &Rdmc, known: Option<Known>, fault: Fault) -> std::result::Resul
         );
     }
     let (mean, variance) = recursion(&times, (M, S), start);
-    let (r, _) = run(s, &gaussian(), known, fault, 20_000);
-    let x = r.rows();
-    for (what, (got, se), want) in [
-        ("mean", mean_se(x.iter().copied()), mean),
-        (
-            "variance",
-            mean_se(x.iter().map(|v| (v - mean).powi(2))),
-            variance,
-        ),
-    ] {
-        println!("{fault:?}: {what} {got} ± {se}, expected {want}");
-        if (got - want).abs() >= 4.5 * se {
-            return Err(format!("{what} {got} ± {se}, expected {want}"));
-        }
-    }
-    Ok(())
+    let (r, _) = run(sampler, &gaussian(), 20_000);
+    check_moments(r.rows(), mean, variance)
 }
 
 #[test]
@@ -185,7 +138,6 @@ fn the_law_of_the_draws_is_that_of_the_recursion_and_broken_steps_are_noticed() 
     );
 }
 
-/// Share of the first mode and mean square against the truth, to 4.5 s.e. and what the method is off by.
 fn check_modes(fault: Fault) -> std::result::Result<(), String> {
     let s = Rdmc {
         levels: 48,
@@ -193,23 +145,7 @@ fn check_modes(fault: Fault) -> std::result::Result<(), String> {
         moves: 16,
         ..Rdmc::default()
     };
-    let (r, counts) = run(&s, &two_modes(), None, fault, 1000);
-    let follows = 1000 * 4 * 16 * (48 + 16);
-    assert!(counts.gradient_evals > follows && counts.gradient_evals < follows + follows / 4);
-    let x = r.rows();
-    let (m, se) = mean_se(x.rows().into_iter().map(|x| 0.5 * (x[0] + x[1])));
-    let (square, square_se) = mean_se(
-        x.rows()
-            .into_iter()
-            .map(|x| 0.5 * (x[0] * x[0] + x[1] * x[1])),
-    );
-    println!("{fault:?}: mean {m:.4} ± {se:.4}, square {square:.4} ± {square_se:.4}");
-    if (m + 0.8 / 3.0).abs() > 4.5 * se + 0.03 || (square - 0.89).abs() > 4.5 * square_se + 0.03 {
-        return Err(format!("mean {m} ± {se}, square {square} ± {square_se}"));
-    }
-    assert!(r.flags.contains_key("mode_weights") && r.flags.contains_key("no_log_z"));
-    assert!(!r.scalars.contains_key("log_z"), "{:?}", r.scalars);
-    Ok(())
+    check(method(&s, None, fault), 48 + 16)
 }
 
 #[test]
@@ -220,27 +156,14 @@ fn a_mixture_has_its_moments_and_a_broken_step_has_not() {
 
 #[test]
 fn hard_input_ends_in_words() {
-    let s = Rdmc {
-        levels: 4,
-        pilot_moves: 10,
-        ..Rdmc::default()
-    };
-    let (r, _) = run(&s, &gaussian(), None, Fault::None, 1);
-    assert!(r.len() == 1 && r.rows().iter().all(|v| v.is_finite()));
-    let error = |target: Arc<dyn Target>, s: Rdmc| {
-        let sampler = Reversed::new(s, target)?;
-        let mut out = Collected::new(1);
-        drive(&sampler, &mut Runtime::new(1, 1)?, 300, None, &mut out).map(|_| ())
-    };
-    let nowhere: Arc<dyn Target> = Arc::new(PointTarget::new(1, |_, _| f64::NEG_INFINITY));
-    for pilot_moves in [0, 10] {
+    check_hard_input(|pilot_moves| {
         let s = Rdmc {
+            levels: 4,
             pilot_moves,
-            ..s.clone()
+            ..Rdmc::default()
         };
-        let said = error(nowhere.clone(), s).unwrap_err().to_string();
-        assert!(said.contains("base_sd"), "{said}");
-    }
+        Reversed::new(s).unwrap()
+    });
     let d = Rdmc::default;
     for (s, words) in [
         (
@@ -262,7 +185,8 @@ fn hard_input_ends_in_words() {
         (Rdmc { chains: 0, ..d() }, "`chains` is 0"),
         (Rdmc { moves: 1, ..d() }, "`moves` is 1"),
     ] {
-        let said = error(gaussian(), s).unwrap_err().to_string();
+        let refused = Reversed::new(s).and_then(|m| Leader::new(m, gaussian()).map(|_| ()));
+        let said = refused.unwrap_err().to_string();
         assert!(said.contains(words), "{said}");
     }
 }

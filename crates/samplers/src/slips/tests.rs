@@ -1,30 +1,13 @@
 use super::*;
-use retrograde_core::numeric::sigmoid;
-use retrograde_core::{Collected, Counts, PointTarget, Runtime, drive::drive};
-use retrograde_testkit::mean_se;
+use crate::posterior::cases::{M, S, check_hard_input, check_moments, gaussian};
+use crate::posterior::cases::{check_modes as check, run};
 
-const M: f64 = 1.5;
-const S: f64 = 0.6;
-
-/// N(1.5, 0.6²).
-fn gaussian() -> Arc<dyn Target> {
-    Arc::new(PointTarget::new(1, |x, g| {
-        g[0] = -(x[0] - M) / (S * S);
-        -0.5 * (x[0] - M).powi(2) / (S * S)
-    }))
-}
-
-/// 2/3 N(−0.8, ¼) + 1/3 N(0.8, ¼) in two coordinates: modes 4.5 standard deviations apart.
-fn two_modes() -> Arc<dyn Target> {
-    Arc::new(PointTarget::new(2, |x, g| {
-        let square = |m: f64| x.iter().map(|x| (x - m) * (x - m)).sum::<f64>();
-        let (a, b) = (2.0f64.ln() - 2.0 * square(-0.8), -2.0 * square(0.8));
-        let first = sigmoid(a - b);
-        for (g, x) in g.iter_mut().zip(x) {
-            *g = 4.0 * (0.8 * (1.0 - 2.0 * first) - x);
-        }
-        a.max(b) + (-(a - b).abs()).exp().ln_1p()
-    }))
+fn method(settings: &Slips, known: Option<Known>, fault: Fault) -> Localised {
+    Localised {
+        known,
+        fault,
+        ..Localised::new(settings.clone()).unwrap()
+    }
 }
 
 /// Times from ε to 1 − ε_end of "geometric" with powers 1.
@@ -40,42 +23,27 @@ fn from_to(epsilon: f64, end: f64) -> Slips {
     }
 }
 
-fn run(
-    settings: &Slips,
-    target: &Arc<dyn Target>,
-    known: Option<Known>,
-    fault: Fault,
-    n: usize,
-) -> (Collected, Counts) {
-    let mut sampler = Localised::new(settings.clone(), target.clone()).unwrap();
-    (sampler.known, sampler.fault) = (known, fault);
-    let mut out = Collected::new(target.dim());
-    let mut runtime = Runtime::new(3, 1).unwrap();
-    drive(&sampler, &mut runtime, n, None, &mut out).unwrap();
-    (out, runtime.counts().clone())
-}
-
 /// Mean and variance of û and of y/α at the end with exact û, by the recursion of normal laws.
 fn recursion(sampler: &Localised) -> [(f64, f64); 2] {
     let (mut mean, mut variance) = (0.0, 0.0);
     // û = p + q y.
     let line = |k: usize| {
-        let (a, v) = sampler.noise(k);
+        let (a, v) = sampler.at(k);
         let total = 1.0 / (S * S) + a * a / v;
         (M / (S * S) / total, a / v / total)
     };
     for k in 0..sampler.settings.levels {
-        let (a, v) = sampler.noise(k);
+        let (a, v) = sampler.at(k);
         if k == 0 {
             (mean, variance) = (a * M, a * a * S * S + v);
             continue;
         }
-        let ((before, less), (p, q)) = (sampler.noise(k - 1), line(k - 1));
+        let ((before, less), (p, q)) = (sampler.at(k - 1), line(k - 1));
         mean += (a - before) * (p + q * mean);
         variance = (1.0 + (a - before) * q).powi(2) * variance + v - less;
     }
     let last = sampler.settings.levels - 1;
-    let ((a, _), (p, q)) = (sampler.noise(last), line(last));
+    let ((a, _), (p, q)) = (sampler.at(last), line(last));
     [
         (p + q * mean, q * q * variance),
         (mean / a, variance / (a * a)),
@@ -84,7 +52,7 @@ fn recursion(sampler: &Localised) -> [(f64, f64); 2] {
 
 /// The draws with exact û against the recursion, whose variances are known in units of S².
 fn check_exact(s: &Slips, at: usize, known: f64, fault: Fault) -> std::result::Result<(), String> {
-    let sampler = Localised::new(s.clone(), gaussian()).unwrap();
+    let sampler = method(s, None, Fault::None);
     let (mean, variance) = recursion(&sampler)[at];
     let last = [Final::PosteriorMean, Final::Observation][at];
     assert!((mean - M).abs() < 1e-9, "{mean}");
@@ -95,22 +63,9 @@ fn check_exact(s: &Slips, at: usize, known: f64, fault: Fault) -> std::result::R
     );
     let s = Slips { last, ..s.clone() };
     let exact = Some(Known { mean: M, sd: S });
-    let (r, counts) = run(&s, &gaussian(), exact, fault, 50_000);
+    let (r, counts) = run(method(&s, exact, fault), &gaussian(), 50_000);
     assert_eq!((counts.gradient_evals, counts.density_evals), (0, 50_000));
-    let x = r.rows();
-    for (what, (got, se), want) in [
-        ("mean", mean_se(x.iter().copied()), mean),
-        (
-            "variance",
-            mean_se(x.iter().map(|v| (v - mean).powi(2))),
-            variance,
-        ),
-    ] {
-        if (got - want).abs() >= 4.5 * se {
-            return Err(format!("{what} {got} ± {se}, expected {want}"));
-        }
-    }
-    Ok(())
+    check_moments(r.rows(), mean, variance)
 }
 
 #[test]
@@ -144,9 +99,9 @@ fn schedules_have_the_ratios_they_should() {
             levels: 9,
             ..Slips::default()
         };
-        let sampler = Localised::new(s, gaussian()).unwrap();
+        let sampler = method(&s, None, Fault::None);
         for k in 0..9 {
-            let (a, t) = sampler.noise(k);
+            let (a, t) = sampler.at(k);
             let snr = 0.1 * 10f64.powf(0.5 * k as f64);
             let g2 = match schedule {
                 Localisation::Standard => t,
@@ -159,7 +114,6 @@ fn schedules_have_the_ratios_they_should() {
     }
 }
 
-/// Share of the first mode and mean square against the truth, to 4.5 s.e. and what the method is off by.
 fn check_modes(fault: Fault) -> std::result::Result<(), String> {
     let s = Slips {
         levels: 48,
@@ -167,23 +121,7 @@ fn check_modes(fault: Fault) -> std::result::Result<(), String> {
         moves: 16,
         ..Slips::default()
     };
-    let (r, counts) = run(&s, &two_modes(), None, fault, 1000);
-    let follows = 1000 * 4 * 16 * (48 + 10);
-    assert!(counts.gradient_evals > follows && counts.gradient_evals < follows + follows / 4);
-    let x = r.rows();
-    let (m, se) = mean_se(x.rows().into_iter().map(|x| 0.5 * (x[0] + x[1])));
-    let (square, square_se) = mean_se(
-        x.rows()
-            .into_iter()
-            .map(|x| 0.5 * (x[0] * x[0] + x[1] * x[1])),
-    );
-    println!("{fault:?}: mean {m:.4} ± {se:.4}, square {square:.4} ± {square_se:.4}");
-    if (m + 0.8 / 3.0).abs() > 4.5 * se + 0.03 || (square - 0.89).abs() > 4.5 * square_se + 0.03 {
-        return Err(format!("mean {m} ± {se}, square {square} ± {square_se}"));
-    }
-    assert!(r.flags.contains_key("mode_weights") && r.flags.contains_key("no_log_z"));
-    assert!(!r.scalars.contains_key("log_z"), "{:?}", r.scalars);
-    Ok(())
+    check(method(&s, None, fault), 48 + 10)
 }
 
 #[test]
@@ -196,27 +134,14 @@ fn a_mixture_has_its_moments_and_broken_variants_have_not() {
 
 #[test]
 fn hard_input_ends_in_words() {
-    let s = Slips {
-        levels: 4,
-        pilot_moves: 10,
-        ..Slips::default()
-    };
-    let (r, _) = run(&s, &gaussian(), None, Fault::None, 1);
-    assert!(r.len() == 1 && r.rows().iter().all(|v| v.is_finite()));
-    let error = |target: Arc<dyn Target>, s: Slips| {
-        let sampler = Localised::new(s, target)?;
-        let mut out = Collected::new(1);
-        drive(&sampler, &mut Runtime::new(1, 1)?, 300, None, &mut out).map(|_| ())
-    };
-    let nowhere: Arc<dyn Target> = Arc::new(PointTarget::new(1, |_, _| f64::NEG_INFINITY));
-    for pilot_moves in [0, 10] {
+    check_hard_input(|pilot_moves| {
         let s = Slips {
+            levels: 4,
             pilot_moves,
-            ..s.clone()
+            ..Slips::default()
         };
-        let said = error(nowhere.clone(), s).unwrap_err().to_string();
-        assert!(said.contains("base_sd"), "{said}");
-    }
+        Localised::new(s).unwrap()
+    });
     let d = Slips::default;
     for (s, words) in [
         (Slips { sigma: 0.0, ..d() }, "`sigma` is 0"),
@@ -232,7 +157,8 @@ fn hard_input_ends_in_words() {
         (Slips { moves: 1, ..d() }, "`moves` is 1"),
         (Slips { power: -1.0, ..d() }, "`power` is -1"),
     ] {
-        let said = error(gaussian(), s).unwrap_err().to_string();
+        let refused = Localised::new(s).and_then(|m| Leader::new(m, gaussian()).map(|_| ()));
+        let said = refused.unwrap_err().to_string();
         assert!(said.contains(words), "{said}");
     }
 }
