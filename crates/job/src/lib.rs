@@ -21,6 +21,7 @@ mod error;
 pub mod evidence;
 mod files;
 mod html;
+mod in_memory;
 mod interim;
 mod memory;
 mod modes;

@@ -1,20 +1,19 @@
 //! Further runs of a job with other seeds: its key `replicates`.
 
 use crate::error::JobError;
-use crate::evidence::{EvidenceRun, one};
+use crate::evidence::{EvidenceRun, one, together};
 use crate::files::sha256;
 use crate::plan::Plan;
 use crate::record::Record;
 use crate::report::LogZ;
 use retrograde_core::{Cancel, Error, Result, SimdLevel};
-use retrograde_metrics::evidence::Replicates;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// What the runs of a job, that of its draws first, say of log Z together.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Replicated {
-    /// log of the mean of the Ẑ, and its standard error; none if some run gave no log Z.
+    /// log of the mean of the Ẑ, and its standard error; none if no run gave log Z.
     pub log_z: Option<LogZ>,
     /// Standard deviation of the log Ẑ.
     pub sd: Option<f64>,
@@ -38,11 +37,7 @@ pub struct Replicate {
 impl Replicated {
     /// Of `runs`, where log Z is known as `own` says.
     pub(crate) fn new(runs: &[EvidenceRun], own: Option<LogZ>) -> Self {
-        let known: Option<Vec<_>> = runs
-            .iter()
-            .map(|r| Some((r.log_z?, r.standard_error)))
-            .collect();
-        let together = known.and_then(|k| Replicates::new(&k));
+        let together = together(runs);
         Self {
             log_z: together.zip(own).map(|(r, own)| LogZ {
                 value: r.log_z,

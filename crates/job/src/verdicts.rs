@@ -1,9 +1,8 @@
 //! The checks of a run in plain words.
 
-use crate::evidence::of_runs;
+use crate::evidence::{of_runs, together};
 use crate::report::{Coordinate, LogZ, Material, Report, all_runs};
 use retrograde_core::{Flag, Kind, Severity};
-use retrograde_metrics::evidence::Replicates;
 use serde::{Deserialize, Serialize};
 
 /// Points that are not finite are worth more than a note from this share of all on: fewer come up
@@ -207,11 +206,7 @@ fn replicate_verdicts(r: &Report, m: &Material<'_>, all: &mut Vec<Verdict>) {
         return;
     };
     let runs = all_runs(m, r.log_z);
-    let known: Option<Vec<_>> = runs
-        .iter()
-        .map(|r| Some((r.log_z?, r.standard_error)))
-        .collect();
-    let together = known.and_then(|k| Replicates::new(&k));
+    let together = together(&runs);
     of_runs(r.component(Kind::Sampler), &runs, together.as_ref(), all);
     if let Some(z) = replicated.log_z {
         all.push(against_truth(
@@ -447,6 +442,20 @@ mod tests {
         let mut r = healthy.clone();
         r.coordinates[0].mean = f64::NAN;
         assert_eq!(status(&r, "finite draws"), Some(Status::Warn));
+    }
+
+    #[test]
+    fn heavy_tails_of_weights_are_told_by_their_index() {
+        // 400 draws: the limit is 1 − 1/log₁₀ 400.
+        let r = report(4, vec![coordinate("a")]);
+        for (k, want) in [
+            (-0.2, Status::Pass),
+            (0.61, Status::Pass),
+            (0.63, Status::Warn),
+            (1.1, Status::Fail),
+        ] {
+            assert_eq!(tail_verdict(&r, k).status, want, "{k}");
+        }
     }
 
     #[test]

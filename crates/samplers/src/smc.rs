@@ -18,6 +18,10 @@
 //! moves of L leapfrog steps (MALA: L = 1) over all temperatures: n (1 + M L) gradients and n (1 + M)
 //! densities, twice that if `frozen`, and the pilot run.
 //!
+//! Moves are scaled by S: with precondition = "dense", S Sᵀ = D (r C + (1 − r) I) D for standard deviations D and
+//! correlations C of the particles, r = ESS/(ESS + d), which has a root for however few of them. Trajectories have
+//! step sizes ε e^{−u ln `step_span`}, u uniform, for places of unlike width.
+//!
 //! With `waste_free` = P (Dau & Chopin 2022, arXiv:2011.02328) n/P particles are resampled at each
 //! temperature and make P − 1 moves, and all P states of each are the n particles of the next one: the
 //! cost over K temperatures is that of M = K (P − 1)/P. Standard error from the spread of the means of the

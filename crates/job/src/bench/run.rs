@@ -2,15 +2,12 @@
 
 use super::Metric;
 use super::measure::Yardstick;
+use crate::in_memory::{self, Setting};
 use crate::plan::Plan;
 use ndarray::{Array1, Array2};
-use retrograde_core::drive::{Checkpoint, Observer, drive};
-use retrograde_core::{
-    Cancel, Collected, Counts, Draws, Error, Flag, Result, Runtime, Severity, Sink,
-};
+use retrograde_core::{Cancel, Collected, Result, SimdLevel};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 /// A run that ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,56 +50,33 @@ pub(super) fn run(
     most: Option<u64>,
     cancel: &Cancel,
 ) -> Result<Ended> {
-    let began = Instant::now();
-    let mut capped = Capped {
-        kept: Collected::new(plan.target.dim()),
-        most: most.unwrap_or(u64::MAX),
-        fraction: 0.0,
-        over: None,
+    let setting = Setting {
+        seed: plan.run.seed,
+        threads: plan.run.threads,
+        simd: SimdLevel::default(),
+        most,
+        cancel,
     };
-    let mut evaluations = 0;
-    let ended = Runtime::new(plan.run.seed, plan.run.threads).and_then(|runtime| {
-        let mut runtime = runtime.with_cancel(cancel.clone());
-        let outcome = drive(
-            plan.sampler.as_ref(),
-            &mut runtime,
-            plan.run.draws,
-            None,
-            &mut capped,
-        );
-        evaluations = runtime.counts().rows;
-        outcome
-    });
-    let seconds = began.elapsed().as_secs_f64();
-    let Capped { kept, over, .. } = capped;
-    let failure = match (ended, over) {
-        (Err(Error::Cancelled), Some(spent)) => return Ok(Ended::Over(spent)),
-        (Ok(outcome), _) if !outcome.complete => return Ok(Ended::Cancelled),
-        (Err(Error::Cancelled), None) => return Ok(Ended::Cancelled),
-        (Ok(_), _) => None,
-        (Err(e), _) => Some(e.to_string()),
+    let ran = match in_memory::run(plan, &setting) {
+        in_memory::Ended::Ran(ran) => ran,
+        in_memory::Ended::Over(spent) => return Ok(Ended::Over(spent)),
+        in_memory::Ended::Cancelled => return Ok(Ended::Cancelled),
     };
-    let told = |key: &str| kept.scalars.get(key).copied().filter(|v| v.is_finite());
-    let warned = kept
-        .flags
-        .iter()
-        .filter(|(_, f)| f.severity != Severity::Note);
+    let kept = &ran.kept;
     let mut run = BenchRun {
         seed: plan.run.seed,
-        log_z: told("log_z").filter(|_| failure.is_none()),
-        standard_error: told("log_z_se").filter(|_| failure.is_none()),
+        log_z: ran.told("log_z"),
+        standard_error: ran.told("log_z_se"),
         metrics: BTreeMap::new(),
         draws: kept.len(),
         weighted: !kept.log_weights.is_empty(),
-        evaluations,
-        seconds,
-        warnings: warned
-            .map(|(key, f)| (key.clone(), f.text.clone()))
-            .collect(),
-        failure,
+        evaluations: ran.evaluations,
+        seconds: ran.seconds,
+        warnings: ran.warnings(),
+        failure: ran.failure.clone(),
     };
     if run.failure.is_none() {
-        let rows = natural(plan, &kept);
+        let rows = natural(plan, kept);
         let weights = run.weighted.then(|| Array1::from(kept.log_weights.clone()));
         match yardstick.measure(run.seed, rows.view(), weights.as_ref()) {
             Ok((metrics, notes)) => {
@@ -116,57 +90,6 @@ pub(super) fn run(
         }
     }
     Ok(Ended::Run(run))
-}
-
-/// Keeps a run in memory, and stops it between two steps when it has spent too much.
-struct Capped {
-    kept: Collected,
-    most: u64,
-    fraction: f64,
-    over: Option<u64>,
-}
-
-impl Sink for Capped {
-    fn set_chains(&mut self, chains: usize) -> Result {
-        self.kept.set_chains(chains)
-    }
-
-    fn emit(&mut self, draws: &Draws<'_>) -> Result {
-        self.kept.emit(draws)
-    }
-
-    fn scalar(&mut self, key: &str, value: f64) {
-        self.kept.scalar(key, value);
-    }
-
-    fn record(&mut self, table: &str, row: &[(&str, f64)]) {
-        self.kept.record(table, row);
-    }
-
-    fn flag(&mut self, flag: Flag) {
-        self.kept.flag(flag);
-    }
-
-    fn progress(&mut self, fraction: f64) {
-        self.fraction = fraction;
-    }
-}
-
-impl Observer for Capped {
-    fn after_step(
-        &mut self,
-        _step: u64,
-        counts: &Counts,
-        _save: &mut dyn FnMut() -> Result<Checkpoint>,
-    ) -> Result {
-        if counts.rows <= self.most || self.fraction >= 1.0 {
-            return Ok(());
-        }
-        // What is left is taken to cost as what is done; at least what was spent will be.
-        let whole = counts.rows as f64 / self.fraction.clamp(1e-6, 1.0);
-        self.over = Some(whole as u64);
-        Err(Error::Cancelled)
-    }
 }
 
 /// Draws on their natural scale; chains one after the other, unless they have weights, which are in the order of emission.

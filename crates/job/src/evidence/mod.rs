@@ -13,17 +13,16 @@ pub(crate) use self::judge::of_runs;
 use crate::config::Document;
 use crate::error::JobError;
 use crate::files::sha256;
+use crate::in_memory::{self, Ended, Setting};
 use crate::plan::Plan;
 use crate::record::Record;
 use crate::report::Job;
 use crate::verdicts::{Status, Verdict};
-use retrograde_core::drive::drive;
-use retrograde_core::{Cancel, Collected, Error, Kind, Registry, Runtime, Severity, SimdLevel};
+use retrograde_core::{Cancel, Error, Kind, Registry, SimdLevel};
 use retrograde_metrics::evidence::Replicates;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Instant;
 
 /// Runs of each method, where nobody says otherwise.
 const REPLICATES: usize = 8;
@@ -240,29 +239,17 @@ pub(crate) fn one(
     threads: usize,
     cancel: &Cancel,
 ) -> Option<EvidenceRun> {
-    let began = Instant::now();
-    let mut kept = Collected::new(plan.target.dim());
-    let mut evaluations = 0;
-    let ended = Runtime::new(seed, threads).and_then(|runtime| {
-        let mut runtime = runtime.with_cancel(cancel.clone()).with_simd(simd);
-        let outcome = drive(
-            plan.sampler.as_ref(),
-            &mut runtime,
-            plan.run.draws,
-            None,
-            &mut kept,
-        );
-        evaluations = runtime.counts().rows;
-        outcome
-    });
-    let failure = match ended {
-        Ok(outcome) if !outcome.complete => return None,
-        Err(Error::Cancelled) => return None,
-        Ok(_) => None,
-        Err(e) => Some(e.to_string()),
+    let setting = Setting {
+        seed,
+        threads,
+        simd,
+        most: None,
+        cancel,
     };
-    let number = |key: &str| kept.scalars.get(key).copied().filter(|v| v.is_finite());
-    let log_z = number("log_z").filter(|_| failure.is_none());
+    let Ended::Ran(ran) = in_memory::run(plan, &setting) else {
+        return None;
+    };
+    let log_z = ran.told("log_z");
     let none = || {
         format!(
             "sampler {} estimates no log Z",
@@ -272,30 +259,30 @@ pub(crate) fn one(
     Some(EvidenceRun {
         seed,
         log_z,
-        standard_error: number("log_z_se"),
-        evaluations,
-        seconds: began.elapsed().as_secs_f64(),
-        warnings: kept
-            .flags
-            .iter()
-            .filter(|(_, f)| f.severity != Severity::Note)
-            .map(|(key, f)| (key.clone(), f.text.clone()))
-            .collect(),
-        places: if failure.is_none() {
-            places(&kept)
+        standard_error: ran.told("log_z_se"),
+        evaluations: ran.evaluations,
+        seconds: ran.seconds,
+        warnings: ran.warnings(),
+        places: if ran.failure.is_none() {
+            places(&ran.kept)
         } else {
             Vec::new()
         },
-        failure: failure.or_else(|| log_z.is_none().then(none)),
+        failure: ran.failure.or_else(|| log_z.is_none().then(none)),
     })
 }
 
-fn summed(name: &str, runs: Vec<EvidenceRun>) -> (Method, Option<Replicates>) {
+/// What those of the runs say together that gave log Ẑ.
+pub(crate) fn together(runs: &[EvidenceRun]) -> Option<Replicates> {
     let estimates: Vec<_> = runs
         .iter()
         .filter_map(|r| Some((r.log_z?, r.standard_error)))
         .collect();
-    let together = Replicates::new(&estimates);
+    Replicates::new(&estimates)
+}
+
+fn summed(name: &str, runs: Vec<EvidenceRun>) -> (Method, Option<Replicates>) {
+    let together = together(&runs);
     let finite = |f: fn(&Replicates) -> f64| together.as_ref().map(f).filter(|v| v.is_finite());
     let mean =
         |f: fn(&EvidenceRun) -> f64| runs.iter().map(f).sum::<f64>() / runs.len().max(1) as f64;
