@@ -21,13 +21,14 @@
 //! | potential | ĝ_t(y) |
 //! | --- | --- |
 //! | naive | g_0(α y) |
+//! | mixture | q_t(y)/N(y; 0, I) · (g_0 N/q)(E_q[y_0 \| y_t = y])^e, q fitted to pilot chains, e from 0 to 1 |
 //! | score | p̂_t(s y) sᵈ / N(y; 0, I), p̂_t the law whose score is given |
 //!
 //! Moves are MALA steps that keep π̂_t ∝ N ĝ_t, at each time (the published code has them after a resampling).
 //! Where ĝ_t is 0 at a time before the last, a particle keeps the potential it had: any positive function of
 //! the path will do.
 //!
-//! A naive potential leads astray where the target is narrow and off the reference law: Ẑ then is far too
+//! The mixture is for many modes. A naive potential leads astray where the target is narrow and off the reference law: Ẑ then is far too
 //! low in all runs, with a small spread. Placing the reference law (`whiten`) helps, and draws sent back to
 //! the reference by the forward process tell: their weights are unbiased for 1/Z if they are right.
 //!
@@ -38,6 +39,7 @@ use crate::chains::{Gaussian, check, check_length, check_positive};
 use crate::pilot::Pilot;
 use crate::walkers::Walkers;
 use doubts::summary;
+use guide::Guide;
 use potential::Learned;
 use retrograde_core::registry::Parts;
 use retrograde_core::settings::PerCoordinate;
@@ -63,6 +65,8 @@ const FEWEST_BACK: usize = 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Potential {
+    /// Normal laws fitted to where the pilot chains ended, and the target's ratio to them.
+    Mixture,
     /// The target's own density ratio at the point without noise.
     Naive,
     /// The log densities that a score has of its noised laws, under a variance-preserving process.
@@ -103,11 +107,13 @@ pub struct Pdds {
     /// Largest rate β of "linear" and "dds", > 0. Default 12.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub beta_max: f64,
-    /// What leads the particles: "naive", or "score", which needs a `process` that preserves variance and
-    /// a `score` with log densities. Default "naive".
+    /// What leads the particles: "mixture", "naive", or "score", which needs a `process` that preserves variance
+    /// and a `score` with log densities. A mixture has a component or more a mode; of one mode it is one normal law
+    /// with a covariance matrix, or, where `whiten` = "vi" fits better, the naive potential. Without a pilot run it is
+    /// the naive one. Default "mixture".
     pub potential: Potential,
-    /// How the reference law is placed for "naive": "none", "pilot" or "vi"; for "score" it is that of the
-    /// process. Default "vi".
+    /// How the reference law is placed: "none"; "pilot"; or "vi", which is "pilot" for a mixture. For "score" it is that
+    /// of the process. Default "vi".
     pub whiten: Whiten,
     /// Mean of the reference law with whiten = "none", of the law that pilot chains start from
     /// otherwise; a number, or one a coordinate. Default 0.
@@ -115,8 +121,11 @@ pub struct Pdds {
     /// Standard deviation of that law, > 0; a number, or one a coordinate. Pilot chains start from
     /// up to 128 times that far. Default 1.
     pub base_sd: PerCoordinate,
-    /// Moves of 128 pilot chains with whiten = "pilot" or "vi", ≥ 0. Default 100.
+    /// Moves of the pilot chains with whiten = "pilot" or "vi", ≥ 0. Default 100.
     pub pilot_moves: u64,
+    /// Pilot chains, from 32 to 65536: a mode that none of them gets to may be lost. Default 1024.
+    #[schemars(range(min = 32, max = 65536))]
+    pub pilot_chains: usize,
     /// Iterations of 128 draws of whiten = "vi" at most, ≥ 1; it stops when it gains no more. Default 2000.
     #[schemars(range(min = 1))]
     pub vi_steps: u64,
@@ -153,11 +162,12 @@ impl Default for Pdds {
             steps: 100,
             schedule: PddsSchedule::Cosine,
             beta_max: 12.0,
-            potential: Potential::Naive,
+            potential: Potential::Mixture,
             whiten: Whiten::Vi,
             base_mean: PerCoordinate::All(0.0),
             base_sd: PerCoordinate::All(1.0),
             pilot_moves: 100,
+            pilot_chains: 1024,
             vi_steps: 2000,
             widen: 1.4,
             drift: Drift::Exponential,
@@ -175,7 +185,7 @@ impl Build<dyn Sampler> for Pdds {
     fn build(self, parts: &Parts<'_>) -> Result<Arc<dyn Sampler>> {
         let target = parts.require_target(NAME)?;
         let learned = match self.potential {
-            Potential::Naive => None,
+            Potential::Mixture | Potential::Naive => None,
             Potential::Score => Some(Learned::new(parts, target.dim())?),
         };
         Ok(Arc::new(Diffusion::new(self, target, learned)?))
@@ -214,6 +224,8 @@ impl Diffusion {
         check(NAME, "steps", s.steps, inside, "from 1 to 1000000")?;
         check_positive(NAME, "beta_max", s.beta_max)?;
         check_positive(NAME, "widen", s.widen)?;
+        let inside = (32..=65536).contains(&s.pilot_chains);
+        check(NAME, "pilot_chains", s.pilot_chains, inside, "from 32 to 65536")?;
         check(NAME, "vi_steps", s.vi_steps, s.vi_steps > 0, "at least 1")?;
         let kappa = s.resample_threshold;
         let inside = (0.0..=1.0).contains(&kappa);
@@ -282,6 +294,14 @@ impl Diffusion {
     }
 }
 
+/// Coordinates of a run, and what leads through them.
+#[derive(Serialize, Deserialize)]
+struct Frame {
+    /// N(m, s²), the reference law.
+    law: Gaussian,
+    guide: Option<Guide>,
+}
+
 #[derive(Serialize, Deserialize)]
 struct State {
     /// Runs of their own that come first: of chains that place the reference law, kept to compare the draws
@@ -289,7 +309,7 @@ struct State {
     place: Option<Pilot>,
     vi: Option<Vi>,
     tune: Option<Swarm>,
-    law: Gaussian,
+    frame: Frame,
     /// Step sizes of the moves at each time.
     step: Vec<f64>,
     swarm: Swarm,
@@ -324,9 +344,15 @@ impl Algorithm for Diffusion {
 
     fn check_state(&self, n: usize, state: &State) -> std::result::Result<(), String> {
         let (d, k) = (self.target.dim(), self.levels.steps());
-        state.law.check_saved(d)?;
+        state.frame.law.check_saved(d)?;
+        if let Some(guide) = &state.frame.guide {
+            guide.fit.check_saved(d)?;
+            if let Some((_, coordinates)) = &guide.rival {
+                coordinates.check_saved(d)?;
+            }
+        }
         if let Some(pilot) = &state.place {
-            pilot.check_saved(d)?;
+            pilot.check_chains(self.settings.pilot_chains, d)?;
         }
         if let Some(vi) = &state.vi {
             vi.check_saved(d, self.settings.vi_steps)?;
@@ -376,7 +402,10 @@ impl Algorithm for Diffusion {
             place: None,
             vi: None,
             tune: None,
-            law: self.base.clone(),
+            frame: Frame {
+                law: self.base.clone(),
+                guide: None,
+            },
             step: self.given_steps(),
             swarm: Swarm::nowhere(n, d)?,
             last: (0.0, 0.0, true, 0.0),
@@ -389,8 +418,12 @@ impl Algorithm for Diffusion {
             missed: 0,
         };
         if self.whiten() != Whiten::None {
-            let (target, law, moves) = (&*self.target, &self.base, s.pilot_moves);
-            state.place = Pilot::wanted(moves, cx, NAME, BASE, target, law, s.step_size)?;
+            let (target, law) = (&*self.target, &self.base);
+            let chains = (s.pilot_chains, s.step_size);
+            state.place = match s.pilot_moves {
+                0 => None,
+                _ => Some(Pilot::start(cx, NAME, BASE, target, law, chains)?),
+            };
         }
         if self.whiten() == Whiten::Vi {
             state.vi = Some(Vi::new(d));
@@ -411,12 +444,12 @@ impl Algorithm for Diffusion {
             if let Some(l) = &self.learned {
                 l.score.flags().into_iter().for_each(|f| sink.flag(f));
             }
-            self.begin(cx, &state.law, &mut state.swarm)?;
+            self.begin(cx, &state.frame, &mut state.swarm)?;
         }
         if state.swarm.level > 0 {
             let level = state.swarm.level - 1;
             let steps = (&mut state.step[level], false);
-            let report = self.towards(cx, &state.law, &mut state.swarm, steps)?;
+            let report = self.towards(cx, &state.frame, &mut state.swarm, steps)?;
             self.show(cx, state, &report, sink);
             if level > 0 {
                 return Ok(Flow::More);
@@ -427,14 +460,14 @@ impl Algorithm for Diffusion {
             {
                 self.chosen(cx, &state.swarm, back);
                 if let Some(pilot) = &state.place {
-                    state.missed = self.missed(cx, &state.law, &pilot.walkers, back);
+                    state.missed = self.missed(cx, &state.frame.law, &pilot.walkers, back);
                 }
                 return Ok(Flow::More);
             }
         } else if let Some(back) = &mut state.back
             && back.started
         {
-            let report = self.away(cx, &state.law, &state.step, back)?;
+            let report = self.away(cx, &state.frame, &state.step, back)?;
             state.back_se = summary(&report).1;
             if back.level < self.levels.steps() {
                 return Ok(Flow::More);
@@ -459,7 +492,8 @@ impl Diffusion {
     /// The draws in the coordinates of the target.
     fn hand_over(&self, state: &mut State, sink: &mut dyn Sink) -> Result {
         let d = self.target.dim();
-        let State { swarm, law, .. } = state;
+        let State { swarm, frame, .. } = state;
+        let law = &frame.law;
         let Walkers { x, log_density, .. } = &mut swarm.particles;
         let log_scale: f64 = law.sd.iter().map(|s| s.ln()).sum();
         for mut row in x.rows_mut() {
@@ -484,6 +518,8 @@ register! {
 
 mod back;
 mod doubts;
+mod fit;
+mod guide;
 mod potential;
 mod prepare;
 mod schedule;

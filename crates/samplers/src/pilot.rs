@@ -10,7 +10,7 @@ use crate::walkers::{Path, Rungs, Scale, Walkers};
 use retrograde_core::{Cx, Flag, Result, Severity, Sink, Target};
 use serde::{Deserialize, Serialize};
 
-/// Chains of a pilot run.
+/// Chains of a pilot run that places a base.
 const CHAINS: usize = 128;
 /// Chain i starts from a law 2^(i mod `WIDTHS`) times as wide as the given one.
 const WIDTHS: usize = 8;
@@ -64,16 +64,16 @@ pub(crate) struct Pilot {
 }
 
 impl Pilot {
-    /// Draws starts around `law` and evaluates them; `keys` are the settings that place it.
+    /// Draws starts of `chains` chains around `law` and evaluates them; `keys` are the settings that place it.
     pub(crate) fn start(
         cx: &mut Cx<'_>,
         component: &str,
         keys: [&str; 2],
         target: &dyn Target,
         law: &Gaussian,
-        step: f64,
+        (chains, step): (usize, f64),
     ) -> Result<Self> {
-        let mut walkers = Walkers::nowhere(component, CHAINS, target.dim())?;
+        let mut walkers = Walkers::nowhere(component, chains, target.dim())?;
         law.draw(&mut cx.at("pilot", 0), walkers.x.view_mut());
         for (i, mut row) in walkers.x.outer_iter_mut().enumerate() {
             let wide = f64::from(1u32 << (i % WIDTHS));
@@ -92,7 +92,7 @@ impl Pilot {
         )?;
         Ok(Self {
             walkers,
-            step: vec![step; CHAINS],
+            step: vec![step; chains],
             done: 0,
         })
     }
@@ -111,13 +111,18 @@ impl Pilot {
         if moves == 0 {
             return Ok(None);
         }
-        Self::start(cx, component, keys, target, law, step).map(Some)
+        Self::start(cx, component, keys, target, law, (CHAINS, step)).map(Some)
     }
 
     /// Whether a saved pilot run is one in dimension `d`.
     pub(crate) fn check_saved(&self, d: usize) -> std::result::Result<(), String> {
-        self.walkers.check_saved(CHAINS, d)?;
-        check_length("step sizes", self.step.len(), CHAINS)?;
+        self.check_chains(CHAINS, d)
+    }
+
+    /// The same of a run of so many chains.
+    pub(crate) fn check_chains(&self, n: usize, d: usize) -> std::result::Result<(), String> {
+        self.walkers.check_saved(n, d)?;
+        check_length("step sizes", self.step.len(), n)?;
         let sound = |s: &f64| *s > 0.0 && s.is_finite();
         if self.step.iter().all(sound) {
             return Ok(());
@@ -134,11 +139,11 @@ impl Pilot {
         moves: u64,
         sink: &mut dyn Sink,
     ) -> Result<bool> {
-        let d = target.dim();
+        let (d, n) = (target.dim(), self.step.len());
         let [mut beta, mut acceptance, mut steps, mut diverging] =
-            std::array::from_fn(|_| cx.take(CHAINS));
+            std::array::from_fn(|_| cx.take(n));
         beta.fill(1.0);
-        let mut scale = cx.take(CHAINS * d);
+        let mut scale = cx.take(n * d);
         for row in scale.chunks_exact_mut(d) {
             row.copy_from_slice(&base.sd);
         }
@@ -183,19 +188,32 @@ impl Pilot {
         Ok(true)
     }
 
-    /// Sets `base` to where the chains are that got to the mass: those whose log density is within
-    /// 10 + 2 d of the best one, which in a normal law is two standard deviations a coordinate, and the
-    /// best quarter of them in any case.
-    fn place(&self, cx: &mut Cx<'_>, base: &mut Gaussian, sink: &mut dyn Sink) {
-        let d = base.sd.len();
-        let mut sorted = cx.take(CHAINS);
-        sorted
-            .iter_mut()
-            .zip(&self.walkers.log_density)
-            .for_each(|(s, l)| *s = *l);
+    /// The least log density of chains that got to the mass: within 10 + 2 d of the best one, which in a
+    /// normal law is two standard deviations a coordinate, and that of the best quarter in any case.
+    fn least(&self, cx: &mut Cx<'_>) -> f64 {
+        let (n, d) = self.walkers.x.dim();
+        let mut sorted = cx.take(n);
+        let log = sorted.iter_mut().zip(&self.walkers.log_density);
+        log.for_each(|(s, l)| *s = *l);
         sorted.sort_unstable_by(|a, b| b.total_cmp(a));
-        let least = (sorted[0] - 10.0 - 2.0 * d as f64).min(sorted[CHAINS / 4]);
+        let least = (sorted[0] - 10.0 - 2.0 * d as f64).min(sorted[n / 4]);
         cx.give(sorted);
+        least
+    }
+
+    /// Where the chains are that got to the mass, row after row.
+    pub(crate) fn kept(&self, cx: &mut Cx<'_>) -> Vec<f64> {
+        let least = self.least(cx);
+        let rows = self.walkers.x.rows().into_iter();
+        let rows = rows.zip(&self.walkers.log_density);
+        let rows = rows.filter(|(_, l)| **l >= least && l.is_finite());
+        rows.flat_map(|(x, _)| x.to_vec()).collect()
+    }
+
+    /// Sets `base` to where the chains are that got to the mass.
+    fn place(&self, cx: &mut Cx<'_>, base: &mut Gaussian, sink: &mut dyn Sink) {
+        let (n, d) = self.walkers.x.dim();
+        let least = self.least(cx);
         let view = self.walkers.x.view();
         let x = dense(&view);
         let kept = || {
@@ -231,7 +249,7 @@ impl Pilot {
             Severity::Note,
             "pilot",
             format!(
-                "The base was placed by a pilot run: {count} of {CHAINS} chains got to the mass, and the base \
+                "The base was placed by a pilot run: {count} of {n} chains got to the mass, and the base \
                  has standard deviations from {narrowest:.3} to {widest:.3}. Modes that no chain found may \
                  be outside it"
             ),
@@ -262,7 +280,8 @@ mod tests {
         let mut base = Gaussian::new("test", 2, ["", ""], &zero, &one, true).unwrap();
         let mut sink = Collected::new(2);
         retrograde_testkit::with_cx(5, |cx| {
-            let mut pilot = Pilot::start(cx, "test", ["", ""], &target, &base, 0.1).unwrap();
+            let mut pilot =
+                Pilot::start(cx, "test", ["", ""], &target, &base, (CHAINS, 0.1)).unwrap();
             let mut step = 0;
             while !pilot
                 .step(

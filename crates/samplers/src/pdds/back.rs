@@ -1,9 +1,9 @@
 //! The way back: draws sent to the reference law by the forward process, which tell log Z from the other
 //! end (in the manner of bidirectional Monte Carlo, Grosse, Ghahramani & Adams 2015, arXiv:1511.02543).
 
-use super::Diffusion;
+use super::{Diffusion, Frame};
 use super::swarm::{Report, Swarm};
-use crate::chains::{Gaussian, dense};
+use crate::chains::dense;
 use crate::walkers::Walkers;
 use ndarray::{Array2, ArrayViewMut1, Axis};
 use retrograde_core::{Cx, Result};
@@ -15,7 +15,7 @@ impl Diffusion {
     pub(super) fn away(
         &self,
         cx: &mut Cx<'_>,
-        law: &Gaussian,
+        frame: &Frame,
         steps: &[f64],
         swarm: &mut Swarm,
     ) -> Result<Report> {
@@ -31,7 +31,7 @@ impl Diffusion {
         let sd = noise.sqrt();
         let pairs = swarm.particles.x.iter_mut().zip(&old);
         pairs.for_each(|(x, old)| *x = a * old + sd * *x);
-        self.evaluate(cx, law, swarm, level)?;
+        self.evaluate(cx, frame, swarm, level)?;
         swarm.hold(&before);
         for ((o, b), i) in omega.iter_mut().zip(&before).zip(0..) {
             let (x, g) = (swarm.particles.x.row(i), swarm.particles.gradient.row(i));
@@ -55,7 +55,7 @@ impl Diffusion {
         swarm.level = level;
         swarm.reweigh(&omega, &mut before);
         let mut step = steps[level];
-        let report = self.settle(cx, law, swarm, &mut before, (&mut step, false));
+        let report = self.settle(cx, frame, swarm, &mut before, (&mut step, false));
         cx.give(before);
         cx.give(omega);
         report

@@ -34,7 +34,7 @@ impl Diffusion {
             *out = FAR_OUT * x;
         }
         let values = Some(ArrayViewMut1::from(&mut far[..]));
-        cx.eval_target(&self.guided(&state.law, 0), matrix(&out, d), values, None)?;
+        cx.eval_target(&self.guided(&state.frame, 0), matrix(&out, d), values, None)?;
         cx.give(out);
         let mut count = 0;
         for i in 0..m {

@@ -1,6 +1,7 @@
 //! The laws π̂_t ∝ N(y; 0, I) ĝ_t(y) that particles are led through, by the potential that is chosen.
 
 use super::NAME;
+use super::guide::Led;
 use crate::chains::{Gaussian, dense, dense_mut, matrix, matrix_mut};
 use ndarray::{ArrayView2, ArrayViewMut1, ArrayViewMut2};
 use retrograde_core::registry::Parts;
@@ -99,8 +100,17 @@ pub(super) struct Guided<'a> {
     /// N(m, s²).
     pub(super) law: &'a Gaussian,
     pub(super) signal: f64,
-    /// A score and its time; none for the naive potential, and at t = 0.
-    pub(super) learned: Option<(&'a Learned, f64)>,
+    pub(super) lead: Lead<'a>,
+}
+
+/// What stands for the potential of a time.
+#[derive(Clone, Copy)]
+pub(super) enum Lead<'a> {
+    /// The target at α y, which is exact at t = 0.
+    Naive,
+    /// A score and its time.
+    Score(&'a Learned, f64),
+    Mixture(Led<'a>),
 }
 
 impl Target for Guided<'_> {
@@ -109,9 +119,9 @@ impl Target for Guided<'_> {
     }
 
     fn traits(&self) -> Traits {
-        match self.learned {
-            None => self.target.traits(),
-            Some((l, _)) => l.score.traits(),
+        match self.lead {
+            Lead::Score(l, _) => l.score.traits(),
+            Lead::Naive | Lead::Mixture(_) => self.target.traits(),
         }
     }
 
@@ -123,9 +133,10 @@ impl Target for Guided<'_> {
         log_density: Option<ArrayViewMut1<'_, f64>>,
         gradient: Option<ArrayViewMut2<'_, f64>>,
     ) -> Result {
-        match self.learned {
-            None => self.naive(cx, y, log_density, gradient),
-            Some(l) => self.by_score(cx, l, y, log_density, gradient),
+        match self.lead {
+            Lead::Naive => self.naive(cx, y, log_density, gradient),
+            Lead::Score(l, t) => self.by_score(cx, (l, t), y, log_density, gradient),
+            Lead::Mixture(m) => self.by_mixture(cx, m, y, log_density, gradient),
         }
     }
 }
@@ -170,6 +181,69 @@ impl Guided<'_> {
                     g[j] = a * (law.sd[j] * g[j] + a * y[j]) - y[j];
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// N ĝ = q_t (ρ Π s/q)(D)^e.
+    fn by_mixture(
+        &self,
+        cx: &mut Cx<'_>,
+        led: Led<'_>,
+        y: ArrayView2<'_, f64>,
+        log_density: Option<ArrayViewMut1<'_, f64>>,
+        gradient: Option<ArrayViewMut2<'_, f64>>,
+    ) -> Result {
+        let (n, d) = y.dim();
+        let (a, law, e) = (self.signal, self.law, led.exponent);
+        let [mut log_q, mut log_q0, mut log_ratio] = std::array::from_fn(|_| cx.take(n));
+        let [mut score, mut mean, mut x] = std::array::from_fn(|_| cx.take(n * d));
+        let values = Some(ArrayViewMut1::from(&mut log_q[..]));
+        led.noised.eval(cx, y, values, Some(matrix_mut(&mut score, d)))?;
+        for ((x, mean), (y, s)) in x
+            .chunks_exact_mut(d)
+            .zip(mean.chunks_exact_mut(d))
+            .zip(dense(&y).chunks_exact(d).zip(score.chunks_exact(d)))
+        {
+            for j in 0..d {
+                mean[j] = (y[j] + led.noise * s[j]) / a;
+                x[j] = law.mean[j] + law.sd[j] * mean[j];
+            }
+        }
+        let slopes = gradient.is_some();
+        let [mut g, mut g0] = std::array::from_fn(|_| cx.take(if slopes { n * d } else { 0 }));
+        let values = Some(ArrayViewMut1::from(&mut log_ratio[..]));
+        let slope = slopes.then(|| matrix_mut(&mut g, d));
+        self.target.eval(cx, matrix(&x, d), values, slope)?;
+        let values = Some(ArrayViewMut1::from(&mut log_q0[..]));
+        let slope = slopes.then(|| matrix_mut(&mut g0, d));
+        led.law.eval(cx, matrix(&mean, d), values, slope)?;
+        let log_scale: f64 = law.sd.iter().map(|s| s.ln()).sum();
+        for (l, q) in log_ratio.iter_mut().zip(&log_q0) {
+            // Where q underflows the ratio says nothing.
+            *l = if *q > f64::NEG_INFINITY {
+                *l + log_scale - q
+            } else {
+                f64::NEG_INFINITY
+            };
+        }
+        if let Some(mut l) = log_density {
+            let all = l.iter_mut().zip(log_q.iter().zip(&log_ratio));
+            all.for_each(|(l, (q, r))| *l = if e > 0.0 { q + e * r } else { *q });
+        }
+        if let Some(out) = gradient {
+            for ((g, g0), i) in g.iter_mut().zip(&g0).zip(0..) {
+                *g = law.sd[i % d] * *g - g0;
+            }
+            let turned = matrix_mut(&mut x, d);
+            led.noised.score_jvp(cx, y, matrix(&g, d), turned)?;
+            let all = g.iter().zip(&x).zip(&score);
+            for (out, ((g, h), s)) in dense_mut(out).iter_mut().zip(all) {
+                *out = s + e / a * (g + led.noise * h);
+            }
+        }
+        for buffer in [log_q, log_q0, log_ratio, score, mean, x, g, g0] {
+            cx.give(buffer);
         }
         Ok(())
     }

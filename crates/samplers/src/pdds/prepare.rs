@@ -1,8 +1,17 @@
 //! What comes before the particles that are weighed, with random numbers of its own.
 
-use super::{Diffusion, State};
+use super::fit::Fit;
+use super::guide::Guide;
+use super::{Diffusion, Frame, Potential, State};
+use crate::chains::{Gaussian, matrix};
+use crate::pilot::Pilot;
 use crate::walkers::Walkers;
-use retrograde_core::{BLOCK, Cx, Result, Sink};
+use ndarray::ArrayViewMut1;
+use retrograde_core::{BLOCK, Cx, Result, Sink, Target};
+
+/// A covariance matrix is made wider than that of the chains by this factor of standard deviations: too
+/// narrow costs more than too wide.
+const WIDER: f64 = 1.15;
 
 impl Diffusion {
     /// Takes the buffers that steps need and gives them back, so that no step asks for memory.
@@ -29,29 +38,49 @@ impl Diffusion {
         if let Some(pilot) = &mut state.place
             && pilot.done < s.pilot_moves
         {
-            let law = &mut state.law;
+            let Frame { law, guide } = &mut state.frame;
             if !pilot.step(cx, target, law, s.pilot_moves, sink)? {
                 return Ok(false);
             }
+            if s.potential == Potential::Mixture {
+                *guide = fit(cx, target, pilot, law)?;
+            }
+            if guide.as_ref().is_some_and(|g| g.rival.is_none()) {
+                state.vi = None;
+            }
         }
         if let Some(vi) = &mut state.vi {
-            if !vi.step(cx, target, &mut state.law, s.vi_steps)? {
+            let Frame { law, guide } = &mut state.frame;
+            if !vi.step(cx, target, law, s.vi_steps)? {
                 return Ok(false);
             }
             sink.scalar("vi_iterations", vi.done as f64);
             sink.scalar("vi_bound", vi.best);
+            let rival = guide.as_mut().and_then(|g| g.rival.take());
+            if let Some((bound, coordinates)) = rival
+                && bound > vi.best
+            {
+                *law = coordinates;
+            } else {
+                *guide = None;
+                law.sd.iter_mut().for_each(|sd| *sd *= s.widen);
+                law.refresh();
+            }
             state.vi = None;
-            state.law.sd.iter_mut().for_each(|sd| *sd *= s.widen);
-            state.law.refresh();
+        }
+        if let Some(guide) = &mut state.frame.guide
+            && guide.ready(&self.levels)?
+        {
+            sink.scalar("components", guide.fit.components() as f64);
         }
         if let Some(tune) = &mut state.tune {
             let mut cx = cx.at("tune", 0);
             if !tune.started {
-                self.begin(&mut cx, &state.law, tune)?;
+                self.begin(&mut cx, &state.frame, tune)?;
             }
             let level = tune.level - 1;
             let mut step = state.step[tune.level];
-            self.towards(&mut cx, &state.law, tune, (&mut step, true))?;
+            self.towards(&mut cx, &state.frame, tune, (&mut step, true))?;
             state.step[level] = step;
             if level > 0 {
                 return Ok(false);
@@ -61,4 +90,42 @@ impl Diffusion {
         }
         Ok(true)
     }
+}
+
+/// What fits where the chains of the pilot run ended, in the coordinates of `law`: a mixture if these are many
+/// modes, one component with a covariance matrix if they are one, none where the chains are too few for it.
+fn fit(
+    cx: &mut Cx<'_>,
+    target: &dyn Target,
+    pilot: &Pilot,
+    law: &Gaussian,
+) -> Result<Option<Guide>> {
+    let d = law.sd.len();
+    let mut y = pilot.kept(cx);
+    for (y, j) in y.iter_mut().zip((0..d).cycle()) {
+        *y = (*y - law.mean[j]) / law.sd[j];
+    }
+    let mut fit = Fit::of(cx, &y, d)?;
+    let log_scale: f64 = law.sd.iter().map(|s| s.ln()).sum();
+    let density = |cx: &mut Cx<'_>, y: &[f64], out: &mut [f64]| {
+        let mut x = cx.take(y.len());
+        for ((x, y), j) in x.iter_mut().zip(y).zip((0..d).cycle()) {
+            *x = law.mean[j] + law.sd[j] * y;
+        }
+        let values = Some(ArrayViewMut1::from(&mut *out));
+        cx.eval_target(target, matrix(&x, d), values, None)?;
+        cx.give(x);
+        out.iter_mut().for_each(|l| *l += log_scale);
+        Ok(())
+    };
+    if fit.many_modes(cx, density)? {
+        fit.adapt(cx, density)?;
+        return Ok(Some(Guide::new(fit, None)));
+    }
+    let Some(mut fit) = Fit::dense(&y, d) else {
+        return Ok(None);
+    };
+    let bound = fit.bound(cx, density)?;
+    fit.widen(WIDER);
+    Ok(Some(Guide::new(fit, Some((bound, law.clone())))))
 }

@@ -1,8 +1,8 @@
 //! Weighted particles, and their way from one time to the next: towards the target, or away from it.
 
-use super::potential::Guided;
-use super::{Diffusion, Drift, Fault, NAME};
-use crate::chains::{FAR, Gaussian, check_length, dense, dense_mut, matrix, matrix_mut};
+use super::potential::{Guided, Lead};
+use super::{Diffusion, Drift, Fault, Frame, NAME};
+use crate::chains::{FAR, check_length, dense, dense_mut, matrix, matrix_mut};
 use crate::genealogy::{Families, Spread, offspring, tail_index};
 use crate::mala;
 use crate::walkers::{Path, Walkers};
@@ -152,18 +152,20 @@ impl Swarm {
 }
 
 impl Diffusion {
-    pub(super) fn guided<'a>(&'a self, law: &'a Gaussian, level: usize) -> Guided<'a> {
+    pub(super) fn guided<'a>(&'a self, frame: &'a Frame, level: usize) -> Guided<'a> {
         let signal = match (level, self.fault) {
             (0, Fault::WrongEnd) => 0.9,
             _ => self.levels.signal[level],
         };
         Guided {
             target: &*self.target,
-            law,
+            law: &frame.law,
             signal,
-            learned: match &self.learned {
-                Some(l) if level > 0 => Some((l, self.score_times[level])),
-                _ => None,
+            lead: match (&self.learned, &frame.guide) {
+                _ if level == 0 => Lead::Naive,
+                (Some(l), _) => Lead::Score(l, self.score_times[level]),
+                (None, Some(g)) => Lead::Mixture(g.at(&self.levels, level)),
+                (None, None) => Lead::Naive,
             },
         }
     }
@@ -173,7 +175,7 @@ impl Diffusion {
     pub(super) fn evaluate(
         &self,
         cx: &mut Cx<'_>,
-        law: &Gaussian,
+        frame: &Frame,
         swarm: &mut Swarm,
         level: usize,
     ) -> Result {
@@ -197,7 +199,7 @@ impl Diffusion {
             gradient.fill(0.0);
         }
         cx.eval_target(
-            &self.guided(law, level),
+            &self.guided(frame, level),
             x.view(),
             Some(log_density.view_mut()),
             slopes.then(|| gradient.view_mut()),
@@ -205,13 +207,13 @@ impl Diffusion {
     }
 
     /// Draws particles at the last time.
-    pub(super) fn begin(&self, cx: &mut Cx<'_>, law: &Gaussian, swarm: &mut Swarm) -> Result {
+    pub(super) fn begin(&self, cx: &mut Cx<'_>, frame: &Frame, swarm: &mut Swarm) -> Result {
         let last = self.levels.steps();
         cx.at("start", 0).fill_normal(swarm.particles.x.view_mut());
-        self.evaluate(cx, law, swarm, last)?;
+        self.evaluate(cx, frame, swarm, last)?;
         let (n, d) = swarm.particles.x.dim();
         let [mut omega, mut room] = std::array::from_fn(|_| cx.take(n));
-        let centre = self.centre(cx, law, last)?;
+        let centre = self.centre(cx, frame, last)?;
         omega.fill(centre);
         swarm.hold(&omega);
         swarm.potential(&mut omega);
@@ -226,15 +228,15 @@ impl Diffusion {
     }
 
     /// log ĝ − ½ d ln 2π at y = 0, which stands for it where ĝ is 0 from the start.
-    fn centre(&self, cx: &mut Cx<'_>, law: &Gaussian, level: usize) -> Result<f64> {
-        let d = law.sd.len();
+    fn centre(&self, cx: &mut Cx<'_>, frame: &Frame, level: usize) -> Result<f64> {
+        let d = frame.law.sd.len();
         if self.levels.signal[level] == 0.0 {
             return Ok(0.0);
         }
         let (mut y, mut l) = (cx.take(d), [0.0]);
         y.fill(0.0);
         let values = Some(ArrayViewMut1::from(&mut l[..]));
-        cx.eval_target(&self.guided(law, level), matrix(&y, d), values, None)?;
+        cx.eval_target(&self.guided(frame, level), matrix(&y, d), values, None)?;
         cx.give(y);
         Ok(if l[0].is_finite() { l[0] } else { 0.0 })
     }
@@ -243,21 +245,21 @@ impl Diffusion {
     pub(super) fn towards(
         &self,
         cx: &mut Cx<'_>,
-        law: &Gaussian,
+        frame: &Frame,
         swarm: &mut Swarm,
         (step, adapt): (&mut f64, bool),
     ) -> Result<Report> {
         let (level, n) = (swarm.level, swarm.particles.x.nrows());
         let [mut omega, mut weights] = std::array::from_fn(|_| cx.take(n));
         if self.fault == Fault::OwnBest {
-            self.best_of_two(cx, law, swarm, &mut omega)?;
+            self.best_of_two(cx, frame, swarm, &mut omega)?;
         } else {
-            self.propose(cx, law, swarm, &mut omega)?;
+            self.propose(cx, frame, swarm, &mut omega)?;
         }
         swarm.level = level - 1;
         swarm.reweigh(&omega, &mut weights);
         cx.give(omega);
-        let report = self.settle(cx, law, swarm, &mut weights, (step, adapt));
+        let report = self.settle(cx, frame, swarm, &mut weights, (step, adapt));
         cx.give(weights);
         report
     }
@@ -266,7 +268,7 @@ impl Diffusion {
     fn propose(
         &self,
         cx: &mut Cx<'_>,
-        law: &Gaussian,
+        frame: &Frame,
         swarm: &mut Swarm,
         omega: &mut [f64],
     ) -> Result {
@@ -312,7 +314,7 @@ impl Diffusion {
             cx.give(z);
             Ok(())
         })?;
-        self.evaluate(cx, law, swarm, level - 1)?;
+        self.evaluate(cx, frame, swarm, level - 1)?;
         if level > 1 {
             swarm.hold(&before);
         }
@@ -331,18 +333,18 @@ impl Diffusion {
     fn best_of_two(
         &self,
         cx: &mut Cx<'_>,
-        law: &Gaussian,
+        frame: &Frame,
         swarm: &mut Swarm,
         omega: &mut [f64],
     ) -> Result {
         let w = &swarm.particles;
         let kept = (w.x.clone(), w.log_density.clone(), w.gradient.clone());
         let mut other = omega.to_vec();
-        self.propose(&mut cx.at("other", 0), law, swarm, &mut other)?;
+        self.propose(&mut cx.at("other", 0), frame, swarm, &mut other)?;
         let w = &mut swarm.particles;
         let first = (w.x.clone(), w.log_density.clone(), w.gradient.clone());
         (w.x, w.log_density, w.gradient) = kept;
-        self.propose(cx, law, swarm, omega)?;
+        self.propose(cx, frame, swarm, omega)?;
         let total = |omega: &[f64]| -> f64 {
             let all = omega.iter().zip(&swarm.log_weights);
             all.map(|(o, w)| (o + w).exp()).sum()
@@ -368,7 +370,7 @@ impl Diffusion {
     pub(super) fn settle(
         &self,
         cx: &mut Cx<'_>,
-        law: &Gaussian,
+        frame: &Frame,
         swarm: &mut Swarm,
         weights: &mut [f64],
         (step, adapt): (&mut f64, bool),
@@ -406,7 +408,7 @@ impl Diffusion {
                 swarm.resamplings += 1;
             }
             if moves && self.levels.signal[swarm.level] > 0.0 {
-                report.acceptance = self.moves(cx, law, swarm, &mut room, (step, adapt))?;
+                report.acceptance = self.moves(cx, frame, swarm, &mut room, (step, adapt))?;
             }
         }
         cx.give(room);
@@ -417,7 +419,7 @@ impl Diffusion {
     fn moves(
         &self,
         cx: &mut Cx<'_>,
-        law: &Gaussian,
+        frame: &Frame,
         swarm: &mut Swarm,
         acceptance: &mut [f64],
         (step, adapt): (&mut f64, bool),
@@ -432,7 +434,7 @@ impl Diffusion {
         for m in 0..moves {
             cx.check_cancelled()?;
             mala::Move {
-                target: &self.guided(law, swarm.level),
+                target: &self.guided(frame, swarm.level),
                 path: Path::TARGET,
                 step: *step,
                 scale: &self.unit,

@@ -99,6 +99,7 @@ pub(crate) fn all_on(target: &Arc<dyn Target>) -> Vec<(&'static str, Arc<dyn Sam
         ..Ais::default()
     };
     let pdds = |whiten, moves| Pdds {
+        pilot_chains: 32,
         whiten,
         moves,
         steps: 8,
@@ -156,6 +157,11 @@ pub(crate) fn all_on(target: &Arc<dyn Target>) -> Vec<(&'static str, Arc<dyn Sam
         (
             "pdds, fitted, moved",
             make(build(pdds(PddsWhiten::Vi, 1), target.clone())),
+            700,
+        ),
+        (
+            "pdds, guided, moved",
+            make(build(pdds(PddsWhiten::Pilot, 1), target.clone())),
             700,
         ),
         (

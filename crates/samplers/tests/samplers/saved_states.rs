@@ -86,6 +86,7 @@ fn all(d: usize) -> Vec<(&'static str, Arc<dyn Sampler>, usize, u32)> {
         ..Ais::default()
     };
     let pdds = |whiten, moves| Pdds {
+        pilot_chains: 32,
         whiten,
         moves,
         steps: 3,
@@ -126,6 +127,7 @@ fn all(d: usize) -> Vec<(&'static str, Arc<dyn Sampler>, usize, u32)> {
             2,
         ),
         ("pdds", build(pdds(PddsWhiten::None, 0), d), 24, 1),
+        ("pdds, guided", build(pdds(PddsWhiten::Pilot, 0), d), 24, 3),
         ("pdds, back", build(pdds(PddsWhiten::None, 0), d), 24, 4),
         ("rdmc", build(rdmc, d), 24, 3),
         ("rdsmc", build(rdsmc, d), 24, 2),

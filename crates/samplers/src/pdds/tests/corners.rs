@@ -150,14 +150,16 @@ fn a_fit_to_one_of_two_modes_is_said_to_be_one() {
             a.max(b) + (-(a - b).abs()).exp().ln_1p()
         })
     };
-    let settings = Pdds {
-        whiten: Whiten::Vi,
-        ..small()
+    let missed = |potential, apart| {
+        let settings = Pdds {
+            potential,
+            ..small()
+        };
+        let r = attempt(settings, &modes(apart), 500).unwrap();
+        r.flags.contains_key("missed")
     };
-    let r = attempt(settings.clone(), &modes(5.0), 500).unwrap();
-    assert!(r.flags.contains_key("missed"), "{:?}", r.flags.keys());
-    let r = attempt(settings, &modes(0.3), 500).unwrap();
-    assert!(!r.flags.contains_key("missed"), "{:?}", r.flags.keys());
+    assert!(missed(Potential::Naive, 5.0) && !missed(Potential::Naive, 0.3));
+    assert!(!missed(Potential::Mixture, 5.0));
 }
 
 #[test]

@@ -1,0 +1,518 @@
+//! A mixture of normal laws with independent coordinates, fitted to points.
+//!
+//! Expectation maximisation (Dempster, Laird & Rubin 1977, J. R. Stat. Soc. B 39, 1) from centres that are
+//! drawn far apart (Arthur & Vassilvitskii 2007, k-means++), the number of components by the criterion of
+//! Schwarz (1978), Ann. Stat. 6, 461. Variances lean to their mean over the components, as if each had
+//! [`LENT`] points more of that spread (after Fraley & Raftery 2007, J. Classif. 24, 155): few points tell
+//! no variance.
+
+use crate::chains::check_length;
+use crate::genealogy::offspring;
+use ndarray::{Array1, Array2, Array3, ArrayView2, ArrayViewMut1, Axis};
+use retrograde_core::numeric::softmax_in_place;
+use retrograde_core::{Cx, Exact, GaussianMixture, Result, Target};
+use serde::{Deserialize, Serialize};
+use std::f64::consts::TAU;
+
+/// Numbers of components that are tried, while they gain.
+const TRIED: [usize; 15] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192];
+/// So many numbers in a row without gain end it.
+const PATIENCE: usize = 3;
+const LENT: f64 = 3.0;
+const ITERATIONS: usize = 50;
+/// Gain of the mean log likelihood of a point, below which an iteration is the last one.
+const ENOUGH: f64 = 1e-3;
+/// Least variance over that of all points: chains may all end on one.
+const LEAST: f64 = 1e-10;
+/// Depth of the log density between two means that tells two modes.
+const VALLEY: f64 = 1.0;
+/// Largest dimension of a covariance matrix.
+const MOST_DENSE: usize = 200;
+/// Rounds of draws by which a mixture is adapted.
+const ROUNDS: u64 = 5;
+const ADAPTING: usize = 4096;
+/// Weight of a component N(0, I), for what no chain found and for tails.
+pub(super) const BROAD: f64 = 0.05;
+/// A component has at least so many points.
+const FEWEST: f64 = 2.0;
+
+/// Weights (K), means and variances (K × d).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Fit {
+    weights: Vec<f64>,
+    means: Vec<f64>,
+    variances: Vec<f64>,
+    /// Covariance matrix of the one component there is; empty for independent coordinates.
+    dense: Vec<f64>,
+}
+
+impl Fit {
+    /// One component with a covariance matrix; none where the points are too few for it.
+    pub(super) fn dense(x: &[f64], d: usize) -> Option<Self> {
+        let n = x.len() / d;
+        if n < 4 * d || d > MOST_DENSE {
+            return None;
+        }
+        let x = ArrayView2::from_shape((n, d), x).expect("n × d");
+        let means = x.mean_axis(Axis(0)).expect("there are points");
+        let off = &x - &means;
+        let mut dense = off.t().dot(&off) / (n as f64 + LENT);
+        let variances: Vec<f64> = dense.diag().iter().map(|v| v.max(LEAST)).collect();
+        for (j, v) in variances.iter().enumerate() {
+            dense[(j, j)] = *v * (1.0 + LENT / n as f64);
+        }
+        Some(Self {
+            weights: vec![1.0],
+            means: means.to_vec(),
+            variances,
+            dense: dense.into_raw_vec_and_offset().0,
+        })
+    }
+
+    /// The mixture that fits the rows of `x` best.
+    pub(super) fn of(cx: &mut Cx<'_>, x: &[f64], d: usize) -> Result<Self> {
+        let n = x.len() / d;
+        let mut best: Option<(f64, Self)> = None;
+        let mut worse = 0;
+        for k in TRIED.into_iter().filter(|k| *k == 1 || 4 * k <= n) {
+            cx.check_cancelled()?;
+            let (fit, log_likelihood) = Self::with(&mut cx.at("mixture", k as u64), x, d, k);
+            let free = (fit.components() * (2 * d + 1) - 1) as f64;
+            let criterion = free * (n as f64).ln() - 2.0 * log_likelihood;
+            worse += 1;
+            if best.as_ref().is_none_or(|b| criterion < b.0) {
+                best = Some((criterion, fit));
+                worse = 0;
+            }
+            if worse == PATIENCE {
+                break;
+            }
+        }
+        Ok(best.expect("one component is tried").1)
+    }
+
+    pub(super) fn components(&self) -> usize {
+        self.weights.len()
+    }
+
+    /// The mixture, with N(0, I) for one component more.
+    pub(super) fn law(&self) -> Result<GaussianMixture> {
+        self.with_broad(BROAD)
+    }
+
+    /// The same with the weight `broad` of that component.
+    fn with_broad(&self, broad: f64) -> Result<GaussianMixture> {
+        let k = self.components();
+        let d = self.means.len() / k;
+        let total: f64 = self.weights.iter().sum();
+        let weights = self.weights.iter().map(|w| (1.0 - broad) * w / total);
+        let weights: Array1<f64> = weights.chain([broad]).collect();
+        let rows = |v: &[f64], last: f64| {
+            let all = v.iter().copied().chain(std::iter::repeat_n(last, d));
+            Array2::from_shape_vec((k + 1, d), all.collect()).expect("K + 1 rows")
+        };
+        let means = rows(&self.means, 0.0);
+        if self.dense.is_empty() {
+            return GaussianMixture::diagonal(weights, means, rows(&self.variances, 1.0));
+        }
+        let mut dense = Array3::zeros((2, d, d));
+        let first = dense.iter_mut().zip(&self.dense);
+        first.for_each(|(out, c)| *out = *c);
+        dense.index_axis_mut(Axis(0), 1).diag_mut().fill(1.0);
+        GaussianMixture::dense(weights, means, dense)
+    }
+
+    /// α²v/(α²v + λ), the share of the variance within a component that is left where noise λ came on α y_0:
+    /// its mean over the components, in the coordinate where it is least.
+    pub(super) fn resolved(&self, alpha: f64, noise: f64) -> f64 {
+        let d = self.means.len() / self.components();
+        let total: f64 = self.weights.iter().sum();
+        let share = |j: usize| {
+            let parts = self.weights.iter().zip(self.variances.chunks_exact(d));
+            let parts = parts.map(|(w, v)| {
+                let kept = alpha * alpha * v[j];
+                w * kept / (kept + noise)
+            });
+            parts.sum::<f64>() / total
+        };
+        (0..d).map(share).fold(1.0, f64::min)
+    }
+
+    /// Standard deviations `factor` times what they are.
+    pub(super) fn widen(&mut self, factor: f64) {
+        let all = self.variances.iter_mut().chain(&mut self.dense);
+        all.for_each(|v| *v *= factor * factor);
+    }
+
+    /// E_q[log density − log q], by draws of its own.
+    pub(super) fn bound(
+        &self,
+        cx: &mut Cx<'_>,
+        log_density: impl Fn(&mut Cx<'_>, &[f64], &mut [f64]) -> Result,
+    ) -> Result<f64> {
+        // The broad component has no draw among these.
+        let (y, log_q) = draws(&mut cx.at("bound", 0), &self.with_broad(1e-100)?)?;
+        let mut log_p = vec![0.0; ADAPTING];
+        log_density(cx, y.as_slice().expect("rows are dense"), &mut log_p)?;
+        let off: f64 = log_p.iter().zip(&log_q).map(|(p, q)| p - q).sum();
+        Ok(off / ADAPTING as f64)
+    }
+
+    /// Whether the components are parts of more than one mode: no chain of components leads from one to all
+    /// others where `log_density`, at a row between the means of two, stays above the lower of theirs less
+    /// [`VALLEY`].
+    pub(super) fn many_modes(
+        &self,
+        cx: &mut Cx<'_>,
+        log_density: impl Fn(&mut Cx<'_>, &[f64], &mut [f64]) -> Result,
+    ) -> Result<bool> {
+        let k = self.components();
+        let d = self.means.len() / k;
+        let mut at = vec![0.0; k];
+        log_density(cx, &self.means, &mut at)?;
+        // Components that are known to belong to the mode of the first, and those whose neighbours are not
+        // looked at yet.
+        let mut known = vec![false; k];
+        known[0] = true;
+        let mut open = vec![0];
+        let (mut points, mut between) = (vec![0.0; 3 * k * d], vec![0.0; 3 * k]);
+        while let Some(a) = open.pop() {
+            for (b, rows) in points.chunks_exact_mut(3 * d).enumerate() {
+                for (row, part) in rows.chunks_exact_mut(d).zip([0.25, 0.5, 0.75]) {
+                    let (from, to) = (&self.means[a * d..][..d], &self.means[b * d..][..d]);
+                    for ((x, from), to) in row.iter_mut().zip(from).zip(to) {
+                        *x = from + part * (to - from);
+                    }
+                }
+            }
+            log_density(cx, &points, &mut between)?;
+            for (b, between) in between.chunks_exact(3).enumerate() {
+                let least = between.iter().fold(f64::INFINITY, |m, l| m.min(*l));
+                if !known[b] && least > at[a].min(at[b]) - VALLEY {
+                    known[b] = true;
+                    open.push(b);
+                }
+            }
+        }
+        Ok(known.contains(&false))
+    }
+
+    /// Adapts the mixture to a density by draws of its own, which are weighed, resampled by their weights and fitted
+    /// once (Cappé, Douc, Guillin, Marin & Robert 2008, Stat. Comput. 18, 447), as long as the weights count.
+    pub(super) fn adapt(
+        &mut self,
+        cx: &mut Cx<'_>,
+        log_density: impl Fn(&mut Cx<'_>, &[f64], &mut [f64]) -> Result,
+    ) -> Result {
+        let d = self.means.len() / self.components();
+        let mut kept = Array2::zeros((ADAPTING, d));
+        let mut weights = vec![0.0; ADAPTING];
+        for round in 0..ROUNDS {
+            let mut cx = cx.at("adapt", round);
+            let (y, mut log_q) = draws(&mut cx.at("draws", 0), &self.law()?)?;
+            let rows = y.as_slice().expect("rows are dense");
+            log_density(&mut cx, rows, &mut weights)?;
+            weights.iter_mut().zip(&log_q).for_each(|(w, q)| *w -= q);
+            if !softmax_in_place(&mut weights).is_finite() {
+                break;
+            }
+            // Truncated (Ionides 2008): one draw is not to take all.
+            let most = (ADAPTING as f64).powf(-0.5);
+            weights.iter_mut().for_each(|w| *w = w.min(most));
+            let total: f64 = weights.iter().sum();
+            weights.iter_mut().for_each(|w| *w /= total);
+            let ess = 1.0 / weights.iter().map(|w| w * w).sum::<f64>();
+            if ess < 4.0 * (d.max(self.components())) as f64 {
+                break;
+            }
+            let mut u = [0.0];
+            cx.at("resample", 0)
+                .fill_uniform_1(ArrayViewMut1::from(&mut u[..]));
+            offspring(u[0], &weights, &mut log_q);
+            let mut rows = kept.rows_mut().into_iter();
+            for (from, copies) in y.rows().into_iter().zip(&log_q) {
+                let copies = rows.by_ref().take(*copies as usize);
+                copies.for_each(|mut row| row.assign(&from));
+            }
+            let rows = kept.as_slice().expect("rows are dense");
+            self.improve(rows, &variances(rows, d));
+            self.prune(d, ADAPTING as f64);
+        }
+        Ok(())
+    }
+
+    /// Whether a saved fit is one in dimension `d`.
+    pub(super) fn check_saved(&self, d: usize) -> std::result::Result<(), String> {
+        let k = self.components();
+        check_length("means of a mixture", self.means.len(), k * d)?;
+        check_length("variances of a mixture", self.variances.len(), k * d)?;
+        let positive = |v: &f64| *v > 0.0 && v.is_finite();
+        let dense = self.dense.len();
+        if dense > 0 && (k != 1 || dense != d * d) {
+            return Err(format!("a covariance matrix of {dense} numbers"));
+        }
+        let sound = k > 0
+            && self.dense.iter().all(|c| c.is_finite())
+            && self.weights.iter().chain(&self.variances).all(positive)
+            && self.means.iter().all(|m| m.is_finite());
+        if sound {
+            return Ok(());
+        }
+        Err("an impossible mixture".into())
+    }
+
+    /// `k` components, and their log likelihood.
+    fn with(cx: &mut Cx<'_>, x: &[f64], d: usize, k: usize) -> (Self, f64) {
+        let n = x.len() / d;
+        let all = variances(x, d);
+        let mut fit = Self {
+            weights: vec![1.0 / k as f64; k],
+            means: seeds(cx, x, &all, k),
+            variances: Vec::new(),
+            dense: Vec::new(),
+        };
+        // Each component begins with a share of the whole.
+        let shrink = (k as f64).powf(-2.0 / d as f64);
+        fit.variances = all.iter().map(|v| shrink * v).cycle().take(k * d).collect();
+        let mut last = f64::NEG_INFINITY;
+        for _ in 0..ITERATIONS {
+            let log_likelihood = fit.improve(x, &all);
+            if log_likelihood - last < ENOUGH * n as f64 {
+                last = last.max(log_likelihood);
+                break;
+            }
+            last = log_likelihood;
+        }
+        fit.prune(d, n as f64);
+        (fit, last)
+    }
+
+    /// One iteration; the log likelihood before it. `all` are the variances of the points.
+    fn improve(&mut self, x: &[f64], all: &[f64]) -> f64 {
+        let (k, d) = (self.weights.len(), all.len());
+        let n = x.len() / d;
+        let constants: Vec<f64> = self
+            .weights
+            .iter()
+            .zip(self.variances.chunks_exact(d))
+            .map(|(w, v)| w.ln() - 0.5 * v.iter().map(|v| (TAU * v).ln()).sum::<f64>())
+            .collect();
+        let inverses: Vec<f64> = self.variances.iter().map(|v| 1.0 / v).collect();
+        let mut share = vec![0.0; k];
+        let [mut count, mut first, mut second] = [vec![0.0; k], vec![0.0; k * d], vec![0.0; k * d]];
+        let mut log_likelihood = 0.0;
+        for x in x.chunks_exact(d) {
+            for c in 0..k {
+                let (m, p) = (&self.means[c * d..][..d], &inverses[c * d..][..d]);
+                let square: f64 = (0..d).map(|j| (x[j] - m[j]) * (x[j] - m[j]) * p[j]).sum();
+                share[c] = constants[c] - 0.5 * square;
+            }
+            log_likelihood += softmax_in_place(&mut share);
+            for (c, r) in share.iter().enumerate().filter(|(_, r)| **r > 1e-12) {
+                count[c] += r;
+                for j in 0..d {
+                    let off = x[j] - self.means[c * d + j];
+                    first[c * d + j] += r * off;
+                    second[c * d + j] += r * off * off;
+                }
+            }
+        }
+        // Squares about the new means, and their mean over all components.
+        let mut pooled = vec![0.0; d];
+        for (c, count) in count.iter().enumerate() {
+            for (j, pooled) in pooled.iter_mut().enumerate() {
+                let i = c * d + j;
+                if *count > 0.0 {
+                    let shift = first[i] / count;
+                    self.means[i] += shift;
+                    second[i] = (second[i] - shift * first[i]).max(0.0);
+                }
+                *pooled += second[i] / n as f64;
+            }
+        }
+        for c in 0..k {
+            self.weights[c] = (count[c] / n as f64).max(f64::MIN_POSITIVE);
+            for j in 0..d {
+                let leant = (second[c * d + j] + LENT * pooled[j]) / (count[c] + LENT);
+                self.variances[c * d + j] = leant.max(LEAST * all[j]).max(f64::MIN_POSITIVE);
+            }
+        }
+        log_likelihood
+    }
+
+    /// Leaves out components with hardly a point.
+    fn prune(&mut self, d: usize, n: f64) {
+        let keep: Vec<usize> = (0..self.components())
+            .filter(|c| self.weights[*c] * n >= FEWEST)
+            .collect();
+        if keep.is_empty() {
+            return;
+        }
+        let rows = |v: &[f64]| -> Vec<f64> {
+            let rows = keep.iter().flat_map(|c| &v[c * d..][..d]);
+            rows.copied().collect()
+        };
+        (self.means, self.variances) = (rows(&self.means), rows(&self.variances));
+        self.weights = keep.iter().map(|c| self.weights[*c]).collect();
+    }
+}
+
+/// Draws of a mixture, and their log densities.
+fn draws(cx: &mut Cx<'_>, law: &GaussianMixture) -> Result<(Array2<f64>, Vec<f64>)> {
+    let mut y = Array2::zeros((ADAPTING, law.means().ncols()));
+    let mut log_q = vec![0.0; ADAPTING];
+    if let Some(exact) = law.sampler() {
+        exact.sample(cx, y.view_mut())?;
+    }
+    let values = Some(ArrayViewMut1::from(&mut log_q[..]));
+    law.eval(cx, y.view(), values, None)?;
+    Ok((y, log_q))
+}
+
+/// Variance of each coordinate.
+fn variances(x: &[f64], d: usize) -> Vec<f64> {
+    let n = (x.len() / d) as f64;
+    let variance = |j: usize| {
+        let column = || x.iter().skip(j).step_by(d);
+        let mean = column().sum::<f64>() / n;
+        let square = column().map(|x| (x - mean) * (x - mean)).sum::<f64>();
+        (square / n).max(f64::MIN_POSITIVE)
+    };
+    (0..d).map(variance).collect()
+}
+
+/// `k` of the points that are far from each other, in units of `all`: each is drawn with a probability
+/// proportional to the square of its distance to those before, the best of some.
+fn seeds(cx: &mut Cx<'_>, x: &[f64], all: &[f64], k: usize) -> Vec<f64> {
+    let d = all.len();
+    let n = x.len() / d;
+    let candidates = 2 + (k as f64).ln() as usize;
+    let mut u = vec![0.0; candidates * k];
+    cx.fill_uniform_1(ArrayViewMut1::from(&mut u[..]));
+    let mut near = vec![f64::INFINITY; n];
+    let mut out = Vec::with_capacity(k * d);
+    let to = |i: usize, near: &[f64]| -> Vec<f64> {
+        let centre = &x[i * d..][..d];
+        let rows = near.iter().zip(x.chunks_exact(d));
+        rows.map(|(near, x)| {
+            let square: f64 = (0..d).map(|j| (x[j] - centre[j]).powi(2) / all[j]).sum();
+            near.min(square)
+        })
+        .collect()
+    };
+    for u in u.chunks_exact(candidates) {
+        let total: f64 = near.iter().sum();
+        let drawn = |u: &f64| {
+            let mut left = u * total;
+            let far = near.iter().position(|square| {
+                left -= square;
+                left < 0.0
+            });
+            match far {
+                Some(i) if total.is_finite() => i,
+                _ => ((u * n as f64) as usize).min(n - 1),
+            }
+        };
+        let tried = u.iter().map(|u| {
+            let i = drawn(u);
+            let near = to(i, &near);
+            (i, near.iter().sum::<f64>(), near)
+        });
+        let best = tried.min_by(|a, b| a.1.total_cmp(&b.1));
+        let (i, _, closer) = best.expect("there are candidates");
+        out.extend_from_slice(&x[i * d..][..d]);
+        near = closer;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+    use retrograde_testkit::with_cx;
+
+    /// A fit of `n` draws of `law`.
+    fn fitted(law: &GaussianMixture, n: usize) -> Fit {
+        let mut x = Array2::zeros((n, law.means().ncols()));
+        with_cx(3, |cx| {
+            let exact = law.sampler().expect("draws");
+            exact.sample(&mut cx.at("draw", 0), x.view_mut()).unwrap();
+            Fit::of(cx, x.as_slice().unwrap(), x.ncols()).unwrap()
+        })
+    }
+
+    #[test]
+    fn parts_are_found_and_one_stays_one() {
+        let weights = array![0.5, 0.3, 0.2];
+        let means = array![[0.0, 0.0], [3.0, 0.0], [0.0, 2.0]];
+        let variances = array![[0.04, 0.09], [0.01, 0.25], [0.04, 0.04]];
+        let law = GaussianMixture::diagonal(weights.clone(), means.clone(), variances.clone());
+        let fit = fitted(&law.unwrap(), 600);
+        assert_eq!(fit.components(), 3, "{fit:?}");
+        for c in 0..3 {
+            let at = (0..3).find(|i| {
+                (0..2).all(|j| (fit.means[2 * i + j] - means[(c, j)]).abs() < 0.15)
+            });
+            let i = at.unwrap_or_else(|| panic!("component {c} of {fit:?}"));
+            // 120 points and more tell a weight to 0.02, a variance to 13 %.
+            assert!((fit.weights[i] - weights[c]).abs() < 0.08, "{fit:?}");
+            for j in 0..2 {
+                let ratio = fit.variances[2 * i + j] / variances[(c, j)];
+                assert!((0.6..1.6).contains(&ratio), "{fit:?}");
+            }
+        }
+        let one = GaussianMixture::diagonal(array![1.0], array![[1.0; 20]], array![[0.5; 20]]);
+        assert_eq!(fitted(&one.unwrap(), 500).components(), 1);
+    }
+
+    #[test]
+    fn a_valley_between_components_tells_modes() {
+        let many = |means: Array2<f64>, variances: Array2<f64>| {
+            let law = GaussianMixture::diagonal(array![0.5, 0.5], means, variances).unwrap();
+            let fit = fitted(&law, 500);
+            assert!(fit.components() > 1);
+            with_cx(1, |cx| {
+                fit.many_modes(cx, |cx, y, out| {
+                    let y = ArrayView2::from_shape((out.len(), 2), y).unwrap();
+                    law.eval(cx, y, Some(ArrayViewMut1::from(out)), None)
+                })
+            })
+            .unwrap()
+        };
+        // The log density falls by ½ (0.8/0.2)² − ln 2 to the middle.
+        assert!(many(array![[-0.8, 0.0], [0.8, 0.0]], array![[0.04, 1.0], [0.04, 1.0]]));
+        // A cross has one mode and two components or more.
+        assert!(!many(Array2::zeros((2, 2)), array![[0.01, 1.0], [1.0, 0.01]]));
+    }
+
+    #[test]
+    fn draws_of_a_mixture_adapt_it_to_a_density() {
+        let law = |first: f64| {
+            let weights = array![first, 1.0 - first];
+            let means = array![[-0.8, 0.0], [0.8, 0.3]];
+            GaussianMixture::diagonal(weights, means, array![[0.04, 0.2], [0.04, 0.2]]).unwrap()
+        };
+        // Chains do not know the weights of modes.
+        let mut fit = fitted(&law(0.5), 400);
+        let truth = law(0.1);
+        with_cx(1, |cx| {
+            fit.adapt(cx, |cx, y, out| {
+                let y = ArrayView2::from_shape((out.len(), 2), y).unwrap();
+                truth.eval(cx, y, Some(ArrayViewMut1::from(out)), None)
+            })
+        })
+        .unwrap();
+        let left = fit.weights.iter().zip(fit.means.chunks_exact(2));
+        let left: f64 = left.filter(|(_, m)| m[0] < 0.0).map(|(w, _)| w).sum();
+        // 4096 draws of which half are of the mode with a tenth.
+        assert!((left - 0.1).abs() < 0.03, "{left}");
+    }
+
+    #[test]
+    fn points_that_are_one_point_have_a_variance() {
+        let fit = with_cx(1, |cx| Fit::of(cx, &[2.0; 40], 2)).unwrap();
+        fit.check_saved(2).unwrap();
+        assert_eq!(fit.law().unwrap().components(), fit.components() + 1);
+    }
+}
