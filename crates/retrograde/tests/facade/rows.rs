@@ -98,7 +98,7 @@ fn tempered_smc_has_the_known_errors() {
         let target = target(name, settings.clone());
         let sampler = json!({
             "move": "mala", "moves": 10, "max_moves": 10, "pilot_moves": 0,
-            "base_sd": row.base_sd, "alpha": row.alpha,
+            "precondition": "none", "base_sd": row.base_sd, "alpha": row.alpha,
         });
         let runs: Vec<(Collected, Counts)> = (0..row.seeds)
             .map(|seed| sample(&target, "smc", sampler.clone(), 2000, seed))
