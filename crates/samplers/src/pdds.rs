@@ -225,7 +225,13 @@ impl Diffusion {
         check_positive(NAME, "beta_max", s.beta_max)?;
         check_positive(NAME, "widen", s.widen)?;
         let inside = (32..=65536).contains(&s.pilot_chains);
-        check(NAME, "pilot_chains", s.pilot_chains, inside, "from 32 to 65536")?;
+        check(
+            NAME,
+            "pilot_chains",
+            s.pilot_chains,
+            inside,
+            "from 32 to 65536",
+        )?;
         check(NAME, "vi_steps", s.vi_steps, s.vi_steps > 0, "at least 1")?;
         let kappa = s.resample_threshold;
         let inside = (0.0..=1.0).contains(&kappa);
@@ -444,12 +450,12 @@ impl Algorithm for Diffusion {
             if let Some(l) = &self.learned {
                 l.score.flags().into_iter().for_each(|f| sink.flag(f));
             }
-            self.begin(cx, &state.frame, &mut state.swarm)?;
+            self.begin(cx, &mut state.frame, &mut state.swarm)?;
         }
         if state.swarm.level > 0 {
             let level = state.swarm.level - 1;
             let steps = (&mut state.step[level], false);
-            let report = self.towards(cx, &state.frame, &mut state.swarm, steps)?;
+            let report = self.towards(cx, &mut state.frame, &mut state.swarm, steps)?;
             self.show(cx, state, &report, sink);
             if level > 0 {
                 return Ok(Flow::More);
@@ -467,7 +473,7 @@ impl Algorithm for Diffusion {
         } else if let Some(back) = &mut state.back
             && back.started
         {
-            let report = self.away(cx, &state.frame, &state.step, back)?;
+            let report = self.away(cx, &mut state.frame, &state.step, back)?;
             state.back_se = summary(&report).1;
             if back.level < self.levels.steps() {
                 return Ok(Flow::More);

@@ -26,7 +26,7 @@ impl Diffusion {
     /// 1 − v/σ² along the lines through 0 and the first draws (their median), where a normal law with the
     /// variance σ² would fall as the target does between a draw and `FAR_OUT` times as far; v is the
     /// reference's variance. 1 for tails that are no normal law's.
-    pub(super) fn tails(&self, cx: &mut Cx<'_>, state: &State) -> Result<f64> {
+    pub(super) fn tails(&self, cx: &mut Cx<'_>, state: &mut State) -> Result<f64> {
         let (x, l) = (&state.swarm.particles.x, &state.swarm.particles.log_density);
         let (m, d) = (x.nrows().min(LINES), x.ncols());
         let [mut out, mut far] = [cx.take(m * d), cx.take(m)];
@@ -34,7 +34,12 @@ impl Diffusion {
             *out = FAR_OUT * x;
         }
         let values = Some(ArrayViewMut1::from(&mut far[..]));
-        cx.eval_target(&self.guided(&state.frame, 0), matrix(&out, d), values, None)?;
+        cx.eval_target(
+            &self.guided(&mut state.frame, 0)?,
+            matrix(&out, d),
+            values,
+            None,
+        )?;
         cx.give(out);
         let mut count = 0;
         for i in 0..m {
@@ -186,7 +191,7 @@ impl Diffusion {
             "unseen",
             "Mass that no particle met is not in log Z, nor in its standard error: modes far outside the \
              reference law, or that the potential does not lead to",
-            "vary `base_mean`, `base_sd`, `whiten` and the seed, and see whether log Z stays",
+            "vary `base_mean`, `base_sd`, `pilot_chains` and the seed, and see whether log Z stays",
         ));
         self.doubt_weights(state, ess, sink);
         self.doubt_ends(state, se, sink);
@@ -242,8 +247,8 @@ impl Diffusion {
                      draws are: log Z and the draws are those of a part of the target",
                     state.missed
                 ),
-                "compare smc and parallel-tempering, and other seeds; variational inference fits one mode: take \
-                 a potential from a score, or whiten = \"none\" with a base that covers all",
+                "compare smc and parallel-tempering, and other seeds; take potential = \"mixture\", which knows modes \
+                 that chains found, and more `pilot_chains`",
             ));
         }
         if state.tails > SLOW {

@@ -14,10 +14,11 @@ use retrograde_core::{Cx, Exact, GaussianMixture, Result, Target};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::TAU;
 
-/// Numbers of components that are tried, while they gain.
-const TRIED: [usize; 15] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192];
+/// Numbers of components that are tried, while they gain. The pairs begin apart in the coordinates that look
+/// most like two heaps, which k-means++ misses among many others.
+const TRIED: [usize; 16] = [2, 2, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192];
 /// So many numbers in a row without gain end it.
-const PATIENCE: usize = 3;
+const PATIENCE: usize = 4;
 const LENT: f64 = 3.0;
 const ITERATIONS: usize = 50;
 /// Gain of the mean log likelihood of a point, below which an iteration is the last one.
@@ -69,14 +70,20 @@ impl Fit {
         })
     }
 
-    /// The mixture that fits the rows of `x` best.
+    /// The mixture of two components or more that fits the rows of `x` best; whether these are parts of one mode is
+    /// another question.
     pub(super) fn of(cx: &mut Cx<'_>, x: &[f64], d: usize) -> Result<Self> {
         let n = x.len() / d;
         let mut best: Option<(f64, Self)> = None;
         let mut worse = 0;
-        for k in TRIED.into_iter().filter(|k| *k == 1 || 4 * k <= n) {
+        for (i, k) in (0..).zip(TRIED).filter(|(_, k)| *k == 2 || 4 * k <= n) {
             cx.check_cancelled()?;
-            let (fit, log_likelihood) = Self::with(&mut cx.at("mixture", k as u64), x, d, k);
+            let all = variances(x, d);
+            let means = match k {
+                2 => heaps(x, &all, i as usize),
+                _ => seeds(&mut cx.at("mixture", i), x, &all, k),
+            };
+            let (fit, log_likelihood) = Self::with(x, &all, means);
             let free = (fit.components() * (2 * d + 1) - 1) as f64;
             let criterion = free * (n as f64).ln() - 2.0 * log_likelihood;
             worse += 1;
@@ -88,7 +95,7 @@ impl Fit {
                 break;
             }
         }
-        Ok(best.expect("one component is tried").1)
+        Ok(best.expect("two components are tried").1)
     }
 
     pub(super) fn components(&self) -> usize {
@@ -261,13 +268,13 @@ impl Fit {
         Err("an impossible mixture".into())
     }
 
-    /// `k` components, and their log likelihood.
-    fn with(cx: &mut Cx<'_>, x: &[f64], d: usize, k: usize) -> (Self, f64) {
-        let n = x.len() / d;
-        let all = variances(x, d);
+    /// Components that begin at `means`, and their log likelihood.
+    fn with(x: &[f64], all: &[f64], means: Vec<f64>) -> (Self, f64) {
+        let d = all.len();
+        let (n, k) = (x.len() / d, means.len() / d);
         let mut fit = Self {
             weights: vec![1.0 / k as f64; k],
-            means: seeds(cx, x, &all, k),
+            means,
             variances: Vec::new(),
             dense: Vec::new(),
         };
@@ -276,7 +283,7 @@ impl Fit {
         fit.variances = all.iter().map(|v| shrink * v).cycle().take(k * d).collect();
         let mut last = f64::NEG_INFINITY;
         for _ in 0..ITERATIONS {
-            let log_likelihood = fit.improve(x, &all);
+            let log_likelihood = fit.improve(x, all);
             if log_likelihood - last < ENOUGH * n as f64 {
                 last = last.max(log_likelihood);
                 break;
@@ -381,6 +388,26 @@ fn variances(x: &[f64], d: usize) -> Vec<f64> {
     (0..d).map(variance).collect()
 }
 
+/// Two centres, a standard deviation on both sides of the mean in the coordinate whose fourth moment is, but for
+/// `rank` of them, the least: that of two heaps is 1 and that of a normal law 3, in units of the variance's square.
+fn heaps(x: &[f64], all: &[f64], rank: usize) -> Vec<f64> {
+    let d = all.len();
+    let n = (x.len() / d) as f64;
+    let column = |j: usize| x.iter().skip(j).step_by(d);
+    let mean: Vec<f64> = (0..d).map(|j| column(j).sum::<f64>() / n).collect();
+    let fourth = |j: usize| {
+        let sum: f64 = column(j).map(|x| (x - mean[j]).powi(4)).sum();
+        (sum / n / (all[j] * all[j]), j)
+    };
+    let mut order: Vec<(f64, usize)> = (0..d).map(fourth).collect();
+    order.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let j = order[rank.min(d - 1)].1;
+    let mut centres = mean.repeat(2);
+    centres[j] -= all[j].sqrt();
+    centres[d + j] += all[j].sqrt();
+    centres
+}
+
 /// `k` of the points that are far from each other, in units of `all`: each is drawn with a probability
 /// proportional to the square of its distance to those before, the best of some.
 fn seeds(cx: &mut Cx<'_>, x: &[f64], all: &[f64], k: usize) -> Vec<f64> {
@@ -443,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_found_and_one_stays_one() {
+    fn parts_are_found() {
         let weights = array![0.5, 0.3, 0.2];
         let means = array![[0.0, 0.0], [3.0, 0.0], [0.0, 2.0]];
         let variances = array![[0.04, 0.09], [0.01, 0.25], [0.04, 0.04]];
@@ -451,9 +478,8 @@ mod tests {
         let fit = fitted(&law.unwrap(), 600);
         assert_eq!(fit.components(), 3, "{fit:?}");
         for c in 0..3 {
-            let at = (0..3).find(|i| {
-                (0..2).all(|j| (fit.means[2 * i + j] - means[(c, j)]).abs() < 0.15)
-            });
+            let at = (0..3)
+                .find(|i| (0..2).all(|j| (fit.means[2 * i + j] - means[(c, j)]).abs() < 0.15));
             let i = at.unwrap_or_else(|| panic!("component {c} of {fit:?}"));
             // 120 points and more tell a weight to 0.02, a variance to 13 %.
             assert!((fit.weights[i] - weights[c]).abs() < 0.08, "{fit:?}");
@@ -462,8 +488,6 @@ mod tests {
                 assert!((0.6..1.6).contains(&ratio), "{fit:?}");
             }
         }
-        let one = GaussianMixture::diagonal(array![1.0], array![[1.0; 20]], array![[0.5; 20]]);
-        assert_eq!(fitted(&one.unwrap(), 500).components(), 1);
     }
 
     #[test]
@@ -471,7 +495,6 @@ mod tests {
         let many = |means: Array2<f64>, variances: Array2<f64>| {
             let law = GaussianMixture::diagonal(array![0.5, 0.5], means, variances).unwrap();
             let fit = fitted(&law, 500);
-            assert!(fit.components() > 1);
             with_cx(1, |cx| {
                 fit.many_modes(cx, |cx, y, out| {
                     let y = ArrayView2::from_shape((out.len(), 2), y).unwrap();
@@ -481,9 +504,16 @@ mod tests {
             .unwrap()
         };
         // The log density falls by ½ (0.8/0.2)² − ln 2 to the middle.
-        assert!(many(array![[-0.8, 0.0], [0.8, 0.0]], array![[0.04, 1.0], [0.04, 1.0]]));
-        // A cross has one mode and two components or more.
-        assert!(!many(Array2::zeros((2, 2)), array![[0.01, 1.0], [1.0, 0.01]]));
+        assert!(many(
+            array![[-0.8, 0.0], [0.8, 0.0]],
+            array![[0.04, 1.0], [0.04, 1.0]]
+        ));
+        // A cross has one mode, whatever its components, and so has a normal law that is cut in two.
+        assert!(!many(
+            Array2::zeros((2, 2)),
+            array![[0.01, 1.0], [1.0, 0.01]]
+        ));
+        assert!(!many(Array2::zeros((2, 2)), array![[0.3, 1.0], [0.3, 1.0]]));
     }
 
     #[test]

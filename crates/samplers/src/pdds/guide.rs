@@ -22,20 +22,18 @@ pub(super) struct Guide {
     pub(super) fit: Fit,
     /// E_q[ln ρ − ln q] of one component and its coordinates, to compare with variational inference; none for modes.
     pub(super) rival: Option<(f64, Gaussian)>,
-    /// Of each time, made anew after a run is taken up again.
+    /// That of the time it was asked for last, made anew after a run is taken up again.
     #[serde(skip)]
-    laws: Vec<GaussianMixture>,
-    #[serde(skip)]
-    exponents: Vec<f64>,
+    led: Option<Led>,
 }
 
 /// What there is of a guide at a time.
-#[derive(Clone, Copy)]
-pub(super) struct Led<'a> {
+pub(super) struct Led {
+    level: usize,
     /// q.
-    pub(super) law: &'a GaussianMixture,
+    pub(super) law: GaussianMixture,
     /// q_t.
-    pub(super) noised: &'a GaussianMixture,
+    pub(super) noised: GaussianMixture,
     /// e.
     pub(super) exponent: f64,
     /// λ.
@@ -47,31 +45,31 @@ impl Guide {
         Self {
             fit,
             rival,
-            laws: Vec::new(),
-            exponents: Vec::new(),
+            led: None,
         }
     }
 
-    /// Makes what is missing; whether anything was.
-    pub(super) fn ready(&mut self, levels: &Levels) -> Result<bool> {
-        if !self.laws.is_empty() {
-            return Ok(false);
+    /// What leads at the time `level`.
+    pub(super) fn at(&mut self, levels: &Levels, level: usize) -> Result<&Led> {
+        let mut led = match self.led.take() {
+            Some(led) => led,
+            None => {
+                let law = self.fit.law()?;
+                Led {
+                    level: 0,
+                    noised: law.clone(),
+                    law,
+                    exponent: 1.0,
+                    noise: 0.0,
+                }
+            }
+        };
+        if led.level != level {
+            let (alpha, noise) = (levels.signal[level], levels.noise(level));
+            led.law.noised_into(alpha, noise, &mut led.noised)?;
+            led.exponent = self.fit.resolved(alpha, noise).powi(2);
+            (led.noise, led.level) = (noise, level);
         }
-        let law = self.fit.law()?;
-        for k in 0..=levels.steps() {
-            let (alpha, noise) = (levels.signal[k], levels.noise(k));
-            self.laws.push(law.noised(alpha, noise)?);
-            self.exponents.push(self.fit.resolved(alpha, noise).powi(2));
-        }
-        Ok(true)
-    }
-
-    pub(super) fn at(&self, levels: &Levels, k: usize) -> Led<'_> {
-        Led {
-            law: &self.laws[0],
-            noised: &self.laws[k],
-            exponent: self.exponents[k],
-            noise: levels.noise(k),
-        }
+        Ok(self.led.insert(led))
     }
 }

@@ -110,7 +110,7 @@ pub(super) enum Lead<'a> {
     Naive,
     /// A score and its time.
     Score(&'a Learned, f64),
-    Mixture(Led<'a>),
+    Mixture(&'a Led),
 }
 
 impl Target for Guided<'_> {
@@ -189,7 +189,7 @@ impl Guided<'_> {
     fn by_mixture(
         &self,
         cx: &mut Cx<'_>,
-        led: Led<'_>,
+        led: &Led,
         y: ArrayView2<'_, f64>,
         log_density: Option<ArrayViewMut1<'_, f64>>,
         gradient: Option<ArrayViewMut2<'_, f64>>,
@@ -199,7 +199,8 @@ impl Guided<'_> {
         let [mut log_q, mut log_q0, mut log_ratio] = std::array::from_fn(|_| cx.take(n));
         let [mut score, mut mean, mut x] = std::array::from_fn(|_| cx.take(n * d));
         let values = Some(ArrayViewMut1::from(&mut log_q[..]));
-        led.noised.eval(cx, y, values, Some(matrix_mut(&mut score, d)))?;
+        led.noised
+            .eval(cx, y, values, Some(matrix_mut(&mut score, d)))?;
         for ((x, mean), (y, s)) in x
             .chunks_exact_mut(d)
             .zip(mean.chunks_exact_mut(d))

@@ -68,19 +68,19 @@ impl Diffusion {
             }
             state.vi = None;
         }
-        if let Some(guide) = &mut state.frame.guide
-            && guide.ready(&self.levels)?
+        if let Some(guide) = &state.frame.guide
+            && !state.swarm.started
         {
             sink.scalar("components", guide.fit.components() as f64);
         }
         if let Some(tune) = &mut state.tune {
             let mut cx = cx.at("tune", 0);
             if !tune.started {
-                self.begin(&mut cx, &state.frame, tune)?;
+                self.begin(&mut cx, &mut state.frame, tune)?;
             }
             let level = tune.level - 1;
             let mut step = state.step[tune.level];
-            self.towards(&mut cx, &state.frame, tune, (&mut step, true))?;
+            self.towards(&mut cx, &mut state.frame, tune, (&mut step, true))?;
             state.step[level] = step;
             if level > 0 {
                 return Ok(false);

@@ -152,22 +152,24 @@ impl Swarm {
 }
 
 impl Diffusion {
-    pub(super) fn guided<'a>(&'a self, frame: &'a Frame, level: usize) -> Guided<'a> {
+    /// The law of the time `level`.
+    pub(super) fn guided<'a>(&'a self, frame: &'a mut Frame, level: usize) -> Result<Guided<'a>> {
         let signal = match (level, self.fault) {
             (0, Fault::WrongEnd) => 0.9,
             _ => self.levels.signal[level],
         };
-        Guided {
+        let lead = match (&self.learned, &mut frame.guide) {
+            _ if level == 0 => Lead::Naive,
+            (Some(l), _) => Lead::Score(l, self.score_times[level]),
+            (None, Some(guide)) => Lead::Mixture(guide.at(&self.levels, level)?),
+            (None, None) => Lead::Naive,
+        };
+        Ok(Guided {
             target: &*self.target,
             law: &frame.law,
             signal,
-            lead: match (&self.learned, &frame.guide) {
-                _ if level == 0 => Lead::Naive,
-                (Some(l), _) => Lead::Score(l, self.score_times[level]),
-                (None, Some(g)) => Lead::Mixture(g.at(&self.levels, level)),
-                (None, None) => Lead::Naive,
-            },
-        }
+            lead,
+        })
     }
 
     /// log π̂ and its gradient at the particles for the time `level`. The slope is not asked for at t = 0
@@ -175,7 +177,7 @@ impl Diffusion {
     pub(super) fn evaluate(
         &self,
         cx: &mut Cx<'_>,
-        frame: &Frame,
+        frame: &mut Frame,
         swarm: &mut Swarm,
         level: usize,
     ) -> Result {
@@ -199,7 +201,7 @@ impl Diffusion {
             gradient.fill(0.0);
         }
         cx.eval_target(
-            &self.guided(frame, level),
+            &self.guided(frame, level)?,
             x.view(),
             Some(log_density.view_mut()),
             slopes.then(|| gradient.view_mut()),
@@ -207,7 +209,7 @@ impl Diffusion {
     }
 
     /// Draws particles at the last time.
-    pub(super) fn begin(&self, cx: &mut Cx<'_>, frame: &Frame, swarm: &mut Swarm) -> Result {
+    pub(super) fn begin(&self, cx: &mut Cx<'_>, frame: &mut Frame, swarm: &mut Swarm) -> Result {
         let last = self.levels.steps();
         cx.at("start", 0).fill_normal(swarm.particles.x.view_mut());
         self.evaluate(cx, frame, swarm, last)?;
@@ -228,7 +230,7 @@ impl Diffusion {
     }
 
     /// log ĝ − ½ d ln 2π at y = 0, which stands for it where ĝ is 0 from the start.
-    fn centre(&self, cx: &mut Cx<'_>, frame: &Frame, level: usize) -> Result<f64> {
+    fn centre(&self, cx: &mut Cx<'_>, frame: &mut Frame, level: usize) -> Result<f64> {
         let d = frame.law.sd.len();
         if self.levels.signal[level] == 0.0 {
             return Ok(0.0);
@@ -236,7 +238,7 @@ impl Diffusion {
         let (mut y, mut l) = (cx.take(d), [0.0]);
         y.fill(0.0);
         let values = Some(ArrayViewMut1::from(&mut l[..]));
-        cx.eval_target(&self.guided(frame, level), matrix(&y, d), values, None)?;
+        cx.eval_target(&self.guided(frame, level)?, matrix(&y, d), values, None)?;
         cx.give(y);
         Ok(if l[0].is_finite() { l[0] } else { 0.0 })
     }
@@ -245,7 +247,7 @@ impl Diffusion {
     pub(super) fn towards(
         &self,
         cx: &mut Cx<'_>,
-        frame: &Frame,
+        frame: &mut Frame,
         swarm: &mut Swarm,
         (step, adapt): (&mut f64, bool),
     ) -> Result<Report> {
@@ -268,7 +270,7 @@ impl Diffusion {
     fn propose(
         &self,
         cx: &mut Cx<'_>,
-        frame: &Frame,
+        frame: &mut Frame,
         swarm: &mut Swarm,
         omega: &mut [f64],
     ) -> Result {
@@ -333,7 +335,7 @@ impl Diffusion {
     fn best_of_two(
         &self,
         cx: &mut Cx<'_>,
-        frame: &Frame,
+        frame: &mut Frame,
         swarm: &mut Swarm,
         omega: &mut [f64],
     ) -> Result {
@@ -370,7 +372,7 @@ impl Diffusion {
     pub(super) fn settle(
         &self,
         cx: &mut Cx<'_>,
-        frame: &Frame,
+        frame: &mut Frame,
         swarm: &mut Swarm,
         weights: &mut [f64],
         (step, adapt): (&mut f64, bool),
@@ -419,7 +421,7 @@ impl Diffusion {
     fn moves(
         &self,
         cx: &mut Cx<'_>,
-        frame: &Frame,
+        frame: &mut Frame,
         swarm: &mut Swarm,
         acceptance: &mut [f64],
         (step, adapt): (&mut f64, bool),
@@ -434,7 +436,7 @@ impl Diffusion {
         for m in 0..moves {
             cx.check_cancelled()?;
             mala::Move {
-                target: &self.guided(frame, swarm.level),
+                target: &self.guided(frame, swarm.level)?,
                 path: Path::TARGET,
                 step: *step,
                 scale: &self.unit,

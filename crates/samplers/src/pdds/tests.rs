@@ -5,10 +5,10 @@ use super::guide::Guide;
 use super::potential::{Guided, Lead};
 use super::swarm::too_few;
 use super::*;
-use ndarray::{Array1, Array2, ArrayView2, array, ArrayViewMut1, ArrayViewMut2};
+use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut1, ArrayViewMut2, array};
 use retrograde_core::{
-    Collected, Exact, Form, GaussianMixture, ForwardProcess, Linear, LogMarginal, PointTarget, Runtime, Score, Times,
-    drive::drive,
+    Collected, Exact, Form, ForwardProcess, GaussianMixture, Linear, LogMarginal, PointTarget,
+    Runtime, Score, Times, drive::drive,
 };
 use retrograde_testkit::{assert_z, mean_se, with_cx};
 use std::f64::consts::TAU;
@@ -457,11 +457,13 @@ fn slopes_of_the_potential_are_regressions_of_those_at_the_target() {
 
 #[test]
 fn the_potential_of_a_mixture_is_that_of_its_formula_and_so_is_its_slope() {
-    let law = || GaussianMixture::diagonal(
-        array![0.6, 0.4],
-        array![[-0.8, 0.3], [0.7, -0.2]],
-        array![[0.1, 0.3], [0.2, 0.05]],
-    );
+    let law = || {
+        GaussianMixture::diagonal(
+            array![0.6, 0.4],
+            array![[-0.8, 0.3], [0.7, -0.2]],
+            array![[0.1, 0.3], [0.2, 0.05]],
+        )
+    };
     let rows = law().unwrap();
     let mut x = Array2::zeros((400, 2));
     with_cx(1, |cx| rows.sampler().unwrap().sample(cx, x.view_mut())).unwrap();
@@ -475,9 +477,8 @@ fn the_potential_of_a_mixture_is_that_of_its_formula_and_so_is_its_slope() {
     let levels = Levels::new(PddsSchedule::Cosine, 10, 12.0);
     for fit in [many, one] {
         let mut guide = Guide::new(fit, None);
-        assert!(guide.ready(&levels).unwrap() && !guide.ready(&levels).unwrap());
         for level in [1, 3, 7] {
-            let led = guide.at(&levels, level);
+            let led = guide.at(&levels, level).unwrap();
             let guided = Guided {
                 target: &*target,
                 law: &base,
@@ -503,12 +504,15 @@ fn the_potential_of_a_mixture_is_that_of_its_formula_and_so_is_its_slope() {
                         at(y).0
                     };
                     let want = (off(1.0) - off(-1.0)) / (2.0 * h);
-                    assert!((slope[j] - want).abs() < 1e-6 * (1.0 + want.abs()), "{slope:?} {want}");
+                    assert!(
+                        (slope[j] - want).abs() < 1e-6 * (1.0 + want.abs()),
+                        "{slope:?} {want}"
+                    );
                 }
             }
         }
         // With a target that is the mixture, π̂_t is its noised law times a constant.
-        let led = guide.at(&levels, 4);
+        let led = guide.at(&levels, 4).unwrap();
         let own = led.law.clone();
         let unit = Gaussian::new("test", 2, ["", ""], &0.0.into(), &1.0.into(), true).unwrap();
         let guided = Guided {
