@@ -58,12 +58,30 @@ fn assert_agrees(what: &str, ours: (f64, f64), theirs: (f64, f64), seeds: f64) {
     assert_z(what, ours.0, theirs.0, se);
 }
 
+/// Panics unless the runs took as many temperatures as those of the other implementation, to 12 %.
+fn assert_levels(what: &str, runs: &[Collected], theirs: f64) {
+    let levels = runs.iter().map(|r| r.tables["ladder"].1.len() as f64);
+    let mean = mean_se(levels).0;
+    assert!(
+        (mean / theirs - 1.0).abs() < 0.12,
+        "{what}: {mean} temperatures, {theirs} elsewhere"
+    );
+}
+
+/// Panics unless the mean total variation distance of the mode weights is `theirs` to within `error`.
+fn assert_weights(runs: &[Collected], target: &dyn Target, theirs: f64, error: f64) {
+    let tv = mean_se(runs.iter().map(|r| modes(r, target).0)).0;
+    assert!((tv - theirs).abs() < error, "{tv}, {theirs} elsewhere");
+}
+
 #[test]
 fn nine_modes_from_a_base_that_covers_them() {
     let target = target("gmm9", json!({}));
     let settings = json!({ "base_sd": 4.0, "pilot_moves": 0, "move": "mala", "precondition": "none", "moves": 10, "max_moves": 10 });
     let (mean, sd, runs) = replicate(&target, &settings, N, 10);
     assert_agrees("GMM9, base 4", (mean, sd), (0.0, 0.016), 10.0);
+    assert_levels("GMM9, base 4", &runs, 7.0);
+    assert_weights(&runs, &*target, 0.036, 0.015);
     assert_z("GMM9, base 4, truth", mean, 0.0, sd / 10f64.sqrt());
     for seed in 1..=3 {
         let log_z = sample(&target, "smc", settings.clone(), 8000, seed)
@@ -87,6 +105,8 @@ fn nine_modes_from_a_narrow_base_are_lost() {
         10,
     );
     assert_agrees("GMM9, base 1", (mean, sd), (-0.79, 0.26), 10.0);
+    assert_levels("GMM9, base 1", &runs, 10.0);
+    assert_weights(&runs, &*target, 0.478, 0.2);
     assert!(runs.iter().all(|r| modes(r, target.as_ref()).1 >= 3));
 }
 
@@ -100,6 +120,8 @@ fn forty_modes_need_a_wide_base() {
         10,
     );
     assert_agrees("GMM40, base 25", (mean, sd), (-0.002, 0.036), 10.0);
+    assert_levels("GMM40, base 25", &runs, 9.0);
+    assert_weights(&runs, &*target, 0.080, 0.02);
     for r in &runs {
         let (tv, found) = modes(r, target.as_ref());
         assert!(tv < 0.13 && found == 40, "{tv} {found}");
@@ -114,6 +136,8 @@ fn forty_modes_need_a_wide_base() {
         (mean + 2.57).abs() < 0.2 && sd < 0.15,
         "confidently wrong: {mean} ± {sd}"
     );
+    assert_levels("GMM40, base 1", &runs, 24.0);
+    assert_weights(&runs, &*target, 0.923, 0.02);
     assert!(runs.iter().all(|r| modes(r, target.as_ref()).1 <= 5));
 }
 
@@ -127,6 +151,7 @@ fn weights_of_two_far_modes_are_right_on_average_and_useless_in_a_run() {
         10,
     );
     assert_agrees("two modes", (mean, sd), (0.12, 0.50), 10.0);
+    assert_levels("two modes", &runs, 30.0);
     let share = |r: &Collected| {
         let first = r
             .rows()
@@ -152,20 +177,20 @@ fn more_temperatures_do_not_help_two_far_modes() {
     let settings = json!({ "base_sd": 1.0, "alpha": 0.99, "pilot_moves": 0, "move": "mala", "precondition": "none", "moves": 10, "max_moves": 10 });
     let (mean, sd, runs) = replicate(&target, &settings, N, 5);
     assert_agrees("two modes, α = 0.99", (mean, sd), (-0.03, 0.62), 5.0);
-    let levels = runs[0].tables["ladder"].1.len();
-    assert!(
-        (80..120).contains(&levels),
-        "{levels} temperatures, 98 elsewhere"
-    );
+    assert_levels("two modes, α = 0.99", &runs, 98.0);
 }
 
 #[test]
 fn the_neck_of_a_funnel_is_missed() {
     let target = target("funnel", json!({}));
-    for (base, theirs, moment) in [(1.0, (-0.40, 0.22), 2.7), (3.0, (-0.42, 0.14), 3.3)] {
+    for (base, theirs, levels, moment) in [
+        (1.0, (-0.40, 0.22), 9.0, 2.7),
+        (3.0, (-0.42, 0.14), 13.0, 3.3),
+    ] {
         let settings = json!({ "base_sd": base, "pilot_moves": 0, "move": "mala", "precondition": "none", "moves": 10, "max_moves": 10 });
         let (mean, sd, runs) = replicate(&target, &settings, N, 10);
         assert_agrees("funnel", (mean, sd), theirs, 10.0);
+        assert_levels("funnel", &runs, levels);
         let x0 = second_moment(&runs, 0);
         assert!(
             (x0 - moment).abs() < 1.0,
@@ -176,12 +201,13 @@ fn the_neck_of_a_funnel_is_missed() {
 
 #[test]
 fn wells_of_known_depth() {
-    for (settings, base, truth, theirs, moment) in [
+    for (settings, base, truth, theirs, levels, moment) in [
         (
             json!({ "dim": 5, "wells": 5, "delta": 4.0 }),
             2.0,
             -0.541055512879,
             (-0.535, 0.043),
+            18.0,
             3.934104642334,
         ),
         (
@@ -189,6 +215,7 @@ fn wells_of_known_depth() {
             1.0,
             42.817242677531,
             (42.831, 0.025),
+            11.0,
             1.835341721490,
         ),
     ] {
@@ -196,6 +223,7 @@ fn wells_of_known_depth() {
         let settings = json!({ "base_sd": base, "pilot_moves": 0, "move": "mala", "precondition": "none", "moves": 10, "max_moves": 10 });
         let (mean, sd, runs) = replicate(&target, &settings, N, 10);
         assert_agrees("multi-well", (mean, sd), theirs, 10.0);
+        assert_levels("multi-well", &runs, levels);
         assert_z("multi-well, truth", mean, truth, sd / 10f64.sqrt());
         let x0 = second_moment(&runs, 0);
         assert!((x0 / moment - 1.0).abs() < 0.01, "{x0} {moment}");

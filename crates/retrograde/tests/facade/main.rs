@@ -7,7 +7,6 @@ mod dilation;
 mod evidence;
 mod pdds;
 mod registry;
-mod rows;
 mod run;
 mod scores;
 mod tails;

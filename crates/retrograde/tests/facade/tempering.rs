@@ -144,6 +144,13 @@ fn annealed_importance_sampling_with_default_settings() {
             runs("ais", case, 4000, seeds);
         }
     }
+    // From N(0, 1), without a pilot run.
+    let (_, settings, truth, _) = &cases[5];
+    let plain = json!({ "base_sd": 1.0, "pilot_moves": 0, "temperatures": 600 });
+    let brownian = target(cases[5].0, settings.clone());
+    let log_z = sample(&brownian, "ais", plain, 4000, 1).0.scalars["log_z"];
+    println!("ais from N(0, 1), brownian: error {:+.4}", log_z - truth);
+    assert!((log_z - truth).abs() < 0.3, "{log_z}");
 }
 
 #[test]

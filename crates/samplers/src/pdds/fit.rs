@@ -17,8 +17,9 @@ use std::f64::consts::TAU;
 /// Numbers of components that are tried, while they gain. The pairs begin apart in the coordinates that look
 /// most like two heaps, which k-means++ misses among many others.
 const TRIED: [usize; 16] = [2, 2, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192];
-/// So many numbers in a row without gain end it.
-const PATIENCE: usize = 4;
+/// So many numbers in a row without gain end it, from `MANY` on: among many modes a few components more gain nothing.
+const PATIENCE: usize = 3;
+const MANY: usize = 16;
 const LENT: f64 = 3.0;
 const ITERATIONS: usize = 50;
 /// Gain of the mean log likelihood of a point, below which an iteration is the last one.
@@ -33,7 +34,7 @@ const MOST_DENSE: usize = 200;
 const ROUNDS: u64 = 5;
 const ADAPTING: usize = 4096;
 /// Weight of a component N(0, I), for what no chain found and for tails.
-pub(super) const BROAD: f64 = 0.05;
+const BROAD: f64 = 0.05;
 /// A component has at least so many points.
 const FEWEST: f64 = 2.0;
 
@@ -86,7 +87,7 @@ impl Fit {
             let (fit, log_likelihood) = Self::with(x, &all, means);
             let free = (fit.components() * (2 * d + 1) - 1) as f64;
             let criterion = free * (n as f64).ln() - 2.0 * log_likelihood;
-            worse += 1;
+            worse += usize::from(k >= MANY);
             if best.as_ref().is_none_or(|b| criterion < b.0) {
                 best = Some((criterion, fit));
                 worse = 0;
@@ -467,6 +468,18 @@ mod tests {
             exact.sample(&mut cx.at("draw", 0), x.view_mut()).unwrap();
             Fit::of(cx, x.as_slice().unwrap(), x.ncols()).unwrap()
         })
+    }
+
+    #[test]
+    fn forty_parts_are_found_though_three_gain_nothing_over_two() {
+        let means = Array2::from_shape_fn((40, 2), |(k, j)| {
+            let u = ((k * (11 + 6 * j) + 5 * j) % 41) as f64;
+            u / 41.0 - 0.5
+        });
+        let weights = Array1::from_elem(40, 1.0 / 40.0);
+        let law = GaussianMixture::isotropic(weights, means, Array1::from_elem(40, 1e-4));
+        let fit = fitted(&law.unwrap(), 1000);
+        assert!(fit.components() >= 24, "{}", fit.components());
     }
 
     #[test]

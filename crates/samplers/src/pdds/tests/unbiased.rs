@@ -99,6 +99,17 @@ fn z_is_unbiased_with_the_variance_that_is_computed() {
     }
 }
 
+#[test]
+fn three_steps_of_an_exact_potential_are_unbiased() {
+    let sampler = exact(published(3), 1, 2.75, 0.25);
+    let z = (0..200).map(|s| log_z(&run(&sampler, 2000, s)).exp());
+    let (mean, se) = mean_se(z);
+    println!("{mean} ± {se}");
+    // 0.058 a run.
+    assert!((mean - 1.0).abs() < 3.0 * 0.058 / 200f64.sqrt(), "{mean}");
+    assert!((0.8..1.25).contains(&(se * 200f64.sqrt() / 0.058)), "{se}");
+}
+
 /// E Ẑ − 1 in standard errors over 200 seeds, with resampling and, if so, moves.
 fn bias(fault: Fault, moves: u32, whiten: Whiten) -> f64 {
     let settings = Pdds {
