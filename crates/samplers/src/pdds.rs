@@ -28,7 +28,10 @@
 //! Where ĝ_t is 0 at a time before the last, a particle keeps the potential it had: any positive function of
 //! the path will do.
 //!
-//! The mixture is for many modes. A naive potential leads astray where the target is narrow and off the reference law: Ẑ then is far too
+//! q is a mixture where the chains found many modes, one normal law with a covariance matrix where they found
+//! one and that fits better than variational inference; else the potential is naive.
+//!
+//! A naive potential leads astray where the target is narrow and off the reference law: Ẑ then is far too
 //! low in all runs, with a small spread. Placing the reference law (`whiten`) helps, and draws sent back to
 //! the reference by the forward process tell: their weights are unbiased for 1/Z if they are right.
 //!
@@ -39,7 +42,7 @@ use crate::chains::{Gaussian, check, check_length, check_positive};
 use crate::pilot::Pilot;
 use crate::walkers::Walkers;
 use doubts::summary;
-use guide::Guide;
+use guide::Frame;
 use potential::Learned;
 use retrograde_core::registry::Parts;
 use retrograde_core::settings::PerCoordinate;
@@ -300,14 +303,6 @@ impl Diffusion {
     }
 }
 
-/// Coordinates of a run, and what leads through them.
-#[derive(Serialize, Deserialize)]
-struct Frame {
-    /// N(m, s²), the reference law.
-    law: Gaussian,
-    guide: Option<Guide>,
-}
-
 #[derive(Serialize, Deserialize)]
 struct State {
     /// Runs of their own that come first: of chains that place the reference law, kept to compare the draws
@@ -350,13 +345,7 @@ impl Algorithm for Diffusion {
 
     fn check_state(&self, n: usize, state: &State) -> std::result::Result<(), String> {
         let (d, k) = (self.target.dim(), self.levels.steps());
-        state.frame.law.check_saved(d)?;
-        if let Some(guide) = &state.frame.guide {
-            guide.fit.check_saved(d)?;
-            if let Some((_, coordinates)) = &guide.rival {
-                coordinates.check_saved(d)?;
-            }
-        }
+        state.frame.check_saved(d)?;
         if let Some(pilot) = &state.place {
             pilot.check_chains(self.settings.pilot_chains, d)?;
         }
@@ -423,13 +412,10 @@ impl Algorithm for Diffusion {
             tails: 0.0,
             missed: 0,
         };
-        if self.whiten() != Whiten::None {
-            let (target, law) = (&*self.target, &self.base);
-            let chains = (s.pilot_chains, s.step_size);
-            state.place = match s.pilot_moves {
-                0 => None,
-                _ => Some(Pilot::start(cx, NAME, BASE, target, law, chains)?),
-            };
+        if self.whiten() != Whiten::None && s.pilot_moves > 0 {
+            let (target, chains) = (&*self.target, (s.pilot_chains, s.step_size));
+            let pilot = Pilot::start(cx, NAME, BASE, target, &self.base, chains)?;
+            state.place = Some(pilot);
         }
         if self.whiten() == Whiten::Vi {
             state.vi = Some(Vi::new(d));
@@ -522,6 +508,7 @@ register! {
         source "Phillips et al. (2024), arXiv:2402.06320";
 }
 
+mod adapt;
 mod back;
 mod doubts;
 mod fit;

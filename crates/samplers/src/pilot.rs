@@ -4,7 +4,7 @@
 //! Nothing of it is kept but mean and standard deviations, so that estimates made after it, with
 //! random numbers of their own, have a base that is fixed as far as they are concerned.
 
-use crate::chains::{Gaussian, check_length, dense, evaluate_starts};
+use crate::chains::{Gaussian, check_length, evaluate_starts};
 use crate::hmc;
 use crate::walkers::{Path, Rungs, Scale, Walkers};
 use retrograde_core::{Cx, Flag, Result, Severity, Sink, Target};
@@ -190,7 +190,7 @@ impl Pilot {
 
     /// The least log density of chains that got to the mass: within 10 + 2 d of the best one, which in a
     /// normal law is two standard deviations a coordinate, and that of the best quarter in any case.
-    fn least(&self, cx: &mut Cx<'_>) -> f64 {
+    pub(crate) fn least(&self, cx: &mut Cx<'_>) -> f64 {
         let (n, d) = self.walkers.x.dim();
         let mut sorted = cx.take(n);
         let log = sorted.iter_mut().zip(&self.walkers.log_density);
@@ -201,31 +201,27 @@ impl Pilot {
         least
     }
 
-    /// Where the chains are that got to the mass, row after row.
-    pub(crate) fn kept(&self, cx: &mut Cx<'_>) -> Vec<f64> {
-        let least = self.least(cx);
-        let rows = self.walkers.x.rows().into_iter();
+    /// Where the chains are whose log density is `least` or more.
+    pub(crate) fn kept(&self, least: f64) -> impl Iterator<Item = &[f64]> + Clone {
+        let (x, d) = (&self.walkers.x, self.walkers.x.ncols());
+        let rows = x.as_slice().expect("rows are dense").chunks_exact(d);
         let rows = rows.zip(&self.walkers.log_density);
-        let rows = rows.filter(|(_, l)| **l >= least && l.is_finite());
-        rows.flat_map(|(x, _)| x.to_vec()).collect()
+        rows.filter(move |(_, l)| **l >= least && l.is_finite())
+            .map(|(x, _)| x)
     }
 
     /// Sets `base` to where the chains are that got to the mass.
     fn place(&self, cx: &mut Cx<'_>, base: &mut Gaussian, sink: &mut dyn Sink) {
         let (n, d) = self.walkers.x.dim();
-        let least = self.least(cx);
-        let view = self.walkers.x.view();
-        let x = dense(&view);
-        let kept = || {
-            let rows = x.chunks_exact(d).zip(&self.walkers.log_density);
-            rows.filter(move |(_, l)| **l >= least && l.is_finite())
-                .map(|(x, _)| x)
-        };
-        let count = kept().count() as f64;
+        let kept = self.kept(self.least(cx));
+        let count = kept.clone().count() as f64;
         let (mut widest, mut narrowest) = (0.0f64, f64::INFINITY);
-        let mut column = cx.take(kept().count());
+        let mut column = cx.take(kept.clone().count());
         for j in 0..d {
-            column.iter_mut().zip(kept()).for_each(|(c, x)| *c = x[j]);
+            column
+                .iter_mut()
+                .zip(kept.clone())
+                .for_each(|(c, x)| *c = x[j]);
             column.sort_unstable_by(f64::total_cmp);
             let out = column.len() / 32;
             // Half-way between the outer modes, whatever the shares of the chains in them: the path

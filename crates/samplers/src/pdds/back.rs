@@ -1,8 +1,9 @@
 //! The way back: draws sent to the reference law by the forward process, which tell log Z from the other
 //! end (in the manner of bidirectional Monte Carlo, Grosse, Ghahramani & Adams 2015, arXiv:1511.02543).
 
+use super::Diffusion;
+use super::guide::Frame;
 use super::swarm::{Report, Swarm};
-use super::{Diffusion, Frame};
 use crate::chains::dense;
 use crate::walkers::Walkers;
 use ndarray::{Array2, ArrayViewMut1, Axis};

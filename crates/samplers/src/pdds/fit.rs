@@ -7,10 +7,9 @@
 //! no variance.
 
 use crate::chains::check_length;
-use crate::genealogy::offspring;
 use ndarray::{Array1, Array2, Array3, ArrayView2, ArrayViewMut1, Axis};
 use retrograde_core::numeric::softmax_in_place;
-use retrograde_core::{Cx, Exact, GaussianMixture, Result, Target};
+use retrograde_core::{Cx, GaussianMixture, Result};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::TAU;
 
@@ -26,13 +25,8 @@ const ITERATIONS: usize = 50;
 const ENOUGH: f64 = 1e-3;
 /// Least variance over that of all points: chains may all end on one.
 const LEAST: f64 = 1e-10;
-/// Depth of the log density between two means that tells two modes.
-const VALLEY: f64 = 1.0;
 /// Largest dimension of a covariance matrix.
 const MOST_DENSE: usize = 200;
-/// Rounds of draws by which a mixture is adapted.
-const ROUNDS: u64 = 5;
-const ADAPTING: usize = 4096;
 /// Weight of a component N(0, I), for what no chain found and for tails.
 const BROAD: f64 = 0.05;
 /// A component has at least so many points.
@@ -41,8 +35,8 @@ const FEWEST: f64 = 2.0;
 /// Weights (K), means and variances (K × d).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Fit {
-    weights: Vec<f64>,
-    means: Vec<f64>,
+    pub(super) weights: Vec<f64>,
+    pub(super) means: Vec<f64>,
     variances: Vec<f64>,
     /// Covariance matrix of the one component there is; empty for independent coordinates.
     dense: Vec<f64>,
@@ -74,12 +68,11 @@ impl Fit {
     /// The mixture of two components or more that fits the rows of `x` best; whether these are parts of one mode is
     /// another question.
     pub(super) fn of(cx: &mut Cx<'_>, x: &[f64], d: usize) -> Result<Self> {
-        let n = x.len() / d;
+        let (n, all) = (x.len() / d, variances(x, d));
         let mut best: Option<(f64, Self)> = None;
         let mut worse = 0;
         for (i, k) in (0..).zip(TRIED).filter(|(_, k)| *k == 2 || 4 * k <= n) {
             cx.check_cancelled()?;
-            let all = variances(x, d);
             let means = match k {
                 2 => heaps(x, &all, i as usize),
                 _ => seeds(&mut cx.at("mixture", i), x, &all, k),
@@ -103,30 +96,28 @@ impl Fit {
         self.weights.len()
     }
 
-    /// The mixture, with N(0, I) for one component more.
-    pub(super) fn law(&self) -> Result<GaussianMixture> {
-        self.with_broad(BROAD)
-    }
-
-    /// The same with the weight `broad` of that component.
-    fn with_broad(&self, broad: f64) -> Result<GaussianMixture> {
-        let k = self.components();
+    /// The mixture; if `broad`, with N(0, I) for one component more, of the weight [`BROAD`].
+    pub(super) fn law(&self, broad: bool) -> Result<GaussianMixture> {
+        let (k, more) = (self.components(), usize::from(broad));
         let d = self.means.len() / k;
         let total: f64 = self.weights.iter().sum();
-        let weights = self.weights.iter().map(|w| (1.0 - broad) * w / total);
-        let weights: Array1<f64> = weights.chain([broad]).collect();
+        let part = if broad { 1.0 - BROAD } else { 1.0 };
+        let weights = self.weights.iter().map(|w| part * w / total);
+        let weights: Array1<f64> = weights.chain(std::iter::repeat_n(BROAD, more)).collect();
         let rows = |v: &[f64], last: f64| {
-            let all = v.iter().copied().chain(std::iter::repeat_n(last, d));
-            Array2::from_shape_vec((k + 1, d), all.collect()).expect("K + 1 rows")
+            let all = v.iter().copied().chain(std::iter::repeat_n(last, more * d));
+            Array2::from_shape_vec((k + more, d), all.collect()).expect("K rows or K + 1")
         };
         let means = rows(&self.means, 0.0);
         if self.dense.is_empty() {
             return GaussianMixture::diagonal(weights, means, rows(&self.variances, 1.0));
         }
-        let mut dense = Array3::zeros((2, d, d));
+        let mut dense = Array3::zeros((k + more, d, d));
+        for mut unit in dense.outer_iter_mut() {
+            unit.diag_mut().fill(1.0);
+        }
         let first = dense.iter_mut().zip(&self.dense);
         first.for_each(|(out, c)| *out = *c);
-        dense.index_axis_mut(Axis(0), 1).diag_mut().fill(1.0);
         GaussianMixture::dense(weights, means, dense)
     }
 
@@ -150,103 +141,6 @@ impl Fit {
     pub(super) fn widen(&mut self, factor: f64) {
         let all = self.variances.iter_mut().chain(&mut self.dense);
         all.for_each(|v| *v *= factor * factor);
-    }
-
-    /// E_q[log density − log q], by draws of its own.
-    pub(super) fn bound(
-        &self,
-        cx: &mut Cx<'_>,
-        log_density: impl Fn(&mut Cx<'_>, &[f64], &mut [f64]) -> Result,
-    ) -> Result<f64> {
-        // The broad component has no draw among these.
-        let (y, log_q) = draws(&mut cx.at("bound", 0), &self.with_broad(1e-100)?)?;
-        let mut log_p = vec![0.0; ADAPTING];
-        log_density(cx, y.as_slice().expect("rows are dense"), &mut log_p)?;
-        let off: f64 = log_p.iter().zip(&log_q).map(|(p, q)| p - q).sum();
-        Ok(off / ADAPTING as f64)
-    }
-
-    /// Whether the components are parts of more than one mode: no chain of components leads from one to all
-    /// others where `log_density`, at a row between the means of two, stays above the lower of theirs less
-    /// [`VALLEY`].
-    pub(super) fn many_modes(
-        &self,
-        cx: &mut Cx<'_>,
-        log_density: impl Fn(&mut Cx<'_>, &[f64], &mut [f64]) -> Result,
-    ) -> Result<bool> {
-        let k = self.components();
-        let d = self.means.len() / k;
-        let mut at = vec![0.0; k];
-        log_density(cx, &self.means, &mut at)?;
-        // Components that are known to belong to the mode of the first, and those whose neighbours are not
-        // looked at yet.
-        let mut known = vec![false; k];
-        known[0] = true;
-        let mut open = vec![0];
-        let (mut points, mut between) = (vec![0.0; 3 * k * d], vec![0.0; 3 * k]);
-        while let Some(a) = open.pop() {
-            for (b, rows) in points.chunks_exact_mut(3 * d).enumerate() {
-                for (row, part) in rows.chunks_exact_mut(d).zip([0.25, 0.5, 0.75]) {
-                    let (from, to) = (&self.means[a * d..][..d], &self.means[b * d..][..d]);
-                    for ((x, from), to) in row.iter_mut().zip(from).zip(to) {
-                        *x = from + part * (to - from);
-                    }
-                }
-            }
-            log_density(cx, &points, &mut between)?;
-            for (b, between) in between.chunks_exact(3).enumerate() {
-                let least = between.iter().fold(f64::INFINITY, |m, l| m.min(*l));
-                if !known[b] && least > at[a].min(at[b]) - VALLEY {
-                    known[b] = true;
-                    open.push(b);
-                }
-            }
-        }
-        Ok(known.contains(&false))
-    }
-
-    /// Adapts the mixture to a density by draws of its own, which are weighed, resampled by their weights and fitted
-    /// once (Cappé, Douc, Guillin, Marin & Robert 2008, Stat. Comput. 18, 447), as long as the weights count.
-    pub(super) fn adapt(
-        &mut self,
-        cx: &mut Cx<'_>,
-        log_density: impl Fn(&mut Cx<'_>, &[f64], &mut [f64]) -> Result,
-    ) -> Result {
-        let d = self.means.len() / self.components();
-        let mut kept = Array2::zeros((ADAPTING, d));
-        let mut weights = vec![0.0; ADAPTING];
-        for round in 0..ROUNDS {
-            let mut cx = cx.at("adapt", round);
-            let (y, mut log_q) = draws(&mut cx.at("draws", 0), &self.law()?)?;
-            let rows = y.as_slice().expect("rows are dense");
-            log_density(&mut cx, rows, &mut weights)?;
-            weights.iter_mut().zip(&log_q).for_each(|(w, q)| *w -= q);
-            if !softmax_in_place(&mut weights).is_finite() {
-                break;
-            }
-            // Truncated (Ionides 2008): one draw is not to take all.
-            let most = (ADAPTING as f64).powf(-0.5);
-            weights.iter_mut().for_each(|w| *w = w.min(most));
-            let total: f64 = weights.iter().sum();
-            weights.iter_mut().for_each(|w| *w /= total);
-            let ess = 1.0 / weights.iter().map(|w| w * w).sum::<f64>();
-            if ess < 4.0 * (d.max(self.components())) as f64 {
-                break;
-            }
-            let mut u = [0.0];
-            cx.at("resample", 0)
-                .fill_uniform_1(ArrayViewMut1::from(&mut u[..]));
-            offspring(u[0], &weights, &mut log_q);
-            let mut rows = kept.rows_mut().into_iter();
-            for (from, copies) in y.rows().into_iter().zip(&log_q) {
-                let copies = rows.by_ref().take(*copies as usize);
-                copies.for_each(|mut row| row.assign(&from));
-            }
-            let rows = kept.as_slice().expect("rows are dense");
-            self.improve(rows, &variances(rows, d));
-            self.prune(d, ADAPTING as f64);
-        }
-        Ok(())
     }
 
     /// Whether a saved fit is one in dimension `d`.
@@ -296,7 +190,7 @@ impl Fit {
     }
 
     /// One iteration; the log likelihood before it. `all` are the variances of the points.
-    fn improve(&mut self, x: &[f64], all: &[f64]) -> f64 {
+    pub(super) fn improve(&mut self, x: &[f64], all: &[f64]) -> f64 {
         let (k, d) = (self.weights.len(), all.len());
         let n = x.len() / d;
         let constants: Vec<f64> = self
@@ -349,7 +243,7 @@ impl Fit {
     }
 
     /// Leaves out components with hardly a point.
-    fn prune(&mut self, d: usize, n: f64) {
+    pub(super) fn prune(&mut self, d: usize, n: f64) {
         let keep: Vec<usize> = (0..self.components())
             .filter(|c| self.weights[*c] * n >= FEWEST)
             .collect();
@@ -365,20 +259,8 @@ impl Fit {
     }
 }
 
-/// Draws of a mixture, and their log densities.
-fn draws(cx: &mut Cx<'_>, law: &GaussianMixture) -> Result<(Array2<f64>, Vec<f64>)> {
-    let mut y = Array2::zeros((ADAPTING, law.means().ncols()));
-    let mut log_q = vec![0.0; ADAPTING];
-    if let Some(exact) = law.sampler() {
-        exact.sample(cx, y.view_mut())?;
-    }
-    let values = Some(ArrayViewMut1::from(&mut log_q[..]));
-    law.eval(cx, y.view(), values, None)?;
-    Ok((y, log_q))
-}
-
 /// Variance of each coordinate.
-fn variances(x: &[f64], d: usize) -> Vec<f64> {
+pub(super) fn variances(x: &[f64], d: usize) -> Vec<f64> {
     let n = (x.len() / d) as f64;
     let variance = |j: usize| {
         let column = || x.iter().skip(j).step_by(d);
@@ -454,28 +336,32 @@ fn seeds(cx: &mut Cx<'_>, x: &[f64], all: &[f64], k: usize) -> Vec<f64> {
     out
 }
 
+/// A fit of `n` draws of `law`.
+#[cfg(test)]
+pub(super) fn fitted(law: &GaussianMixture, n: usize) -> Fit {
+    use retrograde_core::Exact;
+    let mut x = Array2::zeros((n, law.means().ncols()));
+    retrograde_testkit::with_cx(3, |cx| {
+        let exact = law.sampler().expect("draws");
+        exact.sample(&mut cx.at("draw", 0), x.view_mut()).unwrap();
+        Fit::of(cx, x.as_slice().unwrap(), x.ncols()).unwrap()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use ndarray::array;
     use retrograde_testkit::with_cx;
 
-    /// A fit of `n` draws of `law`.
-    fn fitted(law: &GaussianMixture, n: usize) -> Fit {
-        let mut x = Array2::zeros((n, law.means().ncols()));
-        with_cx(3, |cx| {
-            let exact = law.sampler().expect("draws");
-            exact.sample(&mut cx.at("draw", 0), x.view_mut()).unwrap();
-            Fit::of(cx, x.as_slice().unwrap(), x.ncols()).unwrap()
-        })
-    }
-
     #[test]
-    fn forty_parts_are_found_though_three_gain_nothing_over_two() {
-        let means = Array2::from_shape_fn((40, 2), |(k, j)| {
-            let u = ((k * (11 + 6 * j) + 5 * j) % 41) as f64;
-            u / 41.0 - 0.5
-        });
+    fn two_heaps_of_twenty_parts_are_no_two_parts() {
+        // In ten coordinates a cut of a heap gains less than its numbers cost, until each part has its own.
+        let mut means = Array2::zeros((40, 10));
+        with_cx(5, |cx| cx.at("means", 0).fill_uniform(means.view_mut()));
+        for (k, mut m) in means.rows_mut().into_iter().enumerate() {
+            m[0] += 3.0 * (k % 2) as f64;
+        }
         let weights = Array1::from_elem(40, 1.0 / 40.0);
         let law = GaussianMixture::isotropic(weights, means, Array1::from_elem(40, 1e-4));
         let fit = fitted(&law.unwrap(), 1000);
@@ -504,58 +390,9 @@ mod tests {
     }
 
     #[test]
-    fn a_valley_between_components_tells_modes() {
-        let many = |means: Array2<f64>, variances: Array2<f64>| {
-            let law = GaussianMixture::diagonal(array![0.5, 0.5], means, variances).unwrap();
-            let fit = fitted(&law, 500);
-            with_cx(1, |cx| {
-                fit.many_modes(cx, |cx, y, out| {
-                    let y = ArrayView2::from_shape((out.len(), 2), y).unwrap();
-                    law.eval(cx, y, Some(ArrayViewMut1::from(out)), None)
-                })
-            })
-            .unwrap()
-        };
-        // The log density falls by ½ (0.8/0.2)² − ln 2 to the middle.
-        assert!(many(
-            array![[-0.8, 0.0], [0.8, 0.0]],
-            array![[0.04, 1.0], [0.04, 1.0]]
-        ));
-        // A cross has one mode, whatever its components, and so has a normal law that is cut in two.
-        assert!(!many(
-            Array2::zeros((2, 2)),
-            array![[0.01, 1.0], [1.0, 0.01]]
-        ));
-        assert!(!many(Array2::zeros((2, 2)), array![[0.3, 1.0], [0.3, 1.0]]));
-    }
-
-    #[test]
-    fn draws_of_a_mixture_adapt_it_to_a_density() {
-        let law = |first: f64| {
-            let weights = array![first, 1.0 - first];
-            let means = array![[-0.8, 0.0], [0.8, 0.3]];
-            GaussianMixture::diagonal(weights, means, array![[0.04, 0.2], [0.04, 0.2]]).unwrap()
-        };
-        // Chains do not know the weights of modes.
-        let mut fit = fitted(&law(0.5), 400);
-        let truth = law(0.1);
-        with_cx(1, |cx| {
-            fit.adapt(cx, |cx, y, out| {
-                let y = ArrayView2::from_shape((out.len(), 2), y).unwrap();
-                truth.eval(cx, y, Some(ArrayViewMut1::from(out)), None)
-            })
-        })
-        .unwrap();
-        let left = fit.weights.iter().zip(fit.means.chunks_exact(2));
-        let left: f64 = left.filter(|(_, m)| m[0] < 0.0).map(|(w, _)| w).sum();
-        // 4096 draws of which half are of the mode with a tenth.
-        assert!((left - 0.1).abs() < 0.03, "{left}");
-    }
-
-    #[test]
     fn points_that_are_one_point_have_a_variance() {
         let fit = with_cx(1, |cx| Fit::of(cx, &[2.0; 40], 2)).unwrap();
         fit.check_saved(2).unwrap();
-        assert_eq!(fit.law().unwrap().components(), fit.components() + 1);
+        assert_eq!(fit.law(true).unwrap().components(), fit.components() + 1);
     }
 }

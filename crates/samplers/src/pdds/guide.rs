@@ -27,6 +27,29 @@ pub(super) struct Guide {
     led: Option<Led>,
 }
 
+/// Coordinates of a run, and what leads through them.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Frame {
+    /// N(m, s²), the reference law.
+    pub(super) law: Gaussian,
+    pub(super) guide: Option<Guide>,
+}
+
+impl Frame {
+    /// Whether a saved frame is one in dimension `d`.
+    pub(super) fn check_saved(&self, d: usize) -> std::result::Result<(), String> {
+        self.law.check_saved(d)?;
+        let Some(guide) = &self.guide else {
+            return Ok(());
+        };
+        guide.fit.check_saved(d)?;
+        match &guide.rival {
+            Some((_, coordinates)) => coordinates.check_saved(d),
+            None => Ok(()),
+        }
+    }
+}
+
 /// What there is of a guide at a time.
 pub(super) struct Led {
     level: usize,
@@ -54,7 +77,7 @@ impl Guide {
         let mut led = match self.led.take() {
             Some(led) => led,
             None => {
-                let law = self.fit.law()?;
+                let law = self.fit.law(true)?;
                 Led {
                     level: 0,
                     noised: law.clone(),

@@ -1,8 +1,8 @@
 //! What comes before the particles that are weighed, with random numbers of its own.
 
 use super::fit::Fit;
-use super::guide::Guide;
-use super::{Diffusion, Frame, Potential, State};
+use super::guide::{Frame, Guide};
+use super::{Diffusion, Potential, State};
 use crate::chains::{Gaussian, matrix};
 use crate::pilot::Pilot;
 use crate::walkers::Walkers;
@@ -101,7 +101,8 @@ fn fit(
     law: &Gaussian,
 ) -> Result<Option<Guide>> {
     let d = law.sd.len();
-    let mut y = pilot.kept(cx);
+    let kept = pilot.kept(pilot.least(cx));
+    let mut y: Vec<f64> = kept.flatten().copied().collect();
     for (y, j) in y.iter_mut().zip((0..d).cycle()) {
         *y = (*y - law.mean[j]) / law.sd[j];
     }

@@ -1,7 +1,8 @@
 //! Weighted particles, and their way from one time to the next: towards the target, or away from it.
 
+use super::guide::Frame;
 use super::potential::{Guided, Lead};
-use super::{Diffusion, Drift, Fault, Frame, NAME};
+use super::{Diffusion, Drift, Fault, NAME};
 use crate::chains::{FAR, check_length, dense, dense_mut, matrix, matrix_mut};
 use crate::genealogy::{Families, Spread, offspring, tail_index};
 use crate::mala;

@@ -1,7 +1,5 @@
 //! Against closed forms, and against an independent implementation in NumPy of the published code.
 
-use super::fit::Fit;
-use super::guide::Guide;
 use super::potential::{Guided, Lead};
 use super::swarm::too_few;
 use super::*;
@@ -14,6 +12,7 @@ use retrograde_testkit::{assert_z, mean_se, with_cx};
 use std::f64::consts::TAU;
 
 mod corners;
+mod mixture;
 mod unbiased;
 
 /// N(m, s²) in each of `d` coordinates, normalised.
@@ -453,83 +452,6 @@ fn slopes_of_the_potential_are_regressions_of_those_at_the_target() {
     let noise = z.column(1).mapv(|z| z * z / 0.01).mean().unwrap();
     println!("{rest} {noise}");
     assert!(rest < 0.1 && (noise / 100.0 - 1.0).abs() < 0.01);
-}
-
-#[test]
-fn the_potential_of_a_mixture_is_that_of_its_formula_and_so_is_its_slope() {
-    let law = || {
-        GaussianMixture::diagonal(
-            array![0.6, 0.4],
-            array![[-0.8, 0.3], [0.7, -0.2]],
-            array![[0.1, 0.3], [0.2, 0.05]],
-        )
-    };
-    let rows = law().unwrap();
-    let mut x = Array2::zeros((400, 2));
-    with_cx(1, |cx| rows.sampler().unwrap().sample(cx, x.view_mut())).unwrap();
-    let x = x.as_slice().unwrap();
-    let many = with_cx(2, |cx| Fit::of(cx, x, 2)).unwrap();
-    let one = Fit::dense(x, 2).unwrap();
-    assert!(many.components() > 1);
-    // Another density than that of the mixture, so that the ratio counts.
-    let target = normal(2, 0.4, 0.9);
-    let base = Gaussian::new("test", 2, ["", ""], &0.3.into(), &1.7.into(), true).unwrap();
-    let levels = Levels::new(PddsSchedule::Cosine, 10, 12.0);
-    for fit in [many, one] {
-        let mut guide = Guide::new(fit, None);
-        for level in [1, 3, 7] {
-            let led = guide.at(&levels, level).unwrap();
-            let guided = Guided {
-                target: &*target,
-                law: &base,
-                signal: levels.signal[level],
-                lead: Lead::Mixture(led),
-            };
-            let at = |y: [f64; 2]| {
-                let (mut l, mut g) = (array![0.0], Array2::zeros((1, 2)));
-                let y = ArrayView2::from_shape((1, 2), &y).unwrap();
-                with_cx(1, |cx| {
-                    guided.eval(cx, y, Some(l.view_mut()), Some(g.view_mut()))
-                })
-                .unwrap();
-                (l[0], [g[(0, 0)], g[(0, 1)]])
-            };
-            for y in [[0.0, 0.0], [-0.4, 0.9], [0.6, -0.3]] {
-                let (_, slope) = at(y);
-                let h = 1e-5;
-                for j in 0..2 {
-                    let off = |s: f64| {
-                        let mut y = y;
-                        y[j] += s * h;
-                        at(y).0
-                    };
-                    let want = (off(1.0) - off(-1.0)) / (2.0 * h);
-                    assert!(
-                        (slope[j] - want).abs() < 1e-6 * (1.0 + want.abs()),
-                        "{slope:?} {want}"
-                    );
-                }
-            }
-        }
-        // With a target that is the mixture, π̂_t is its noised law times a constant.
-        let led = guide.at(&levels, 4).unwrap();
-        let own = led.law.clone();
-        let unit = Gaussian::new("test", 2, ["", ""], &0.0.into(), &1.0.into(), true).unwrap();
-        let guided = Guided {
-            target: &own,
-            law: &unit,
-            signal: levels.signal[4],
-            lead: Lead::Mixture(led),
-        };
-        let y = array![[0.1, 0.2], [-3.0, 0.4]];
-        let [mut l, mut want] = std::array::from_fn(|_| Array1::zeros(2));
-        with_cx(1, |cx| {
-            guided.eval(cx, y.view(), Some(l.view_mut()), None)?;
-            led.noised.eval(cx, y.view(), Some(want.view_mut()), None)
-        })
-        .unwrap();
-        assert!((&l - &want).iter().all(|v| v.abs() < 1e-9), "{l} {want}");
-    }
 }
 
 #[test]

@@ -130,49 +130,6 @@ fn bias(fault: Fault, moves: u32, whiten: Whiten) -> f64 {
     (mean - 1.0) / se
 }
 
-/// 0.7 N(−1, 0.2²) + 0.3 N(1.5, 0.3²), normalised.
-fn two_modes() -> Arc<dyn Target> {
-    Arc::new(PointTarget::new(1, |x, g| {
-        let part = |w: f64, m: f64, s: f64| {
-            let z = (x[0] - m) / s;
-            ((w / s).ln() - 0.5 * (z * z + TAU.ln()), -z / s)
-        };
-        let ((p, a), (q, b)) = (part(0.7, -1.0, 0.2), part(0.3, 1.5, 0.3));
-        let share = 1.0 / (1.0 + (q - p).exp());
-        g[0] = share * a + (1.0 - share) * b;
-        p.max(q) + (-(p - q).abs()).exp().ln_1p()
-    }))
-}
-
-#[test]
-fn z_is_unbiased_with_a_mixture_for_potential() {
-    let bias = |fault| {
-        let settings = Pdds {
-            potential: Potential::Mixture,
-            whiten: Whiten::Pilot,
-            pilot_chains: 64,
-            resample_threshold: 0.9,
-            moves: 1,
-            pilot_particles: 30,
-            ..published(8)
-        };
-        let mut sampler = build(settings, two_modes(), None);
-        sampler.fault = fault;
-        let runs: Vec<Collected> = (0..200).map(|s| run(&sampler, 50, s)).collect();
-        let several = runs.iter().filter(|r| r.scalars["components"] > 1.0);
-        assert!(several.count() >= 190);
-        let (mean, se) = mean_se(runs.iter().map(|r| log_z(r).exp()));
-        println!("mixture, {fault:?}: {mean} ± {se}");
-        (mean - 1.0) / se
-    };
-    let z = bias(Fault::None);
-    assert!(z.abs() < 3.0, "{z}");
-    for fault in [Fault::NoKernelTerm, Fault::WrongEnd, Fault::OwnBest] {
-        let z = bias(fault);
-        assert!(z.abs() > 3.0, "{fault:?}: {z}");
-    }
-}
-
 #[test]
 fn z_is_unbiased_with_resampling_moves_and_whitening_and_broken_variants_are_not() {
     for (moves, whiten) in [
