@@ -48,13 +48,13 @@ peers:
     target/peers/bin/python benches/peers/peers.py
     target/peers/bin/python benches/peers/evidence.py
 
-# The table of aims in docs/evidence.md; goes on where it was stopped, and is made though an aim is missed (exit code 3)
-aims:
-    cargo build --release -p retrograde-cli
-    target/release/retrograde bench examples/bench-aims.toml --out target/bench-aims || [ $? -eq 3 ]
-    sed 's/^#/##/' target/bench-aims/table.md > target/bench-aims/section.md
-    sed -i -e '/^<!-- table: aims -->$/,/^<!-- end of table -->$/{//!d}' \
-        -e '/^<!-- table: aims -->$/r target/bench-aims/section.md' docs/evidence.md
+# A table of the docs, "aims" or "peers"; goes on where it was stopped, and is made though an aim is missed (exit code 3)
+table NAME:
+    cargo build --release
+    target/release/retrograde bench examples/bench-{{NAME}}.toml --out target/bench-{{NAME}} || [ $? -eq 3 ]
+    sed 's/^#/##/' target/bench-{{NAME}}/table.md > target/bench-{{NAME}}/section.md
+    sed -i -e '/^<!-- table: {{NAME}} -->$/,/^<!-- end of table -->$/{//!d}' \
+        -e '/^<!-- table: {{NAME}} -->$/r target/bench-{{NAME}}/section.md' docs/evidence.md docs/training-free.md
 
 # Memory errors in the adapters and what they carry, by AddressSanitizer (needs nightly)
 asan *ARGS:

@@ -1,5 +1,5 @@
 //! Bayesian logistic regression on the ionosphere data (351 × 35), 2000 points, value and gradient,
-//! one thread: the target's blocks of matrix products against an idiomatic row at a time.
+//! one thread: the target's kernel against an idiomatic row at a time.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ndarray::{Array1, Array2};
@@ -58,7 +58,7 @@ fn logistic(c: &mut Criterion) {
     group.throughput(Throughput::Elements(POINTS as u64));
 
     let mut runtime = Runtime::new(1, 1).expect("one thread");
-    group.bench_function("blocks of matrix products", |b| {
+    group.bench_function("a tile of points at a time", |b| {
         b.iter(|| {
             runtime.enter("bench", 0, |cx| {
                 cx.eval_target(

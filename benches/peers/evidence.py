@@ -22,7 +22,7 @@ import numpy as np
 
 from peers import ALPHA, MEANS, MOVES, PARTICLES, PROGRAM, ROOT, VARIANCE, ionosphere
 
-SEEDS = 16
+SEEDS = 24
 AIM, GAIN = 0.6, 2.0
 
 

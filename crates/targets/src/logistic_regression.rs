@@ -12,15 +12,14 @@
 //! signed rows x̃ᵢ = (2tᵢ − 1) xᵢ and margins m = X̃ w this is −Σ ln(1 + exp −mᵢ) with gradient
 //! X̃ᵀ σ(−m), which takes one exponential a margin and no labels, in vectors.
 //!
-//! Cost of a point: two products with the data (4 m d operations for m rows) and m exponentials.
-//! Points and data are both worked through in blocks, so scratch memory does not grow with either.
+//! Cost of a point: two products with the data (4 m d operations for m rows) and m exponentials, of the density alone
+//! one product. Scratch memory grows with neither points nor data.
 
-use ndarray::linalg::general_mat_mul;
-use ndarray::{Array2, ArrayView2, ArrayViewMut1, ArrayViewMut2, Axis, s};
+use ndarray::{Array2, ArrayView2, ArrayViewMut1, ArrayViewMut2};
 use retrograde_core::registry::Parts;
-use retrograde_core::simd::logistic_losses;
+use retrograde_core::simd::LogisticRows;
 use retrograde_core::table::Table;
-use retrograde_core::{Build, Cx, Error, Result, SimdLevel, Target, register};
+use retrograde_core::{Build, Cx, Error, Result, Target, register};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::TAU;
@@ -28,10 +27,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 const NAME: &str = "target logistic-regression";
-/// Points at a time.
-const POINTS: usize = 64;
-/// Rows of data at a time: the block of margins (points × rows) stays in the second-level cache.
-const ROWS: usize = 256;
 /// A label with so many classes is a mistake; more are not told apart for the message.
 const CLASSES: usize = 100;
 
@@ -155,7 +150,7 @@ impl Build<dyn Target> for LogisticRegression {
             }
         }
         Ok(Arc::new(Posterior {
-            x,
+            data: LogisticRows::new(x.view()),
             names,
             precision: self.prior_sd.powi(-2),
             constant: -0.5 * d as f64 * TAU.ln() - d as f64 * self.prior_sd.ln(),
@@ -233,64 +228,16 @@ fn two_classes<T: Copy>(
 
 /// The posterior of the weights.
 struct Posterior {
-    /// Signed data X̃; m × d.
-    x: Array2<f64>,
+    /// Signed data X̃.
+    data: LogisticRows,
     names: Vec<String>,
     precision: f64,
     constant: f64,
 }
 
-impl Posterior {
-    /// One block of points. Sums run over the data in the same order for every point and the matrix
-    /// products keep the bits of a row whatever stands beside it.
-    fn block(
-        &self,
-        level: SimdLevel,
-        scratch: &mut [f64],
-        w: ArrayView2<'_, f64>,
-        mut log_density: Option<ArrayViewMut1<'_, f64>>,
-        mut gradient: Option<ArrayViewMut2<'_, f64>>,
-    ) {
-        for (i, w) in w.rows().into_iter().enumerate() {
-            if let Some(l) = &mut log_density {
-                let square: f64 = w.iter().map(|v| v * v).sum();
-                l[i] = self.constant - 0.5 * self.precision * square;
-            }
-            if let Some(g) = &mut gradient {
-                g.row_mut(i).assign(&w);
-            }
-        }
-        let mut scale = -self.precision;
-        for x in self.x.axis_chunks_iter(Axis(0), ROWS) {
-            let rows = x.nrows();
-            let size = w.nrows() * rows;
-            let Ok(mut margins) =
-                ArrayViewMut2::from_shape((w.nrows(), rows), &mut scratch[..size])
-            else {
-                unreachable!("the scratch holds a block of margins");
-            };
-            general_mat_mul(1.0, &w, &x.t(), 0.0, &mut margins);
-            for (i, margins) in margins.rows_mut().into_iter().enumerate() {
-                let sum = match margins.into_slice() {
-                    Some(m) => logistic_losses(level, m),
-                    None => unreachable!("rows of the scratch are contiguous"),
-                };
-                if let Some(l) = &mut log_density {
-                    l[i] -= sum;
-                }
-            }
-            if let Some(g) = &mut gradient {
-                // The first block also turns w, which g holds, into the gradient of the prior.
-                general_mat_mul(1.0, &margins, &x, scale, g);
-                scale = 1.0;
-            }
-        }
-    }
-}
-
 impl Target for Posterior {
     fn dim(&self) -> usize {
-        self.x.ncols()
+        self.data.dim()
     }
 
     fn coordinate(&self, i: usize) -> String {
@@ -304,21 +251,18 @@ impl Target for Posterior {
         mut log_density: Option<ArrayViewMut1<'_, f64>>,
         mut gradient: Option<ArrayViewMut2<'_, f64>>,
     ) -> Result {
-        let n = x.nrows();
-        let mut scratch = cx.take(n.min(POINTS) * self.x.nrows().min(ROWS));
-        for first in (0..n).step_by(POINTS) {
-            let block = s![first..n.min(first + POINTS)];
-            self.block(
-                cx.simd(),
-                &mut scratch,
-                x.slice(s![first..n.min(first + POINTS), ..]),
-                log_density.as_mut().map(|l| l.slice_mut(block)),
-                gradient
-                    .as_mut()
-                    .map(|g| g.slice_mut(s![first..n.min(first + POINTS), ..])),
-            );
+        let (l, g) = (log_density.as_mut(), gradient.as_mut());
+        let (l, g) = (l.map(|l| l.view_mut()), g.map(|g| g.view_mut()));
+        self.data.eval(cx, x, l, g);
+        if let Some(l) = &mut log_density {
+            for (l, w) in l.iter_mut().zip(x.rows()) {
+                let square: f64 = w.iter().map(|v| v * v).sum();
+                *l += self.constant - 0.5 * self.precision * square;
+            }
         }
-        cx.give(scratch);
+        if let Some(g) = &mut gradient {
+            g.scaled_add(-self.precision, &x);
+        }
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ pub(crate) mod math;
 pub(crate) mod reduce;
 pub(crate) mod tile;
 
-pub use logistic::logistic_losses;
+pub use logistic::LogisticRows;
 
 /// A set of vector instructions that this machine has.
 ///

@@ -1,6 +1,8 @@
 //! Vector functions against those of the standard library, at every level of the machine.
 
 use super::*;
+use crate::Runtime;
+use ndarray::{Array1, Array2, Axis, s};
 
 /// Distance in units of the last place; finite numbers of one sign.
 fn ulps(a: f64, b: f64) -> u64 {
@@ -151,19 +153,50 @@ fn levels_have_names_and_a_machine_has_those_up_to_its_best() {
     assert!(message.contains(levels[0].name()), "{message}");
 }
 
+/// Log likelihood and gradient of `points` (n × d) on signed `data` (m × d).
+fn logistic(
+    level: SimdLevel,
+    data: &Array2<f64>,
+    points: &Array2<f64>,
+) -> (Array1<f64>, Array2<f64>) {
+    let mut runtime = Runtime::new(1, 1).unwrap().with_simd(level);
+    let (mut l, mut g) = (Array1::zeros(points.nrows()), Array2::zeros(points.dim()));
+    runtime.enter("logistic", 0, |cx| {
+        let rows = LogisticRows::new(data.view());
+        rows.eval(cx, points.view(), Some(l.view_mut()), Some(g.view_mut()));
+        // What is asked for alone is the same.
+        let (mut l_alone, mut g_alone) = (l.clone(), g.clone());
+        rows.eval(cx, points.view(), Some(l_alone.view_mut()), None);
+        rows.eval(cx, points.view(), None, Some(g_alone.view_mut()));
+        assert!(
+            l.iter()
+                .zip(&l_alone)
+                .all(|(a, b)| a.to_bits() == b.to_bits())
+        );
+        assert!(
+            g.iter()
+                .zip(&g_alone)
+                .all(|(a, b)| a.to_bits() == b.to_bits())
+        );
+    });
+    (l, g)
+}
+
 #[test]
-fn logistic_functions_agree_with_those_of_one_number() {
+fn logistic_likelihoods_of_one_margin_agree_with_those_of_one_number() {
     use crate::numeric::{sigmoid, softplus};
+    let one = Array2::from_elem((1, 1), 1.0);
     for level in SimdLevel::available() {
         for (low, high) in [(-690.0, 690.0), (-40.0, 40.0), (-1.0, 1.0), (-1e-9, 1e-9)] {
+            let margins =
+                Array2::from_shape_vec((spread(low, high).len(), 1), spread(low, high)).unwrap();
+            let (l, g) = logistic(level, &one, &margins);
             let (mut loss, mut slope) = (0.0f64, 0);
-            for m in spread(low, high) {
-                let mut own = [m];
-                let sum = logistic_losses(level, &mut own);
+            for (i, m) in margins.iter().enumerate() {
                 // In units of the last place of the term, or of 1 if that is larger.
                 let exact = softplus(-m);
-                loss = loss.max((sum - exact).abs() / (exact.max(1.0) * f64::EPSILON));
-                slope = slope.max(ulps(own[0], sigmoid(-m)));
+                loss = loss.max((l[i] + exact).abs() / (exact.max(1.0) * f64::EPSILON));
+                slope = slope.max(ulps(g[[i, 0]], sigmoid(-m)));
             }
             println!("{level} on [{low}, {high}]: loss {loss}, slope {slope}");
             assert!(
@@ -175,62 +208,71 @@ fn logistic_functions_agree_with_those_of_one_number() {
 }
 
 #[test]
-fn logistic_losses_of_many_are_the_sum_of_each() {
-    let x = spread(-30.0, 30.0);
-    for level in SimdLevel::available() {
-        for n in [0, 1, 3, 8, 15, 16, 17, 127, 128, 129, 300] {
-            let mut many = x[..n].to_vec();
-            let sum = logistic_losses(level, &mut many);
-            let mut exact = 0.0;
-            for (m, slope) in x[..n].iter().zip(&many) {
-                let mut one = [*m];
-                exact += logistic_losses(level, &mut one);
-                assert_eq!(one[0].to_bits(), slope.to_bits(), "{level} {n}");
-            }
-            assert!(
-                (sum - exact).abs() <= 1e-14 * exact,
-                "{level} {n}: {sum} {exact}"
-            );
-        }
-    }
-}
-
-#[test]
-fn logistic_losses_agree_with_sums_of_softplus() {
+fn logistic_likelihoods_are_the_sum_over_the_data_whatever_their_shape() {
     use crate::numeric::{sigmoid, softplus};
     for level in SimdLevel::available() {
-        for scale in [1e-3, 1.0, 30.0, 1e3] {
-            let m: Vec<f64> = (0..283)
-                .map(|i| scale * (f64::from(i) * 0.7).sin())
-                .collect();
-            let mut slopes = m.clone();
-            let sum = logistic_losses(level, &mut slopes);
-            let want: f64 = m.iter().map(|m| softplus(-m)).sum();
-            assert!(
-                (sum - want).abs() <= 1e-14 * want,
-                "{level} {scale}: {sum}, {want}"
-            );
-            for (s, m) in slopes.iter().zip(&m) {
-                assert!((s - sigmoid(-m)).abs() <= 4e-16, "{level}: {s} for {m}");
+        for m in [1, 2, 5, 6, 7, 29, 30, 31, 283] {
+            for (d, n) in [(1, 1), (2, 7), (3, 8), (5, 9), (8, 16), (9, 17), (16, 40)] {
+                let at = |i: usize, j: usize| (0.7 * i as f64 + 1.3 * (j * j) as f64).sin();
+                let data = Array2::from_shape_fn((m, d), |(i, j)| at(i, j));
+                let points = Array2::from_shape_fn((n, d), |(i, j)| 3.0 * at(i + 5, j + 2));
+                let (l, g) = logistic(level, &data, &points);
+                let margins = points.dot(&data.t());
+                let exact =
+                    margins.map_axis(Axis(1), |m| -m.iter().map(|m| softplus(-m)).sum::<f64>());
+                let slopes = margins.mapv(|m| sigmoid(-m)).dot(&data);
+                // Rounded in units of 1 in each term, and of the sum so far in each addition.
+                let size = exact.mapv(|v| m as f64 - v);
+                let off = (&l - &exact) / &size;
+                let worst = off.iter().fold(0.0f64, |a, v| a.max(v.abs()));
+                let off = (&g - &slopes) / m as f64;
+                let steepest = off.iter().fold(0.0f64, |a, v| a.max(v.abs()));
+                assert!(
+                    worst < 3e-15 && steepest < 1e-15,
+                    "{level} {m} {d} {n}: {worst} {steepest}"
+                );
+                // A point alone has the bits that it has among others.
+                for i in 0..n {
+                    let (l1, g1) = logistic(level, &data, &points.slice(s![i..=i, ..]).to_owned());
+                    assert_eq!(l1[0].to_bits(), l[i].to_bits(), "{level} {m} {d} {n}");
+                    assert!(
+                        g1.iter()
+                            .zip(g.row(i))
+                            .all(|(a, b)| a.to_bits() == b.to_bits())
+                    );
+                }
             }
         }
     }
 }
 
 #[test]
-fn logistic_losses_at_the_ends() {
+fn logistic_likelihoods_at_the_ends() {
     let inf = f64::INFINITY;
+    let one = Array2::from_elem((1, 1), 1.0);
     for level in SimdLevel::available() {
         let of = |m: f64| {
-            let mut own = [m];
-            (logistic_losses(level, &mut own), own[0])
+            let (l, g) = logistic(level, &one, &Array2::from_elem((1, 1), m));
+            (-l[0], g[[0, 0]])
         };
         assert_eq!(of(0.0), (std::f64::consts::LN_2, 0.5));
         assert_eq!((of(1e300), of(inf)), ((0.0, 0.0), (0.0, 0.0)));
         assert_eq!((of(-1e300), of(-inf)), ((1e300, 1.0), (inf, 1.0)));
         assert!(of(f64::NAN).0.is_nan() && of(f64::NAN).1.is_nan());
-        let mut many = vec![1.0; 50];
-        many[17] = f64::NAN;
-        assert!(logistic_losses(level, &mut many).is_nan());
+        // A NaN among the data, and one among the points, which leaves its neighbours alone.
+        let mut data = Array2::from_elem((50, 2), 1.0);
+        let mut points = Array2::from_elem((9, 2), 0.5);
+        points[[3, 1]] = f64::NAN;
+        let (l, g) = logistic(level, &data, &points);
+        for i in 0..9 {
+            assert_eq!(
+                (l[i].is_nan(), g[[i, 0]].is_nan()),
+                (i == 3, i == 3),
+                "{level}"
+            );
+        }
+        data[[17, 0]] = f64::NAN;
+        let (l, g) = logistic(level, &data, &points);
+        assert!(l.iter().chain(&g).all(|v| v.is_nan()), "{level}");
     }
 }

@@ -131,6 +131,55 @@ fn particle_denoising_diffusion_with_default_settings() {
     assert!(naive.scalars["log_z"] < -1.0 && naive.flags.contains_key("missed"));
 }
 
+/// Variational inference alone places the reference law, and the potential is naive.
+#[test]
+fn a_naive_potential_placed_by_variational_inference_serves_posteriors() {
+    let (cases, _) = cases();
+    for ((name, settings, truth, _), steps, bound) in [
+        (&cases[5], 8, 0.5),
+        (&cases[6], 100, 1.0),
+        (&cases[7], 100, 1.0),
+    ] {
+        let posterior = target(name, settings.clone());
+        let naive = json!({ "potential": "naive", "whiten": "vi", "steps": steps });
+        let errors = (1..=3).map(|seed| {
+            let (run, _) = sample(&posterior, "pdds", naive.clone(), 2000, seed);
+            let error = run.scalars["log_z"] - truth;
+            println!(
+                "pdds, naive, {name} {settings}, K = {steps}: error {error:+.3} ± {:.3}",
+                run.scalars["log_z_se"]
+            );
+            error
+        });
+        assert!(
+            errors.into_iter().all(|e: f64| e.abs() < bound),
+            "{name} {settings}"
+        );
+    }
+}
+
+/// As published runs begin: from a normal law that was not looked for.
+#[test]
+fn tempering_from_a_base_as_given() {
+    let (cases, _) = cases();
+    let (nine, brownian) = (&cases[0], &cases[5]);
+    for (sampler, case, sd, bound) in [
+        ("ais", nine, 4.0, 0.05),
+        ("smc", nine, 4.0, 0.05),
+        ("smc", brownian, 1.0, 0.3),
+    ] {
+        let settings = json!({ "base_sd": sd, "pilot_moves": 0 });
+        let of = target(case.0, case.1.clone());
+        let run = sample(&of, sampler, settings, 4000, 1).0;
+        let error = run.scalars["log_z"] - case.2;
+        println!(
+            "{sampler}, {}, base N(0, {sd}²): error {error:+.4} ± {:.4}",
+            case.0, run.scalars["log_z_se"]
+        );
+        assert!(error.abs() < bound, "{sampler}, {}: {error}", case.0);
+    }
+}
+
 #[test]
 fn annealed_importance_sampling_with_default_settings() {
     let (seeds, table) = seeds();

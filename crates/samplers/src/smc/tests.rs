@@ -1,7 +1,7 @@
 use super::*;
 use ndarray::ArrayView1;
 use retrograde_core::{Collected, Counts, PointTarget, Runtime, drive::drive};
-use retrograde_testkit::{assert_z, mean_se};
+use retrograde_testkit::mean_se;
 
 /// Nine modes at {−5, 0, 5}², variance 0.3 each, equal weights; log Z = 0.
 fn gmm9() -> Arc<dyn Target> {

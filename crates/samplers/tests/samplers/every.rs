@@ -281,6 +281,18 @@ pub(crate) fn all_on(target: &Arc<dyn Target>) -> Vec<(&'static str, Arc<dyn Sam
             700,
         ),
         (
+            "smc, dense, waste-free, frozen",
+            make(build(
+                Smc {
+                    precondition: Precondition::Dense,
+                    waste_free: 7,
+                    ..smc(h, true, 1.0)
+                },
+                target.clone(),
+            )),
+            700,
+        ),
+        (
             "ula, few chains",
             make(build(ula(4, 3), target.clone())),
             100,

@@ -38,21 +38,34 @@ fn a_frozen_run_has_an_unbiased_evidence_and_exact_counts() {
     }
     let (mean, se) = mean_se(z.iter().copied());
     println!("frozen: mean Z {mean:.4} ± {se:.4}");
-    assert_z("mean of Z", mean, 1.0, se);
+    assert!((mean - 1.0).abs() < 3.0 * se, "{mean} ± {se}");
 }
 
 #[test]
-fn a_frozen_run_of_ten_particles_is_unbiased_still() {
-    // Adaptive runs are 2 % too high here, three standard errors.
-    let s = Smc {
-        frozen: true,
-        moves: 3,
-        ..base(4.0)
-    };
-    let z = log_z(&runs(&s, &gmm9(), 10, 4000));
-    let (mean, se) = mean_se(z.iter().map(|z| z.exp()));
-    assert!(se < 0.008, "{se}");
-    assert_z("mean of Z", mean, 1.0, se);
+fn a_frozen_run_of_four_particles_is_unbiased_still_and_what_is_wrong_is_not() {
+    // The ratio of ρ to the base N(0, 4² I) is below 30, so that all moments of Ẑ exist.
+    for (frozen, fault, unbiased) in [
+        (true, Fault::None, true),
+        // Temperatures and step sizes chosen from the particles that they act on.
+        (false, Fault::None, false),
+        (true, Fault::IncrementOmitted, false),
+        (true, Fault::HalfIncrement, false),
+        (true, Fault::BaseMissingInMoves, false),
+    ] {
+        let settings = Smc {
+            frozen,
+            moves: 3,
+            ..base(4.0)
+        };
+        let mut sampler = Particles::new(settings, gmm9()).unwrap();
+        sampler.fault = fault;
+        let z = (0..4000).map(|seed| run(&sampler, 2, 4, seed).0.scalars["log_z"].exp());
+        let (mean, se) = mean_se(z);
+        println!("frozen {frozen}, {fault:?}: mean Z {mean:.4} ± {se:.4}");
+        assert!(se < 0.04, "{se}");
+        let off = (mean - 1.0).abs() / se;
+        assert_eq!(off < 3.0, unbiased, "{fault:?}: {mean} ± {se}");
+    }
 }
 
 /// A correlated normal law in ten dimensions, Σ = (1 − r) I + r 1 1ᵀ with r = 0.98; log Z = 3.
@@ -128,7 +141,7 @@ fn waste_free_runs_have_an_unbiased_evidence_and_exact_counts() {
     }
     let (mean, se) = mean_se(z.iter().copied());
     println!("waste-free: mean Z {mean:.4} ± {se:.4}");
-    assert_z("mean of Z", mean, 1.0, se);
+    assert!((mean - 1.0).abs() < 3.0 * se, "{mean} ± {se}");
     for n in [10, 205] {
         let mut out = Collected::new(2);
         let mut runtime = Runtime::new(1, 1).unwrap();
