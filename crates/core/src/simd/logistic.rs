@@ -154,7 +154,7 @@ impl LogisticRows {
                     [m[r][v], m[r + 1][v]] = sigmas;
                 }
             }
-            if left % BLOCKS == 0 {
+            if left.is_multiple_of(BLOCKS) {
                 for v in 0..V {
                     logarithms[v] += ln(s, product[v]);
                     product[v] = one;
