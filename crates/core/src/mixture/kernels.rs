@@ -7,14 +7,12 @@
 //! Differences x − m are taken first, never the expanded square, which loses all digits far from the
 //! origin. Components whose weight is exactly 0 in all rows of a tile are skipped: they would add 0.
 
-use crate::simd::tile::{Pair, pack, unpack, width};
+use crate::simd::tile::{Pair, WIDEST, pack, unpack, width};
 use fearless_simd::prelude::*;
 use ndarray::{ArrayView2, ArrayViewMut1, ArrayViewMut2};
 
 /// Most components at a time.
 const CHUNK: usize = 128;
-/// Rows of a tile at the widest level.
-const WIDEST: usize = 16;
 /// Where log density and gradient are to go.
 type Outputs<'a> = (
     Option<ArrayViewMut1<'a, f64>>,

@@ -5,7 +5,7 @@
 
 use super::dispatch;
 use super::math::{exp_weight, ln};
-use super::tile::{pack, unpack, width};
+use super::tile::{WIDEST, pack, unpack, width};
 use crate::Cx;
 use fearless_simd::prelude::*;
 use ndarray::{ArrayView2, ArrayViewMut1, ArrayViewMut2};
@@ -14,8 +14,6 @@ use ndarray::{ArrayView2, ArrayViewMut1, ArrayViewMut2};
 const ROWS: usize = 6;
 /// Blocks of rows with a product 1 + exp(−|m|) ≤ 2 each, of which one logarithm is taken.
 const BLOCKS: usize = 5;
-/// Rows of a tile at the widest level.
-const WIDEST: usize = 16;
 
 /// Signed rows x̃ᵢ = ±xᵢ of data, the sign that of the class, set out for [`LogisticRows::eval`].
 #[derive(Debug, Clone)]
@@ -68,7 +66,11 @@ impl LogisticRows {
         log_density: Option<ArrayViewMut1<'_, f64>>,
         gradient: Option<ArrayViewMut2<'_, f64>>,
     ) {
-        assert_eq!(points.ncols(), self.d, "points of another dimension");
+        let (n, d) = points.dim();
+        assert_eq!(d, self.d, "points of another dimension");
+        let fit = log_density.as_ref().is_none_or(|l| l.len() == n)
+            && gradient.as_ref().is_none_or(|g| g.dim() == (n, d));
+        assert!(fit, "results of another shape than {n} points");
         let mut scratch = cx.take(2 * self.d * WIDEST);
         dispatch!(cx.simd().level(), s => self.tiles(s, points, log_density, gradient, &mut scratch));
         cx.give(scratch);
@@ -99,8 +101,8 @@ impl LogisticRows {
                 self.tile::<S, 1>(s, tile, slopes, &mut losses);
             }
             if let Some(out) = &mut log_density {
-                for (out, loss) in out.iter_mut().skip(first).zip(&losses[..w]) {
-                    *out = -loss;
+                for (i, loss) in (first..n).zip(&losses[..w]) {
+                    out[i] = -loss;
                 }
             }
             if let Some(out) = &mut gradient {
@@ -127,10 +129,7 @@ impl LogisticRows {
             let mut m = [[zero; V]; ROWS];
             left -= 1;
             for (x, w) in block.iter().zip(points.chunks_exact(width)) {
-                let mut lanes = [zero; V];
-                for v in 0..V {
-                    lanes[v] = S::f64s::from_slice(s, &w[v * l..][..l]);
-                }
+                let lanes = load::<S, V>(s, w);
                 for r in 0..ROWS {
                     let x = S::f64s::splat(s, x[r]);
                     for v in 0..V {
@@ -164,10 +163,7 @@ impl LogisticRows {
                 continue;
             };
             for (x, g) in block.iter().zip(gradient.chunks_exact_mut(width)) {
-                let mut lanes = [zero; V];
-                for v in 0..V {
-                    lanes[v] = S::f64s::from_slice(s, &g[v * l..][..l]);
-                }
+                let mut lanes = load::<S, V>(s, g);
                 for r in 0..ROWS {
                     let x = S::f64s::splat(s, x[r]);
                     for v in 0..V {
@@ -183,6 +179,17 @@ impl LogisticRows {
             (linear[v] + logarithms[v]).store_slice(&mut losses[v * l..][..l]);
         }
     }
+}
+
+/// The first `V` vectors of a column of a tile.
+#[inline(always)]
+fn load<S: Simd, const V: usize>(s: S, column: &[f64]) -> [S::f64s; V] {
+    let l = S::f64s::LEN;
+    let mut lanes = [S::f64s::splat(s, 0.0); V];
+    for v in 0..V {
+        lanes[v] = S::f64s::from_slice(s, &column[v * l..][..l]);
+    }
+    lanes
 }
 
 /// The product of both 1 + exp(−|m|), and each σ(−m), by one division.

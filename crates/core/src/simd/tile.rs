@@ -118,6 +118,8 @@ operator!(Mul, mul, *);
 
 /// The most lanes that a vector has.
 const LANES: usize = 8;
+/// Rows of a tile at the widest level.
+pub(crate) const WIDEST: usize = 2 * LANES;
 
 /// Transposes a square of as many vectors as a vector has lanes. Interleaving the first half with
 /// the second moves the highest bit of a row's number to the lowest of a column's; done for every
