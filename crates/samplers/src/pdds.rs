@@ -20,7 +20,7 @@
 //!
 //! | potential | ĝ_t(y) |
 //! | --- | --- |
-//! | naive | g_0(α y) |
+//! | naive | g_0(α y)^e, e = 1 where it is asked for |
 //! | mixture | q_t(y)/N(y; 0, I) · (g_0 N/q)(E_q[y_0 \| y_t = y])^e, q fitted to pilot chains, e from 0 to 1 |
 //! | score | p̂_t(s y) sᵈ / N(y; 0, I), p̂_t the law whose score is given |
 //!
@@ -29,7 +29,8 @@
 //! the path will do.
 //!
 //! q is a mixture where the chains found many modes, one normal law with a covariance matrix where they found
-//! one and that fits better than variational inference; else the potential is naive.
+//! one and that fits better than variational inference; else the potential is naive. In a run with potential = "mixture"
+//! e is at most the likeliest one, which draws of q tell.
 //!
 //! A naive potential leads astray where the target is narrow and off the reference law: Ẑ then is far too
 //! low in all runs, with a small spread. Placing the reference law (`whiten`) helps, and draws sent back to
@@ -345,7 +346,7 @@ impl Algorithm for Diffusion {
 
     fn check_state(&self, n: usize, state: &State) -> std::result::Result<(), String> {
         let (d, k) = (self.target.dim(), self.levels.steps());
-        state.frame.check_saved(d)?;
+        state.frame.check_saved(d, k)?;
         if let Some(pilot) = &state.place {
             pilot.check_chains(self.settings.pilot_chains, d)?;
         }
@@ -400,6 +401,7 @@ impl Algorithm for Diffusion {
             frame: Frame {
                 law: self.base.clone(),
                 guide: None,
+                exponents: Vec::new(),
             },
             step: self.given_steps(),
             swarm: Swarm::nowhere(n, d)?,
@@ -511,6 +513,7 @@ register! {
 mod adapt;
 mod back;
 mod doubts;
+mod exponents;
 mod fit;
 mod guide;
 mod potential;

@@ -126,6 +126,39 @@ fn a_mode_that_one_method_lost_is_found_by_chains_from_the_other() {
     assert_eq!(verdict(&e, "modes")["status"], "pass");
 }
 
+/// The naive potential leads past a narrow target off the reference law: log Z far too low, told to be known closely. Nothing
+/// else is known of the target here.
+#[test]
+fn a_small_spread_about_a_wrong_value_is_caught() {
+    let lab = Lab::new(
+        "seed = 1\ndraws = 2000\n[target]\nkind = \"expression\"\ncoordinates = [\"x\"]\n\
+         log_density = \"normal_lpdf(x, 2.75, 0.25)\"\n[sampler]\nkind = \"pdds\"\n\
+         potential = \"naive\"\nwhiten = \"none\"\nsteps = 24\ndrift = \"first-order\"\nmoves = 0\n",
+    );
+    let ask = |methods: &str, code| {
+        let words = ["evidence", "job.toml", "--json", "--methods", methods];
+        lab.run(&words).ended(code).json()["evidence"].take()
+    };
+    let alone = ask("pdds", 0);
+    let of = &alone["methods"][0];
+    let (log_z, told) = (of["log_z"].as_f64().unwrap(), of["told"].as_f64().unwrap());
+    assert!(log_z < -5.0 && told < 0.5, "{log_z} ± {told}");
+    let ends = verdict(&alone, "ends_disagree");
+    assert_eq!(ends["status"], "warn");
+    let text = ends["text"].as_str().unwrap();
+    assert!(text.starts_with("pdds: 8 of 8 runs: "), "{text}");
+    assert_eq!(verdict(&alone, "spread")["status"], "warn");
+    // Beside others it is the one that is off, and there is no common value.
+    let all = ask("smc,pt,pdds", 3);
+    assert_eq!(verdict(&all, "agreement")["status"], "fail");
+    assert!(all["log_z"].is_null());
+    let names = all["methods"].as_array().unwrap().iter();
+    let names: Vec<&str> = names.map(|m| m["method"].as_str().unwrap()).collect();
+    assert_eq!(names, ["smc", "parallel-tempering", "pdds"]);
+    let two = ask("smc,pt", 0);
+    assert!(two["log_z"].as_f64().unwrap().abs() < 0.05, "{two}");
+}
+
 /// `replicates` of a job: the same runs that `evidence` makes, in the report of the first.
 #[test]
 fn a_job_asks_for_its_own_replicates() {

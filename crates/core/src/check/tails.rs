@@ -6,8 +6,9 @@
 //! narrows as it goes on is no finding: away from its crest the density falls along it.
 //!
 //! Directions v are those of the coordinates, and those along which no gradient at a draw has a
-//! component, for a formula in a + b does not tell a from b; x are draws. Directions u are random, c is
-//! the middle of the draws. Lengths are in units of the width of the draws.
+//! component, for a formula in a + b does not tell a from b; x are draws. Directions u are random, with
+//! others around each that gives cause, c is the middle of the draws. Lengths are in units of the width
+//! of the draws.
 
 use crate::{Counts, Cx, Flag, Result, Severity, Target};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
@@ -20,6 +21,9 @@ const DRAWS: usize = 1000;
 /// Draws that lines start from; the integral must diverge on half of them.
 const STARTS: usize = 8;
 const RAYS: usize = 16;
+/// How far, in the width of the draws a coordinate, the directions around a ray lie from its own: a single one may
+/// graze the edge of what has mass, and look level as far as it is followed.
+const AROUND: f64 = 0.25;
 /// Coordinates along which lines are looked at; of more, some evenly spaced ones.
 const COORDINATES: usize = 128;
 /// Directions without slope that are looked at.
@@ -114,20 +118,28 @@ fn look(cx: &mut Cx<'_>, target: &dyn Target, draws: ArrayView2<'_, f64>) -> Res
         if !level(near, &NEAR, power) {
             continue;
         }
-        let from = if *way == Way::Ray {
-            &starts[..1]
-        } else {
-            &starts[..]
+        let far = match way {
+            Way::Ray => {
+                let mut z = Array2::zeros((STARTS, d));
+                cx.at("around", 0).fill_normal(z.view_mut());
+                z.row_mut(0).fill(0.0);
+                let around: Vec<_> = z
+                    .rows()
+                    .into_iter()
+                    .map(|z| v + &z * &width * AROUND)
+                    .collect();
+                let lines = around.iter().map(|v| points(centre.view(), v, &FAR));
+                evaluate(cx, target, lines)?
+            }
+            _ => {
+                let lines = starts.iter().map(|i| points(start(way, *i), v, &FAR));
+                evaluate(cx, target, lines)?
+            }
         };
-        let far = evaluate(
-            cx,
-            target,
-            from.iter().map(|i| points(start(way, *i), v, &FAR)),
-        )?;
         let level = far
             .chunks_exact(FAR.len())
             .filter(|l| level(l, &FAR, power));
-        if 2 * level.count() >= from.len() {
+        if 2 * level.count() * FAR.len() >= far.len() {
             return Ok(Some(flag(target, way, v, d)));
         }
     }

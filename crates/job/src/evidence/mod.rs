@@ -145,14 +145,16 @@ pub fn evidence(
             allowed: "1 or more".into(),
         }));
     }
-    let of_own = [own.component(Kind::Sampler).to_owned()];
-    let names = match question.methods {
-        [] => &of_own,
-        named => named,
+    let own_name = own.component(Kind::Sampler);
+    let of_own = [registry.get(Kind::Sampler, own_name)?.name.to_string()];
+    let named = |name: &String| Ok(registry.get(Kind::Sampler, name)?.name.to_string());
+    let names: Vec<String> = match question.methods {
+        [] => of_own.to_vec(),
+        all => all.iter().map(named).collect::<Result<_, Error>>()?,
     };
     // All of them are looked at before the first runs.
     let mut plans = Vec::new();
-    for name in names {
+    for name in &names {
         let mut job = document.clone();
         if *name != of_own[0] {
             job.root.remove(&["sampler"]);

@@ -1,10 +1,11 @@
 //! Samplers that estimate evidence or draw without training, with default settings, on targets that are not as they should
 //! be: each ends with plain words and with numbers alone.
 
+use retrograde::core::check::{NOT_NORMALISABLE, tails};
 use retrograde::core::drive::drive;
 use retrograde::core::registry::Parts;
 use retrograde::core::{Collected, PointTarget, Runtime, Severity, Target};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 const SAMPLERS: [&str; 7] = [
@@ -17,19 +18,25 @@ const SAMPLERS: [&str; 7] = [
     "rdmc",
 ];
 
-/// What a run came to: the keys of its warnings and failures, and log Ẑ; or the words it refused with.
-fn outcome(
-    kind: &str,
-    n: usize,
-    target: Arc<dyn Target>,
-) -> Result<(Vec<String>, Option<f64>), String> {
-    let small = match kind {
+/// What a run came to: the keys of its warnings and failures, with those of the look at the tails after it, and log Ẑ; or
+/// the words it refused with.
+type Outcome = Result<(Vec<String>, Option<f64>), String>;
+
+fn outcome(kind: &str, n: usize, target: Arc<dyn Target>) -> Outcome {
+    outcome_with(kind, n, target, json!({}))
+}
+
+fn outcome_with(kind: &str, n: usize, target: Arc<dyn Target>, more: Value) -> Outcome {
+    let mut small = match kind {
         "parallel-tempering" => json!({ "chains": n.min(8), "thin": 2, "rounds": 5 }),
         "slips" | "rdmc" => json!({ "levels": 24 }),
         "rdsmc" => json!({ "levels": 16 }),
         "pdds" => json!({ "steps": 30, "vi_steps": 200 }),
         _ => json!({}),
     };
+    for (key, value) in more.as_object().unwrap() {
+        small[key] = value.clone();
+    }
     let registry = retrograde::registry().unwrap();
     let files = crate::data();
     let parts = Parts::new(&files).with_target(target.clone());
@@ -61,8 +68,9 @@ fn outcome(
             .all(|w| !w.is_nan() && *w < f64::INFINITY),
         "{kind}"
     );
+    let look = runtime.enter("tails", 0, |cx| tails(cx, target.as_ref(), out.rows()));
     let severe = out.flags.values().filter(|f| f.severity != Severity::Note);
-    let keys = severe.map(|f| f.key.clone()).collect();
+    let keys = severe.chain(&look.flag).map(|f| f.key.clone()).collect();
     Ok((keys, out.scalars.get("log_z").copied()))
 }
 
@@ -158,17 +166,65 @@ fn heavier_tails_than_the_reference_are_told_or_do_no_harm() {
     }
 }
 
-/// A constant density has no integral; what a sampler does not see, the look at the tails after each run does.
+/// A constant density has no integral, nor has one that grows, tempered or not.
 #[test]
-fn a_density_without_integral_ends_in_words() {
-    for kind in SAMPLERS {
-        let level = point(1, |_, g| {
-            g[0] = 0.0;
-            0.0
-        });
-        match outcome(kind, 400, level) {
-            Ok((flags, log_z)) => println!("{kind}: {log_z:?} {flags:?}"),
-            Err(e) => println!("{kind}: {e}"),
+fn a_density_without_integral_is_said_to_have_none() {
+    for (what, slope) in [("level", 0.0), ("growing", 0.05)] {
+        for kind in SAMPLERS {
+            let of = point(1, move |x, g| {
+                g[0] = slope * x[0];
+                0.5 * slope * x[0] * x[0]
+            });
+            match outcome(kind, 400, of) {
+                Ok((flags, log_z)) => {
+                    println!("{kind}, {what}: {log_z:?} {flags:?}");
+                    assert!(
+                        flags.iter().any(|f| f == NOT_NORMALISABLE),
+                        "{kind}, {what}: {flags:?}"
+                    );
+                }
+                Err(e) => println!("{kind}, {what}: {e}"),
+            }
         }
+    }
+}
+
+/// The base is where the target has hardly mass, and no pilot run looks for it.
+#[test]
+fn a_base_that_misses_the_target_is_told() {
+    for (mean, sd) in [(12.0, 0.05), (40.0, 0.01)] {
+        for kind in SAMPLERS {
+            let given = json!({ "pilot_moves": 0 });
+            let given = if kind == "pdds" {
+                json!({ "pilot_moves": 0, "whiten": "none" })
+            } else {
+                given
+            };
+            let was = outcome_with(kind, 400, normal(mean, sd), given);
+            println!("{kind}, N({mean}, {sd}²): {was:?}");
+            if let Ok((flags, Some(log_z))) = was {
+                assert!(log_z.abs() < 0.5 || !flags.is_empty(), "{kind}: {log_z}");
+            }
+        }
+    }
+}
+
+/// Of all particles one has weight: a peak of which the base holds one in a thousand, and no move in between.
+#[test]
+fn weights_that_are_worth_one_particle_are_told() {
+    for (kind, given) in [
+        ("ais", json!({ "temperatures": 1, "moves": 1 })),
+        (
+            "pdds",
+            json!({ "steps": 1, "moves": 0, "whiten": "none", "potential": "naive" }),
+        ),
+    ] {
+        let mut given = given;
+        given["pilot_moves"] = 0.into();
+        given["base_sd"] = 20.0.into();
+        let was = outcome_with(kind, 300, normal(0.3, 0.02), given);
+        println!("{kind}: {was:?}");
+        let (flags, _) = was.unwrap();
+        assert!(!flags.is_empty(), "{kind}");
     }
 }

@@ -76,7 +76,11 @@ fn runs(sampler: &str, case: &Case, n: usize, seeds: u64) -> Vec<Collected> {
 
 /// Fails unless the mean of log Ẑ over the runs is the truth to 4.5 of the errors that they state.
 fn check(sampler: &str, case: &Case, n: usize, seeds: u64) {
-    let runs = runs(sampler, case, n, seeds);
+    agree(sampler, case, &runs(sampler, case, n, seeds));
+}
+
+fn agree(sampler: &str, case: &Case, runs: &[Collected]) {
+    let seeds = runs.len();
     let mean = mean_se(runs.iter().map(|r| r.scalars["log_z"])).0;
     let variance: f64 = runs.iter().map(|r| r.scalars["log_z_se"].powi(2)).sum();
     let se = (variance.sqrt() / seeds as f64).hypot(case.3);
@@ -129,6 +133,25 @@ fn particle_denoising_diffusion_with_default_settings() {
     let nine = target(cases[0].0, cases[0].1.clone());
     let naive = sample(&nine, "pdds", json!({ "potential": "naive" }), 1000, 1).0;
     assert!(naive.scalars["log_z"] < -1.0 && naive.flags.contains_key("missed"));
+}
+
+/// No mixture of few normal laws is a ring, and its middle, where the mean without noise lies, has no mass.
+#[test]
+fn particle_denoising_diffusion_finds_rings() {
+    let case = ("rings", json!({}), 0.0, 0.0);
+    // Two of these seeds fit a normal law by variational inference, the others a mixture.
+    let runs = runs("pdds", &case, 4000, 10);
+    let by_normal = runs
+        .iter()
+        .filter(|r| !r.scalars.contains_key("components"));
+    assert_eq!(by_normal.count(), 2);
+    for r in &runs {
+        let log_z = r.scalars["log_z"];
+        assert!(log_z.abs() < 0.15, "{log_z}");
+        let doubts = ["missed", "ends_disagree", "heavy_weights"];
+        assert!(doubts.iter().all(|key| !r.flags.contains_key(*key)));
+    }
+    agree("pdds", &case, &runs);
 }
 
 /// Variational inference alone places the reference law, and the potential is naive.

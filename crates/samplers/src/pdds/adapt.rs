@@ -24,7 +24,7 @@ impl Fit {
         cx: &mut Cx<'_>,
         log_density: impl Fn(&mut Cx<'_>, &[f64], &mut [f64]) -> Result,
     ) -> Result<f64> {
-        let (y, log_q) = draws(&mut cx.at("bound", 0), &self.law(false)?)?;
+        let (y, log_q) = draws(&mut cx.at("bound", 0), &self.law(false)?, ADAPTING)?;
         let mut log_p = vec![0.0; ADAPTING];
         log_density(cx, y.as_slice().expect("rows are dense"), &mut log_p)?;
         let off: f64 = log_p.iter().zip(&log_q).map(|(p, q)| p - q).sum();
@@ -82,20 +82,12 @@ impl Fit {
         let mut weights = vec![0.0; ADAPTING];
         for round in 0..ROUNDS {
             let mut cx = cx.at("adapt", round);
-            let (y, mut log_q) = draws(&mut cx.at("draws", 0), &self.law(true)?)?;
+            let (y, mut log_q) = draws(&mut cx.at("draws", 0), &self.law(true)?, ADAPTING)?;
             let rows = y.as_slice().expect("rows are dense");
             log_density(&mut cx, rows, &mut weights)?;
             weights.iter_mut().zip(&log_q).for_each(|(w, q)| *w -= q);
-            if !softmax_in_place(&mut weights).is_finite() {
-                break;
-            }
-            // Truncated (Ionides 2008): one draw is not to take all.
-            let most = (ADAPTING as f64).powf(-0.5);
-            weights.iter_mut().for_each(|w| *w = w.min(most));
-            let total: f64 = weights.iter().sum();
-            weights.iter_mut().for_each(|w| *w /= total);
-            let ess = 1.0 / weights.iter().map(|w| w * w).sum::<f64>();
-            if ess < 4.0 * (d.max(self.components())) as f64 {
+            let least = 4.0 * (d.max(self.components())) as f64;
+            if truncated(&mut weights).is_none_or(|worth| worth < least) {
                 break;
             }
             let mut u = [0.0];
@@ -115,10 +107,27 @@ impl Fit {
     }
 }
 
-/// Draws of a mixture, and their log densities.
-fn draws(cx: &mut Cx<'_>, law: &GaussianMixture) -> Result<(Array2<f64>, Vec<f64>)> {
-    let mut y = Array2::zeros((ADAPTING, law.means().ncols()));
-    let mut log_q = vec![0.0; ADAPTING];
+/// Turns log weights into weights of sum 1, truncated (Ionides 2008) so that one draw does not take all; what they are
+/// worth in draws, none where no weight is finite.
+pub(super) fn truncated(weights: &mut [f64]) -> Option<f64> {
+    if !softmax_in_place(weights).is_finite() {
+        return None;
+    }
+    let most = (weights.len() as f64).powf(-0.5);
+    weights.iter_mut().for_each(|w| *w = w.min(most));
+    let total: f64 = weights.iter().sum();
+    weights.iter_mut().for_each(|w| *w /= total);
+    Some(1.0 / weights.iter().map(|w| w * w).sum::<f64>())
+}
+
+/// `n` draws of a mixture, and their log densities.
+pub(super) fn draws(
+    cx: &mut Cx<'_>,
+    law: &GaussianMixture,
+    n: usize,
+) -> Result<(Array2<f64>, Vec<f64>)> {
+    let mut y = Array2::zeros((n, law.means().ncols()));
+    let mut log_q = vec![0.0; n];
     if let Some(exact) = law.sampler() {
         exact.sample(cx, y.view_mut())?;
     }

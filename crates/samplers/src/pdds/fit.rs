@@ -121,9 +121,9 @@ impl Fit {
         GaussianMixture::dense(weights, means, dense)
     }
 
-    /// α²v/(α²v + λ), the share of the variance within a component that is left where noise λ came on α y_0:
-    /// its mean over the components, in the coordinate where it is least.
-    pub(super) fn resolved(&self, alpha: f64, noise: f64) -> f64 {
+    /// The square of α²v/(α²v + λ), the share of the variance within a component that is left where noise λ came on
+    /// α y_0: of its mean over the components, in the coordinate where it is least.
+    pub(super) fn exponent(&self, alpha: f64, noise: f64) -> f64 {
         let d = self.means.len() / self.components();
         let total: f64 = self.weights.iter().sum();
         let share = |j: usize| {
@@ -134,7 +134,7 @@ impl Fit {
             });
             parts.sum::<f64>() / total
         };
-        (0..d).map(share).fold(1.0, f64::min)
+        (0..d).map(share).fold(1.0, f64::min).powi(2)
     }
 
     /// Standard deviations `factor` times what they are.

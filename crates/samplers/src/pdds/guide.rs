@@ -6,14 +6,15 @@
 //! π̂_t(y) = q_t(y) (ρ Π s/q)(D_t(y))^e,   ∇ log π̂_t = ∇ log q_t + e Jᵀ ∇ log(ρ/q),   J = (I + λ ∇² log q_t)/α
 //!
 //! With q = N(0, I) and e = 1 this is the naive potential. Between modes that y_t does not tell apart, D_t is
-//! where neither has mass, and ρ/q there says nothing; so e is the square of the share of the variance
-//! within a component that is left in y_t, α²v/(α²v + λ), 1 at t = 0 and small before the modes part.
+//! where neither has mass, and ρ/q there says nothing; so e is at most the square of the share of the variance
+//! within a component that is left in y_t, α²v/(α²v + λ), 1 at t = 0 and small before the modes part. Within a component
+//! ρ/q may say nothing either (a ring has no mass at its middle); so e is at most that of the greatest likelihood.
 //!
 //! The fit has random numbers of its own, so that Ẑ stays unbiased.
 
 use super::fit::Fit;
 use super::schedule::Levels;
-use crate::chains::Gaussian;
+use crate::chains::{Gaussian, check_length};
 use retrograde_core::{GaussianMixture, Result};
 use serde::{Deserialize, Serialize};
 
@@ -33,12 +34,20 @@ pub(super) struct Frame {
     /// N(m, s²), the reference law.
     pub(super) law: Gaussian,
     pub(super) guide: Option<Guide>,
+    /// e at the times of a run; empty where nothing told.
+    pub(super) exponents: Vec<f64>,
 }
 
 impl Frame {
-    /// Whether a saved frame is one in dimension `d`.
-    pub(super) fn check_saved(&self, d: usize) -> std::result::Result<(), String> {
+    /// Whether a saved frame is one in dimension `d`, of `steps` steps.
+    pub(super) fn check_saved(&self, d: usize, steps: usize) -> std::result::Result<(), String> {
         self.law.check_saved(d)?;
+        if !self.exponents.is_empty() {
+            check_length("exponents", self.exponents.len(), steps + 1)?;
+        }
+        if !self.exponents.iter().all(|e| (0.0..=1.0).contains(e)) {
+            return Err("an exponent that is not from 0 to 1".into());
+        }
         let Some(guide) = &self.guide else {
             return Ok(());
         };
@@ -73,7 +82,12 @@ impl Guide {
     }
 
     /// What leads at the time `level`.
-    pub(super) fn at(&mut self, levels: &Levels, level: usize) -> Result<&Led> {
+    pub(super) fn at(
+        &mut self,
+        levels: &Levels,
+        level: usize,
+        exponent: Option<f64>,
+    ) -> Result<&Led> {
         let mut led = match self.led.take() {
             Some(led) => led,
             None => {
@@ -90,7 +104,7 @@ impl Guide {
         if led.level != level {
             let (alpha, noise) = (levels.signal[level], levels.noise(level));
             led.law.noised_into(alpha, noise, &mut led.noised)?;
-            led.exponent = self.fit.resolved(alpha, noise).powi(2);
+            led.exponent = exponent.unwrap_or_else(|| self.fit.exponent(alpha, noise));
             (led.noise, led.level) = (noise, level);
         }
         Ok(self.led.insert(led))

@@ -8,6 +8,7 @@ use retrograde_core::registry::Parts;
 use retrograde_core::{
     Cx, Error, Form, ForwardProcess, Linear, LogMarginal, Result, Score, Target, Times, Traits,
 };
+use std::f64::consts::TAU;
 use std::sync::Arc;
 
 /// A score with its log marginal, and the process it belongs to.
@@ -106,8 +107,8 @@ pub(super) struct Guided<'a> {
 /// What stands for the potential of a time.
 #[derive(Clone, Copy)]
 pub(super) enum Lead<'a> {
-    /// The target at α y, which is exact at t = 0.
-    Naive,
+    /// The target at α y, which is exact at t = 0, to the power of an exponent from 0 to 1.
+    Naive(f64),
     /// A score and its time.
     Score(&'a Learned, f64),
     Mixture(&'a Led),
@@ -121,7 +122,7 @@ impl Target for Guided<'_> {
     fn traits(&self) -> Traits {
         match self.lead {
             Lead::Score(l, _) => l.score.traits(),
-            Lead::Naive | Lead::Mixture(_) => self.target.traits(),
+            Lead::Naive(_) | Lead::Mixture(_) => self.target.traits(),
         }
     }
 
@@ -134,7 +135,7 @@ impl Target for Guided<'_> {
         gradient: Option<ArrayViewMut2<'_, f64>>,
     ) -> Result {
         match self.lead {
-            Lead::Naive => self.naive(cx, y, log_density, gradient),
+            Lead::Naive(e) => self.naive(cx, e, y, log_density, gradient),
             Lead::Score(l, t) => self.by_score(cx, (l, t), y, log_density, gradient),
             Lead::Mixture(m) => self.by_mixture(cx, m, y, log_density, gradient),
         }
@@ -142,10 +143,11 @@ impl Target for Guided<'_> {
 }
 
 impl Guided<'_> {
-    /// ĝ(y) = g₀(α y), g₀(y) = ρ(m + s∘y) Π s / N(y; 0, I).
+    /// ĝ(y) = g₀(α y)^e, g₀(y) = ρ(m + s∘y) Π s / N(y; 0, I).
     fn naive(
         &self,
         cx: &mut Cx<'_>,
+        e: f64,
         y: ArrayView2<'_, f64>,
         mut log_density: Option<ArrayViewMut1<'_, f64>>,
         gradient: Option<ArrayViewMut2<'_, f64>>,
@@ -171,14 +173,22 @@ impl Guided<'_> {
                     near += (a * y) * (a * y);
                     far += y * y;
                 }
-                *l += log_scale + 0.5 * (near - far);
+                let constant = 0.5 * d as f64 * TAU.ln();
+                *l = if e == 1.0 {
+                    *l + log_scale + 0.5 * (near - far)
+                } else if e > 0.0 {
+                    e * (*l + log_scale + 0.5 * near + constant) - 0.5 * far - constant
+                } else {
+                    -0.5 * far - constant
+                };
             }
         }
         if let Some(g) = gradient {
             let rows = dense_mut(g).chunks_exact_mut(d);
             for (g, y) in rows.zip(dense(&y).chunks_exact(d)) {
                 for j in 0..d {
-                    g[j] = a * (law.sd[j] * g[j] + a * y[j]) - y[j];
+                    let slope = a * (law.sd[j] * g[j] + a * y[j]);
+                    g[j] = if e > 0.0 { e * slope } else { 0.0 } - y[j];
                 }
             }
         }

@@ -1,13 +1,14 @@
 //! What comes before the particles that are weighed, with random numbers of its own.
 
+use super::exponents::likeliest;
 use super::fit::Fit;
 use super::guide::{Frame, Guide};
 use super::{Diffusion, Potential, State};
 use crate::chains::{Gaussian, matrix};
 use crate::pilot::Pilot;
 use crate::walkers::Walkers;
-use ndarray::ArrayViewMut1;
-use retrograde_core::{BLOCK, Cx, Result, Sink, Target};
+use ndarray::{Array2, ArrayViewMut1, array};
+use retrograde_core::{BLOCK, Cx, GaussianMixture, Result, Sink, Target};
 
 /// A covariance matrix is made wider than that of the chains by this factor of standard deviations: too
 /// narrow costs more than too wide.
@@ -38,19 +39,32 @@ impl Diffusion {
         if let Some(pilot) = &mut state.place
             && pilot.done < s.pilot_moves
         {
-            let Frame { law, guide } = &mut state.frame;
+            let Frame {
+                law,
+                guide,
+                exponents,
+            } = &mut state.frame;
             if !pilot.step(cx, target, law, s.pilot_moves, sink)? {
                 return Ok(false);
             }
             if s.potential == Potential::Mixture {
                 *guide = fit(cx, target, pilot, law)?;
+                if let Some(guide) = guide {
+                    let (of, most) = (guide.fit.law(true)?, &guide.fit);
+                    let most = |alpha, noise| most.exponent(alpha, noise);
+                    *exponents = likeliest(cx, &of, &self.levels, density(target, law), most)?;
+                }
             }
             if guide.as_ref().is_some_and(|g| g.rival.is_none()) {
                 state.vi = None;
             }
         }
         if let Some(vi) = &mut state.vi {
-            let Frame { law, guide } = &mut state.frame;
+            let Frame {
+                law,
+                guide,
+                exponents,
+            } = &mut state.frame;
             if !vi.step(cx, target, law, s.vi_steps)? {
                 return Ok(false);
             }
@@ -65,6 +79,17 @@ impl Diffusion {
                 *guide = None;
                 law.sd.iter_mut().for_each(|sd| *sd *= s.widen);
                 law.refresh();
+                exponents.clear();
+                if s.potential == Potential::Mixture {
+                    let d = law.sd.len();
+                    let of = GaussianMixture::isotropic(
+                        array![1.0],
+                        Array2::zeros((1, d)),
+                        array![1.0],
+                    )?;
+                    *exponents =
+                        likeliest(cx, &of, &self.levels, density(target, law), |_, _| 1.0)?;
+                }
             }
             state.vi = None;
         }
@@ -107,18 +132,7 @@ fn fit(
         *y = (*y - law.mean[j]) / law.sd[j];
     }
     let mut fit = Fit::of(cx, &y, d)?;
-    let log_scale: f64 = law.sd.iter().map(|s| s.ln()).sum();
-    let density = |cx: &mut Cx<'_>, y: &[f64], out: &mut [f64]| {
-        let mut x = cx.take(y.len());
-        for ((x, y), j) in x.iter_mut().zip(y).zip((0..d).cycle()) {
-            *x = law.mean[j] + law.sd[j] * y;
-        }
-        let values = Some(ArrayViewMut1::from(&mut *out));
-        cx.eval_target(target, matrix(&x, d), values, None)?;
-        cx.give(x);
-        out.iter_mut().for_each(|l| *l += log_scale);
-        Ok(())
-    };
+    let density = density(target, law);
     if fit.many_modes(cx, density)? {
         fit.adapt(cx, density)?;
         return Ok(Some(Guide::new(fit, None)));
@@ -129,4 +143,24 @@ fn fit(
     let bound = fit.bound(cx, density)?;
     fit.widen(WIDER);
     Ok(Some(Guide::new(fit, Some((bound, law.clone())))))
+}
+
+/// The log density of the target in the coordinates of `law`, at rows.
+fn density<'a>(
+    target: &'a dyn Target,
+    law: &'a Gaussian,
+) -> impl Fn(&mut Cx<'_>, &[f64], &mut [f64]) -> Result + Copy + 'a {
+    let d = law.sd.len();
+    let log_scale: f64 = law.sd.iter().map(|s| s.ln()).sum();
+    move |cx, y, out| {
+        let mut x = cx.take(y.len());
+        for ((x, y), j) in x.iter_mut().zip(y).zip((0..d).cycle()) {
+            *x = law.mean[j] + law.sd[j] * y;
+        }
+        let values = Some(ArrayViewMut1::from(&mut *out));
+        cx.eval_target(target, matrix(&x, d), values, None)?;
+        cx.give(x);
+        out.iter_mut().for_each(|l| *l += log_scale);
+        Ok(())
+    }
 }

@@ -159,11 +159,12 @@ impl Diffusion {
             (0, Fault::WrongEnd) => 0.9,
             _ => self.levels.signal[level],
         };
+        let exponent = frame.exponents.get(level).copied();
         let lead = match (&self.learned, &mut frame.guide) {
-            _ if level == 0 => Lead::Naive,
+            _ if level == 0 => Lead::Naive(1.0),
             (Some(l), _) => Lead::Score(l, self.score_times[level]),
-            (None, Some(guide)) => Lead::Mixture(guide.at(&self.levels, level)?),
-            (None, None) => Lead::Naive,
+            (None, Some(guide)) => Lead::Mixture(guide.at(&self.levels, level, exponent)?),
+            (None, None) => Lead::Naive(exponent.unwrap_or(1.0)),
         };
         Ok(Guided {
             target: &*self.target,

@@ -418,7 +418,7 @@ fn slopes_of_the_potential_are_regressions_of_those_at_the_target() {
         law,
         signal,
         lead: match sampler.learned.as_ref().filter(|_| learned) {
-            None => Lead::Naive,
+            None => Lead::Naive(1.0),
             Some(l) => Lead::Score(l, l.time(signal)),
         },
     };

@@ -1,4 +1,4 @@
-//! The potential of a mixture that is fitted to pilot chains.
+//! The potential of a mixture that is fitted to pilot chains, and powers of the naive one.
 
 use super::*;
 use crate::pdds::fit::Fit;
@@ -27,7 +27,7 @@ fn the_potential_of_a_mixture_is_that_of_its_formula_and_so_is_its_slope() {
     for fit in [many, one] {
         let mut guide = Guide::new(fit, None);
         for level in [1, 3, 7] {
-            let led = guide.at(&levels, level).unwrap();
+            let led = guide.at(&levels, level, None).unwrap();
             let guided = Guided {
                 target: &*target,
                 law: &base,
@@ -61,7 +61,7 @@ fn the_potential_of_a_mixture_is_that_of_its_formula_and_so_is_its_slope() {
             }
         }
         // With a target that is the mixture, π̂_t is its noised law times a constant.
-        let led = guide.at(&levels, 4).unwrap();
+        let led = guide.at(&levels, 4, None).unwrap();
         let own = led.law.clone();
         let unit = Gaussian::new("test", 2, ["", ""], &0.0.into(), &1.0.into(), true).unwrap();
         let guided = Guided {
@@ -78,6 +78,36 @@ fn the_potential_of_a_mixture_is_that_of_its_formula_and_so_is_its_slope() {
         })
         .unwrap();
         assert!((&l - &want).iter().all(|v| v.abs() < 1e-9), "{l} {want}");
+    }
+}
+
+#[test]
+fn a_power_of_the_naive_potential_is_that_and_has_its_slope() {
+    let (target, power, signal) = (normal(1, 0.4, 0.7), 0.3, 0.8);
+    let base = Gaussian::new("test", 1, ["", ""], &0.3.into(), &1.7.into(), true).unwrap();
+    let at = |y: f64, power: f64| {
+        let guided = Guided {
+            target: &*target,
+            law: &base,
+            signal,
+            lead: Lead::Naive(power),
+        };
+        let (mut l, mut g) = (array![0.0], Array2::zeros((1, 1)));
+        let y = ArrayView2::from_shape((1, 1), std::slice::from_ref(&y)).unwrap();
+        with_cx(1, |cx| {
+            guided.eval(cx, y, Some(l.view_mut()), Some(g.view_mut()))
+        })
+        .unwrap();
+        (l[0], g[(0, 0)])
+    };
+    for y in [-1.2, 0.0, 0.9] {
+        let [none, part, all] = [0.0, power, 1.0].map(|e| at(y, e));
+        let reference = -0.5 * (y * y + TAU.ln());
+        assert!((none.0 - reference).abs() < 1e-12 && (none.1 + y).abs() < 1e-12);
+        let want = reference + power * (all.0 - reference);
+        assert!((part.0 - want).abs() < 1e-12, "{part:?} {want}");
+        let slope = (at(y + 1e-5, power).0 - at(y - 1e-5, power).0) / 2e-5;
+        assert!((part.1 - slope).abs() < 1e-8, "{part:?} {slope}");
     }
 }
 
