@@ -5,7 +5,7 @@ use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 
 mod tails;
 
-pub use tails::{NOT_NORMALISABLE, Tails, tails};
+pub use tails::{HEAVY_TAILS, NOT_NORMALISABLE, Tails, tails};
 
 /// Says that calls of a target stay on one core, where they do; whatever the number of threads.
 #[must_use]

@@ -454,6 +454,10 @@ impl Kept<'_> {
             ModeCount::new(runtime, m, set.points(), extent.chains, set.log_weights())
         });
         let tails = self.tails(runtime, &set);
+        let of_log_z = tails
+            .as_ref()
+            .filter(|_| gathered.scalars.contains_key("log_z"));
+        let heavy = of_log_z.and_then(|t| t.heavy.as_ref());
         let confined = confined(self.plan.target.as_ref());
         let report = Report::new(&Material {
             job: &Job::of(self.plan),
@@ -469,6 +473,7 @@ impl Kept<'_> {
                 .flags
                 .values()
                 .chain(tails.as_ref().and_then(|t| t.flag.as_ref()))
+                .chain(heavy)
                 .chain(&confined)
                 .collect(),
             names: &set.names,

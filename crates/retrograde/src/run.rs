@@ -198,7 +198,10 @@ impl Run {
                 tails(cx, self.target.as_ref(), collected.rows())
             });
             tail_evaluations = found.counts.rows;
-            found.flag.into_iter().for_each(|f| collected.flag(f));
+            let of_log_z = collected.scalars.contains_key("log_z");
+            let heavy = found.heavy.filter(|_| of_log_z);
+            let all = found.flag.into_iter().chain(heavy);
+            all.for_each(|f| collected.flag(f));
         }
         let counts = runtime.counts().clone();
         let names = (0..self.target.dim())

@@ -17,6 +17,9 @@
 //!   O(1/samples) and whose effective sample size falls quickly with the dimension and as α → 0; or
 //! - by chains of the Metropolis-adjusted Langevin algorithm, started from a few such draws; the second
 //!   half of the moves counts: Huang et al. (2024), arXiv:2307.02037.
+//!
+//! The place and width of the target are those of the process: nothing is looked for. The sampler `rdmc` runs the same
+//! path with both identities from a base that a pilot run places, and `rdsmc` weighs it for log Z.
 
 use ndarray::{ArrayView2, ArrayViewMut1, ArrayViewMut2, s};
 use rand_distr::{Distribution, Open01, StandardNormal};

@@ -15,6 +15,8 @@ use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
 
 /// Key of the flag of a density that cannot be normalised.
 pub const NOT_NORMALISABLE: &str = "not_normalisable";
+/// Key of the flag of a density that falls like a power.
+pub const HEAVY_TAILS: &str = "heavy_tails";
 
 /// Draws from which middle and width are taken.
 const DRAWS: usize = 1000;
@@ -35,6 +37,11 @@ const FAR: [f64; 5] = [1e4, 1e5, 1e6, 1e7, 1e8];
 /// What ln(s π) may fall from one length to the next, and still count as level: a Student law with
 /// 0.001 degrees of freedom falls by 0.0023.
 const LEVEL_FALL: f64 = 1e-3;
+/// What ln π falls at most from one of `NEAR` to the other, a coordinate, and counts as a power: that of 40 degrees of
+/// freedom. A normal law falls by some 10⁷, a Laplace law by some 10³.
+const POWER_FALL: f64 = 100.0;
+/// Share of the rays that fall so.
+const MOST: f64 = 0.75;
 /// A remainder of gradients, in units of the largest component of each, that is rounding.
 const ROUNDING: f64 = 1e-10;
 /// Rows of a call: with fewer than the core's sample none can end the run for values that are not finite.
@@ -45,6 +52,9 @@ const ROWS: usize = 128;
 pub struct Tails {
     /// The finding, if there is one; its key is [`NOT_NORMALISABLE`].
     pub flag: Option<Flag>,
+    /// That a density which can be normalised falls like a power in nearly all directions, of which weights against a
+    /// normal law have no variance; its key is [`HEAVY_TAILS`]. It is of use for runs that estimate log Z.
+    pub heavy: Option<Flag>,
     /// Evaluations that were spent; the counts of the context do not have them.
     pub counts: Counts,
 }
@@ -60,18 +70,23 @@ pub struct Tails {
 /// Mostly 4 d + 32 densities and d + 8 gradients.
 pub fn tails(cx: &mut Cx<'_>, target: &dyn Target, draws: ArrayView2<'_, f64>) -> Tails {
     let counts = std::mem::take(&mut cx.local.counts);
-    let flag = if target.has_density() {
-        look(cx, target, draws)
+    let found = if target.has_density() {
+        look(cx, target, draws).unwrap_or_default()
     } else {
-        Ok(None)
+        (None, None)
     };
     Tails {
-        flag: flag.ok().flatten(),
+        flag: found.0,
+        heavy: found.1,
         counts: std::mem::replace(&mut cx.local.counts, counts),
     }
 }
 
-fn look(cx: &mut Cx<'_>, target: &dyn Target, draws: ArrayView2<'_, f64>) -> Result<Option<Flag>> {
+fn look(
+    cx: &mut Cx<'_>,
+    target: &dyn Target,
+    draws: ArrayView2<'_, f64>,
+) -> Result<(Option<Flag>, Option<Flag>)> {
     let finite =
         |i: &usize| draws.ncols() == target.dim() && draws.row(*i).iter().all(|v| v.is_finite());
     let at: Vec<usize> = spaced(draws.nrows(), DRAWS).filter(finite).collect();
@@ -140,10 +155,36 @@ fn look(cx: &mut Cx<'_>, target: &dyn Target, draws: ArrayView2<'_, f64>) -> Res
             .chunks_exact(FAR.len())
             .filter(|l| level(l, &FAR, power));
         if 2 * level.count() * FAR.len() >= far.len() {
-            return Ok(Some(flag(target, way, v, d)));
+            return Ok((Some(flag(target, way, v, d)), None));
         }
     }
-    Ok(None)
+    let rays = near.chunks_exact(NEAR.len()).skip(lines.len() - RAYS);
+    Ok((None, heavy(rays, d)))
+}
+
+/// Whether `rays`, log densities at `NEAR` of each, fall like a power.
+fn heavy<'a>(rays: impl Iterator<Item = &'a [f64]>, d: usize) -> Option<Flag> {
+    let falls = rays.filter(|l| l.iter().all(|l| l.is_finite()));
+    let falls = falls.map(|l| l[0] - l[NEAR.len() - 1]);
+    let mut falls: Vec<f64> = falls
+        .filter(|f| (0.0..POWER_FALL * d as f64).contains(f))
+        .collect();
+    if (falls.len() as f64) < MOST * RAYS as f64 {
+        return None;
+    }
+    falls.sort_by(f64::total_cmp);
+    let power = falls[falls.len() / 2] / (NEAR[NEAR.len() - 1] / NEAR[0]).ln();
+    Some(Flag::new(
+        Severity::Note,
+        HEAVY_TAILS,
+        format!(
+            "Far out the density falls like 1/r^{power:.1}, more slowly than any normal law: weights against a \
+             normal reference law have no variance there, and a standard error of log Z that rests on weights \
+             may be too small"
+        ),
+        "compare smc, parallel-tempering and other seeds; write heavy-tailed coordinates by a transform, or give \
+         `bounds`",
+    ))
 }
 
 /// What a line runs along.

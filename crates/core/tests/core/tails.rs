@@ -233,3 +233,56 @@ fn limits_are_looked_at_on_the_natural_scale() {
     let both = Bounded::new(Arc::new(density(1, |_| 0.0)), &[-1.0], &[2.0]).unwrap();
     assert!(!found(&both));
 }
+
+/// Steps of a walk have a scale that hardly grows along a ray on which the steps do: the density rises as far as the ray is
+/// followed, and falls beyond.
+#[test]
+fn a_ray_that_grazes_an_edge_is_no_finding() {
+    let target = density(32, |x| {
+        let scale = numeric::softplus(x[0]);
+        let steps = square(&x[1..]) / (scale * scale);
+        -32.0 * scale.ln() - 0.125 * scale.ln().powi(2) - 0.5 * steps
+    });
+    let mut x = draws(32).mapv(|v| (v - 0.7) / 30.0);
+    x.column_mut(0).mapv_inplace(|v| 3.5 * v - 2.2);
+    let found = |seed: &u64| {
+        let mut rt = Runtime::new(*seed, 1).unwrap();
+        let look = rt.enter("tails", 0, |cx| tails(cx, &target, x.view()));
+        look.flag.is_some()
+    };
+    assert_eq!((0..2000).filter(found).count(), 0);
+}
+
+#[test]
+fn falls_like_a_power_are_told_with_the_power() {
+    let told = |target: &dyn Target| {
+        let x = draws(target.dim());
+        look(target, x.view(), 1).heavy.map(|f| f.text)
+    };
+    let heavy: [(&str, Box<dyn Target>); 3] = [
+        ("1/r^2.0,", Box::new(density(1, |x| -square(x).ln_1p()))),
+        (
+            "1/r^6.0,",
+            Box::new(density(5, |x| -3.0 * square(x).ln_1p())),
+        ),
+        (
+            "1/r^6.0,",
+            Box::new(density(3, |x| {
+                -x.iter().map(|v| (v * v).ln_1p()).sum::<f64>()
+            })),
+        ),
+    ];
+    for (power, target) in heavy {
+        let text = told(target.as_ref()).unwrap_or_else(|| panic!("{power}"));
+        assert!(text.contains(power), "{text}");
+    }
+    let normal = density(3, |x| -0.5 * square(x));
+    let laplace = density(3, |x| -x.iter().map(|v| v.abs()).sum::<f64>());
+    // Heavy in one direction alone.
+    let one = density(3, |x| -x[0].powi(2).ln_1p() - square(&x[1..]));
+    let light: [&dyn Target; 3] = [&normal, &laplace, &one];
+    for target in light {
+        assert_eq!(told(target), None);
+    }
+    assert_eq!(told(&density(2, |_| 0.0)), None, "no integral at all");
+}

@@ -145,12 +145,15 @@ pub fn evidence(
             allowed: "1 or more".into(),
         }));
     }
-    let own_name = own.component(Kind::Sampler);
-    let of_own = [registry.get(Kind::Sampler, own_name)?.name.to_string()];
-    let named = |name: &String| Ok(registry.get(Kind::Sampler, name)?.name.to_string());
+    let named = |name: &String| match registry.get(Kind::Sampler, name) {
+        Ok(component) => component.name.to_string(),
+        // Planning tells.
+        Err(_) => name.clone(),
+    };
+    let of_own = [named(&own.component(Kind::Sampler).to_owned())];
     let names: Vec<String> = match question.methods {
         [] => of_own.to_vec(),
-        all => all.iter().map(named).collect::<Result<_, Error>>()?,
+        all => all.iter().map(named).collect(),
     };
     // All of them are looked at before the first runs.
     let mut plans = Vec::new();

@@ -30,30 +30,6 @@ fn every_target_can_be_normalised() {
     }
 }
 
-/// Where a scale hardly grows along a ray, the density rises as far as the ray is followed, and falls beyond.
-#[test]
-fn a_ray_that_grazes_the_edge_is_no_finding() {
-    let brownian = target("brownian", serde_json::json!({}));
-    let mut x = Array2::zeros((200, brownian.dim()));
-    let mut runtime = Runtime::new(1, 1).unwrap();
-    runtime.enter("draws", 0, |cx| cx.fill_normal(x.view_mut()));
-    for mut x in x.rows_mut() {
-        for (j, x) in x.iter_mut().enumerate() {
-            *x = if j < 2 {
-                0.35 * *x - 2.2
-            } else {
-                0.1 * *x - 0.5
-            };
-        }
-    }
-    let found = |seed: &u64| {
-        let mut runtime = Runtime::new(*seed, 1).unwrap();
-        let look = runtime.enter("tails", 0, |cx| tails(cx, brownian.as_ref(), x.view()));
-        look.flag.is_some()
-    };
-    assert_eq!((0..1000).filter(found).count(), 0);
-}
-
 #[test]
 fn particles_that_nothing_holds_in_place_cannot() {
     let free = target("dw4", serde_json::json!({ "centre_of_mass": "free" }));

@@ -58,6 +58,37 @@ fn run(settings: &Ais, target: &Arc<dyn Target>, fault: Fault, n: usize, seed: u
     out
 }
 
+#[test]
+fn a_particle_costs_its_moves_and_its_start() {
+    let target = gaussian();
+    for (kernel, moves) in [(Kernel::Mala, 3), (Kernel::Hmc, 2)] {
+        let settings = Ais {
+            kernel,
+            moves,
+            ..small(AisSchedule::Linear)
+        };
+        let sampler = Annealed::new(settings.clone(), target.clone()).unwrap();
+        // The pilot run is the same whatever the number of draws.
+        let [few, many] = [20, 50].map(|n| {
+            let mut runtime = Runtime::new(1, 1).unwrap();
+            drive(&sampler, &mut runtime, n, None, &mut Collected::new(5)).unwrap();
+            runtime.counts().clone()
+        });
+        let all = settings.temperatures as u64 * u64::from(moves);
+        let leapfrog = u64::from(settings.leapfrog);
+        let of_moves = match kernel {
+            Kernel::Mala => all,
+            // Numbers of steps take turns from 1 to the largest.
+            Kernel::Hmc => (0..all).map(|j| 1 + j % leapfrog).sum(),
+        };
+        assert_eq!(
+            many.gradient_evals - few.gradient_evals,
+            30 * (1 + of_moves)
+        );
+        assert_eq!(many.rows - few.rows, 30 * (1 + of_moves));
+    }
+}
+
 /// Mean of f under the weights.
 fn weighted(r: &Collected, f: impl Fn(&[f64]) -> f64) -> f64 {
     let log_w = &r.log_weights;

@@ -8,7 +8,7 @@ use crate::chains::{Gaussian, matrix};
 use crate::pilot::Pilot;
 use crate::walkers::Walkers;
 use ndarray::{Array2, ArrayViewMut1, array};
-use retrograde_core::{BLOCK, Cx, GaussianMixture, Result, Sink, Target};
+use retrograde_core::{BLOCK, Cx, Flag, GaussianMixture, Result, Severity, Sink, Target};
 
 /// A covariance matrix is made wider than that of the chains by this factor of standard deviations: too
 /// narrow costs more than too wide.
@@ -58,6 +58,9 @@ impl Diffusion {
             if guide.as_ref().is_some_and(|g| g.rival.is_none()) {
                 state.vi = None;
             }
+            if state.vi.is_none() && s.potential == Potential::Mixture {
+                say_potential(&state.frame, sink);
+            }
         }
         if let Some(vi) = &mut state.vi {
             let Frame {
@@ -92,6 +95,9 @@ impl Diffusion {
                 }
             }
             state.vi = None;
+            if s.potential == Potential::Mixture {
+                say_potential(&state.frame, sink);
+            }
         }
         if let Some(guide) = &state.frame.guide
             && !state.swarm.started
@@ -115,6 +121,33 @@ impl Diffusion {
         }
         Ok(true)
     }
+}
+
+/// Says what leads the particles of a run that chose it.
+fn say_potential(frame: &Frame, sink: &mut dyn Sink) {
+    let by = match &frame.guide {
+        Some(guide) if guide.fit.components() > 1 => format!(
+            "a mixture of {} normal laws, fitted to where pilot chains ended",
+            guide.fit.components()
+        ),
+        Some(_) => {
+            "a normal law with a covariance matrix, fitted to where pilot chains ended".into()
+        }
+        None => "the target's own density, from the normal law of variational inference".into(),
+    };
+    let trust = if frame.exponents.is_empty() {
+        "by a rule, for draws of that law are worth too few of the target"
+    } else {
+        "as far as draws of that law find likely"
+    };
+    sink.flag(Flag::new(
+        Severity::Note,
+        "potential",
+        format!(
+            "The particles are led by {by}, and before the last time by the density ratio {trust}"
+        ),
+        "compare `potential`, `whiten` and seeds, smc and parallel-tempering",
+    ));
 }
 
 /// What fits where the chains of the pilot run ended, in the coordinates of `law`: a mixture if these are many

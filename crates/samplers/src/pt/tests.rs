@@ -1,7 +1,9 @@
 use super::tuning::equal_steps;
 use super::*;
+use crate::mala::Mala;
 use ndarray::ArrayView2;
 use retrograde_core::numeric::sigmoid;
+use retrograde_core::registry::{Folder, Parts};
 use retrograde_core::{Collected, Counts, PointTarget, Runtime, drive::drive};
 use retrograde_testkit::{assert_z, mean_se};
 
@@ -276,6 +278,19 @@ fn a_barrier_of_sixteen_is_crossed_by_swaps_alone() {
     };
     let (alone, _) = right(left, Fault::NoSwaps);
     assert!(alone < 0.01, "{alone}");
+    // Langevin chains from the left, without a ladder.
+    let chains = Mala {
+        start_mean: (-2.0).into(),
+        start_sd: 0.1.into(),
+        ..Mala::default()
+    };
+    let files = Folder::default();
+    let chains = chains
+        .build(&Parts::new(&files).with_target(wells))
+        .unwrap();
+    let (r, _) = run_with(&*chains, 1, 8000, 1);
+    let crossed = r.rows().iter().filter(|x| **x > 0.0).count();
+    assert!(crossed < 80, "{crossed}");
 }
 
 #[test]

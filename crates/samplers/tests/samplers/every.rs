@@ -240,6 +240,11 @@ pub(crate) fn all_on(target: &Arc<dyn Target>) -> Vec<(&'static str, Arc<dyn Sam
             700,
         ),
         (
+            "rdmc, gradient",
+            make(build(rdmc(ScoreForm::Gradient, 0), target.clone())),
+            700,
+        ),
+        (
             "rdsmc, annealed",
             make(build(rdsmc(Auxiliary::Base, 20, 4), target.clone())),
             700,
@@ -261,6 +266,14 @@ pub(crate) fn all_on(target: &Arc<dyn Target>) -> Vec<(&'static str, Arc<dyn Sam
             "slips, standard",
             make(build(
                 slips(Localisation::Standard, Final::Observation, 0),
+                target.clone(),
+            )),
+            700,
+        ),
+        (
+            "slips, tangent",
+            make(build(
+                slips(Localisation::Tangent, Final::Observation, 0),
                 target.clone(),
             )),
             700,
