@@ -200,7 +200,7 @@ pub(crate) struct EvidenceArgs {
     pub(crate) job: PathBuf,
     #[command(flatten)]
     pub(crate) changes: Changes,
-    /// Samplers to be compared: that of the job keeps its settings, others have their defaults. Without it that of the job.
+    /// Samplers to be compared, `pt` for parallel-tempering: that of the job keeps its settings, others have their defaults. Without it that of the job.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pub(crate) methods: Vec<String>,
     /// Runs of each method, with the seed of the job and those after it. Default: `replicates` of the job, or 8.

@@ -30,7 +30,7 @@
 //!
 //! q is a mixture where the chains found many modes, one normal law with a covariance matrix where they found
 //! one and that fits better than variational inference; else the potential is naive. In a run with potential = "mixture"
-//! e is at most the likeliest one, which draws of q tell.
+//! e is at most the likeliest one, where draws of q are worth enough to tell it.
 //!
 //! A naive potential leads astray where the target is narrow and off the reference law: Ẑ then is far too
 //! low in all runs, with a small spread. Placing the reference law (`whiten`) helps, and draws sent back to

@@ -40,6 +40,12 @@ const LEVEL_FALL: f64 = 1e-3;
 /// What ln π falls at most from one of `NEAR` to the other, a coordinate, and counts as a power: that of 40 degrees of
 /// freedom. A normal law falls by some 10⁷, a Laplace law by some 10³.
 const POWER_FALL: f64 = 100.0;
+/// Lengths at which the fall of a power is the same from one to the next.
+const DECADES: [f64; 3] = [1e3, 1e4, 1e5];
+/// By how much a power is above that of a density without integral, to be one that has one.
+const POWER_MARGIN: f64 = 1e-3;
+/// How much these falls may differ.
+const ALIKE: f64 = 0.2;
 /// Share of the rays that fall so.
 const MOST: f64 = 0.75;
 /// A remainder of gradients, in units of the largest component of each, that is rounding.
@@ -52,8 +58,8 @@ const ROWS: usize = 128;
 pub struct Tails {
     /// The finding, if there is one; its key is [`NOT_NORMALISABLE`].
     pub flag: Option<Flag>,
-    /// That a density which can be normalised falls like a power in nearly all directions, of which weights against a
-    /// normal law have no variance; its key is [`HEAVY_TAILS`]. It is of use for runs that estimate log Z.
+    /// The density falls like a power in nearly all directions, and weights of its draws against a normal law have no
+    /// variance; the key is [`HEAVY_TAILS`]. It is of use for runs that estimate log Z.
     pub heavy: Option<Flag>,
     /// Evaluations that were spent; the counts of the context do not have them.
     pub counts: Counts,
@@ -128,7 +134,8 @@ fn look(
         .iter()
         .map(|(way, v)| points(start(way, starts[0]), v, &NEAR));
     let near = evaluate(cx, target, first)?;
-    for ((way, v), near) in lines.iter().zip(near.chunks_exact(NEAR.len())) {
+    let looks = lines.iter().zip(near.chunks_exact(NEAR.len()));
+    for (number, ((way, v), near)) in (0..).zip(looks) {
         let power = if *way == Way::Ray { d as f64 } else { 1.0 };
         if !level(near, &NEAR, power) {
             continue;
@@ -136,7 +143,7 @@ fn look(
         let far = match way {
             Way::Ray => {
                 let mut z = Array2::zeros((STARTS, d));
-                cx.at("around", 0).fill_normal(z.view_mut());
+                cx.at("around", number).fill_normal(z.view_mut());
                 z.row_mut(0).fill(0.0);
                 let around: Vec<_> = z
                     .rows()
@@ -158,22 +165,34 @@ fn look(
             return Ok((Some(flag(target, way, v, d)), None));
         }
     }
-    let rays = near.chunks_exact(NEAR.len()).skip(lines.len() - RAYS);
-    Ok((None, heavy(rays, d)))
+    let of_rays = lines.len() - RAYS;
+    let rays = lines[of_rays..]
+        .iter()
+        .map(|(_, v)| points(centre.view(), v, &DECADES));
+    let near = &near[of_rays * NEAR.len()..];
+    let slow = |l: &[f64]| l[0] - l[1] < POWER_FALL * d as f64;
+    let slow = near.chunks_exact(NEAR.len()).filter(|l| slow(l)).count();
+    if (slow as f64) < MOST * RAYS as f64 {
+        return Ok((None, None));
+    }
+    Ok((None, heavy(&evaluate(cx, target, rays)?, d)))
 }
 
-/// Whether `rays`, log densities at `NEAR` of each, fall like a power.
-fn heavy<'a>(rays: impl Iterator<Item = &'a [f64]>, d: usize) -> Option<Flag> {
-    let falls = rays.filter(|l| l.iter().all(|l| l.is_finite()));
-    let falls = falls.map(|l| l[0] - l[NEAR.len() - 1]);
-    let mut falls: Vec<f64> = falls
-        .filter(|f| (0.0..POWER_FALL * d as f64).contains(f))
-        .collect();
+/// Whether log densities at [`DECADES`] of each ray fall like a power, faster than 1/rᵈ.
+fn heavy(rays: &[f64], d: usize) -> Option<Flag> {
+    let falls = rays.chunks_exact(DECADES.len());
+    let falls = falls.map(|l| (l[0] - l[1], l[1] - l[2]));
+    let alike = |(a, b): &(f64, f64)| a.is_finite() && (a - b).abs() < ALIKE * a;
+    let falls = falls.filter(alike).map(|(_, fall)| fall);
+    let mut falls: Vec<f64> = falls.collect();
     if (falls.len() as f64) < MOST * RAYS as f64 {
         return None;
     }
     falls.sort_by(f64::total_cmp);
-    let power = falls[falls.len() / 2] / (NEAR[NEAR.len() - 1] / NEAR[0]).ln();
+    let power = falls[falls.len() / 2] / (DECADES[2] / DECADES[1]).ln();
+    if power < d as f64 + POWER_MARGIN {
+        return None;
+    }
     Some(Flag::new(
         Severity::Note,
         HEAVY_TAILS,

@@ -215,9 +215,6 @@ impl From<&'static Builtin> for Component {
     }
 }
 
-/// Short names that the field has for some components.
-const SHORT: [(Kind, &str, &str); 1] = [(Kind::Sampler, "pt", "parallel-tempering")];
-
 /// Components by kind and name.
 #[derive(Debug, Clone, Default)]
 pub struct Registry(BTreeMap<(Kind, String), Component>);
@@ -303,15 +300,13 @@ impl Registry {
         self.0.is_empty()
     }
 
-    /// The component of that kind and name, or short name: `pt` for `parallel-tempering`.
+    /// The component of that kind and name.
     ///
     /// # Errors
     /// [`Error::UnknownKind`] with the nearest name.
     pub fn get(&self, kind: Kind, name: &str) -> Result<&Component> {
-        let short = SHORT.iter().find(|s| (s.0, s.1) == (kind, name));
-        let found = self.0.get(&(kind, name.to_owned()));
-        found
-            .or_else(|| self.0.get(&(kind, short?.2.to_owned())))
+        self.0
+            .get(&(kind, name.to_owned()))
             .ok_or_else(|| Error::UnknownKind {
                 kind: kind.word(),
                 found: name.into(),

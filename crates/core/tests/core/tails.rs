@@ -280,7 +280,8 @@ fn falls_like_a_power_are_told_with_the_power() {
     let laplace = density(3, |x| -x.iter().map(|v| v.abs()).sum::<f64>());
     // Heavy in one direction alone.
     let one = density(3, |x| -x[0].powi(2).ln_1p() - square(&x[1..]));
-    let light: [&dyn Target; 3] = [&normal, &laplace, &one];
+    let slow = density(3, |x| -square(x).powf(0.15));
+    let light: [&dyn Target; 4] = [&normal, &laplace, &one, &slow];
     for target in light {
         assert_eq!(told(target), None);
     }

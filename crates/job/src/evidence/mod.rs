@@ -122,6 +122,14 @@ impl Evidence {
     }
 }
 
+/// A sampler's name in place of the short one that the field has for it.
+fn full(name: &str) -> &str {
+    match name {
+        "pt" => "parallel-tempering",
+        _ => name,
+    }
+}
+
 /// Runs each method as often as asked. `watch` is told of each run that ended, by method, number from 0, and result.
 ///
 /// # Errors
@@ -145,16 +153,22 @@ pub fn evidence(
             allowed: "1 or more".into(),
         }));
     }
-    let named = |name: &String| match registry.get(Kind::Sampler, name) {
-        Ok(component) => component.name.to_string(),
-        // Planning tells.
-        Err(_) => name.clone(),
-    };
-    let of_own = [named(&own.component(Kind::Sampler).to_owned())];
+    let of_own = [own.component(Kind::Sampler).to_owned()];
     let names: Vec<String> = match question.methods {
         [] => of_own.to_vec(),
-        all => all.iter().map(named).collect(),
+        named => named.iter().map(|name| full(name).to_owned()).collect(),
     };
+    if let Some((_, twice)) = (1..)
+        .zip(&names)
+        .find(|(i, name)| names[*i..].contains(name))
+    {
+        return Err(JobError::Run(Error::Argument {
+            component: "evidence".into(),
+            argument: "methods".into(),
+            given: format!("{twice} more than once"),
+            allowed: "each once: the same runs are no second opinion".into(),
+        }));
+    }
     // All of them are looked at before the first runs.
     let mut plans = Vec::new();
     for name in &names {

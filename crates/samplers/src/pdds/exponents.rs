@@ -3,8 +3,8 @@
 //! The laws π̂_t ∝ q_t exp(e r_t), r_t(y) = log (ρ/q)(D_t(y)), are a family with one number e. The noised target is
 //! nearest to it, in Kullback–Leibler divergence, where E_{π_t} r_t = E_{π̂_t} r_t. Both means are taken over draws of
 //! q_t, weighed by ρ/q where they came from and by exp(e r_t) where they are. The slope of the likelihood falls with
-//! e, so that e is found by halving. A smaller e is nearer to the target than none at all, a larger one may be as far
-//! from it as can be.
+//! e, so that e is found by halving. Any e from 0 to the likeliest is nearer to the target than 0, a larger one may be as
+//! far from it as can be.
 
 use super::adapt::{draws, truncated};
 use super::schedule::Levels;
@@ -12,15 +12,15 @@ use ndarray::{Array2, ArrayViewMut1};
 use retrograde_core::numeric::softmax_in_place;
 use retrograde_core::{Cx, GaussianMixture, Result, Target};
 
-/// Times at which the exponent is found; it is linear between them.
+/// Times at which the exponent is found; it is linear between them, from 1 at t = 0.
 const KNOTS: usize = 32;
 const DRAWS: usize = 1024;
-/// Weights worth fewer draws than this do not tell more closely than the rule without them.
+/// Weights worth fewer draws than this do not tell more closely than is known without them.
 const ENOUGH: f64 = 200.0;
 const HALVINGS: usize = 20;
 
-/// e of the times of `levels`: the likeliest one for the law `q`, and no more than `most`(α, λ). Empty where the target
-/// is so far from `q` that draws of this do not tell.
+/// e of the times of `levels`: at the knots the likeliest one for the law `q`, and no more than `most`(α, λ). Empty where
+/// the target is so far from `q` that draws of this do not tell.
 pub(super) fn likeliest(
     cx: &mut Cx<'_>,
     q: &GaussianMixture,
@@ -161,8 +161,11 @@ mod tests {
         // At λ = 0.4 the mean without noise of a point on the ring has 0.6 of its radius.
         let found = ring(0.3);
         let at = (0..64).find(|k| levels.noise(*k) > 0.4).unwrap();
-        println!("{} {}", found[at], found[1]);
-        assert!(found[at] < 0.15 && found[1] > 0.3, "{found:?}");
+        println!("{} {}", found[at], found[2]);
+        assert!(
+            found[at] < 0.15 && found[2] > 0.3 && found[2] < 1.0,
+            "{found:?}"
+        );
         assert!(ring(1e-3).is_empty());
     }
 

@@ -8,7 +8,8 @@
 //! With q = N(0, I) and e = 1 this is the naive potential. Between modes that y_t does not tell apart, D_t is
 //! where neither has mass, and ρ/q there says nothing; so e is at most the square of the share of the variance
 //! within a component that is left in y_t, α²v/(α²v + λ), 1 at t = 0 and small before the modes part. Within a component
-//! ρ/q may say nothing either (a ring has no mass at its middle); so e is at most that of the greatest likelihood.
+//! ρ/q may say nothing either (a ring has no mass at its middle); so e is at most that of the greatest
+//! likelihood, where draws of q tell it.
 //!
 //! The fit has random numbers of its own, so that Ẑ stays unbiased.
 

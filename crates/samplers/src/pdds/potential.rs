@@ -250,7 +250,11 @@ impl Guided<'_> {
             led.noised.score_jvp(cx, y, matrix(&g, d), turned)?;
             let all = g.iter().zip(&x).zip(&score);
             for (out, ((g, h), s)) in dense_mut(out).iter_mut().zip(all) {
-                *out = s + e / a * (g + led.noise * h);
+                *out = if e > 0.0 {
+                    s + e / a * (g + led.noise * h)
+                } else {
+                    *s
+                };
             }
         }
         for buffer in [log_q, log_q0, log_ratio, score, mean, x, g, g0] {

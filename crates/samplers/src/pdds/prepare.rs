@@ -39,35 +39,22 @@ impl Diffusion {
         if let Some(pilot) = &mut state.place
             && pilot.done < s.pilot_moves
         {
-            let Frame {
-                law,
-                guide,
-                exponents,
-            } = &mut state.frame;
+            let Frame { law, guide, .. } = &mut state.frame;
             if !pilot.step(cx, target, law, s.pilot_moves, sink)? {
                 return Ok(false);
             }
             if s.potential == Potential::Mixture {
                 *guide = fit(cx, target, pilot, law)?;
-                if let Some(guide) = guide {
-                    let (of, most) = (guide.fit.law(true)?, &guide.fit);
-                    let most = |alpha, noise| most.exponent(alpha, noise);
-                    *exponents = likeliest(cx, &of, &self.levels, density(target, law), most)?;
-                }
             }
             if guide.as_ref().is_some_and(|g| g.rival.is_none()) {
                 state.vi = None;
             }
-            if state.vi.is_none() && s.potential == Potential::Mixture {
-                say_potential(&state.frame, sink);
+            if state.vi.is_none() {
+                self.choose(cx, &mut state.frame, sink)?;
             }
         }
         if let Some(vi) = &mut state.vi {
-            let Frame {
-                law,
-                guide,
-                exponents,
-            } = &mut state.frame;
+            let Frame { law, guide, .. } = &mut state.frame;
             if !vi.step(cx, target, law, s.vi_steps)? {
                 return Ok(false);
             }
@@ -82,22 +69,9 @@ impl Diffusion {
                 *guide = None;
                 law.sd.iter_mut().for_each(|sd| *sd *= s.widen);
                 law.refresh();
-                exponents.clear();
-                if s.potential == Potential::Mixture {
-                    let d = law.sd.len();
-                    let of = GaussianMixture::isotropic(
-                        array![1.0],
-                        Array2::zeros((1, d)),
-                        array![1.0],
-                    )?;
-                    *exponents =
-                        likeliest(cx, &of, &self.levels, density(target, law), |_, _| 1.0)?;
-                }
             }
             state.vi = None;
-            if s.potential == Potential::Mixture {
-                say_potential(&state.frame, sink);
-            }
+            self.choose(cx, &mut state.frame, sink)?;
         }
         if let Some(guide) = &state.frame.guide
             && !state.swarm.started
@@ -121,33 +95,50 @@ impl Diffusion {
         }
         Ok(true)
     }
-}
 
-/// Says what leads the particles of a run that chose it.
-fn say_potential(frame: &Frame, sink: &mut dyn Sink) {
-    let by = match &frame.guide {
-        Some(guide) if guide.fit.components() > 1 => format!(
-            "a mixture of {} normal laws, fitted to where pilot chains ended",
-            guide.fit.components()
-        ),
-        Some(_) => {
-            "a normal law with a covariance matrix, fitted to where pilot chains ended".into()
+    /// Finds how far the density ratio is to be trusted, and says what leads the particles, where that was not asked for.
+    fn choose(&self, cx: &mut Cx<'_>, frame: &mut Frame, sink: &mut dyn Sink) -> Result {
+        if self.settings.potential != Potential::Mixture {
+            return Ok(());
         }
-        None => "the target's own density, from the normal law of variational inference".into(),
-    };
-    let trust = if frame.exponents.is_empty() {
-        "by a rule, for draws of that law are worth too few of the target"
-    } else {
-        "as far as draws of that law find likely"
-    };
-    sink.flag(Flag::new(
-        Severity::Note,
-        "potential",
-        format!(
-            "The particles are led by {by}, and before the last time by the density ratio {trust}"
-        ),
-        "compare `potential`, `whiten` and seeds, smc and parallel-tempering",
-    ));
+        let density = density(&*self.target, &frame.law);
+        let (levels, fit) = (&self.levels, frame.guide.as_ref().map(|g| &g.fit));
+        frame.exponents = match fit {
+            Some(fit) => {
+                let most = |alpha, noise| fit.exponent(alpha, noise);
+                likeliest(cx, &fit.law(true)?, levels, density, most)?
+            }
+            None => {
+                let (mean, one) = (Array2::zeros((1, self.target.dim())), array![1.0]);
+                let unit = GaussianMixture::isotropic(one.clone(), mean, one)?;
+                likeliest(cx, &unit, levels, density, |_, _| 1.0)?
+            }
+        };
+        let by = match fit.map(Fit::components) {
+            None => "The target's own density leads".into(),
+            Some(1) => {
+                "A normal law with a covariance matrix, fitted to where pilot chains ended, leads"
+                    .into()
+            }
+            Some(k) => {
+                format!("A mixture of {k} normal laws, fitted to where pilot chains ended, leads")
+            }
+        };
+        let trust = match (fit, frame.exponents.is_empty()) {
+            (_, false) => "counts to a power from 0 to 1, at most the likeliest one",
+            (Some(_), true) => {
+                "counts to a power that rises to 1 as noise leaves the parts of that law"
+            }
+            (None, true) => "counts in full",
+        };
+        sink.flag(Flag::new(
+            Severity::Note,
+            "potential",
+            format!("{by} the particles; at times before the last the density ratio {trust}"),
+            "compare `potential`, `whiten` and seeds, smc and parallel-tempering",
+        ));
+        Ok(())
+    }
 }
 
 /// What fits where the chains of the pilot run ended, in the coordinates of `law`: a mixture if these are many

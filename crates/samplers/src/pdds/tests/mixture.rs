@@ -26,8 +26,8 @@ fn the_potential_of_a_mixture_is_that_of_its_formula_and_so_is_its_slope() {
     let levels = Levels::new(PddsSchedule::Cosine, 10, 12.0);
     for fit in [many, one] {
         let mut guide = Guide::new(fit, None);
-        for level in [1, 3, 7] {
-            let led = guide.at(&levels, level, None).unwrap();
+        for (level, exponent) in [(1, None), (3, None), (7, None), (2, Some(0.3))] {
+            let led = guide.at(&levels, level, exponent).unwrap();
             let guided = Guided {
                 target: &*target,
                 law: &base,
@@ -60,6 +60,27 @@ fn the_potential_of_a_mixture_is_that_of_its_formula_and_so_is_its_slope() {
                 }
             }
         }
+        // To the power 0 nothing of the target is left, not even slopes that are no numbers.
+        let nowhere = PointTarget::new(2, |_, g| {
+            g.fill(f64::NAN);
+            f64::NEG_INFINITY
+        });
+        let led = guide.at(&levels, 5, Some(0.0)).unwrap();
+        let guided = Guided {
+            target: &nowhere,
+            law: &base,
+            signal: levels.signal[5],
+            lead: Lead::Mixture(led),
+        };
+        let y = array![[0.1, 0.2]];
+        let [mut l, mut want] = [array![0.0], array![0.0]];
+        let [mut g, mut slope] = [Array2::zeros((1, 2)), Array2::zeros((1, 2))];
+        with_cx(1, |cx| {
+            guided.eval(cx, y.view(), Some(l.view_mut()), Some(g.view_mut()))?;
+            (led.noised).eval(cx, y.view(), Some(want.view_mut()), Some(slope.view_mut()))
+        })
+        .unwrap();
+        assert_eq!((l, g), (want, slope));
         // With a target that is the mixture, π̂_t is its noised law times a constant.
         let led = guide.at(&levels, 4, None).unwrap();
         let own = led.law.clone();
