@@ -60,8 +60,9 @@ pub(super) fn likeliest(
             out[level] = balance(&ratio, &weights, &mut log_q).min(most(alpha, noise));
         }
         let (from, to) = (out[last], out[level]);
-        for k in last + 1..level {
-            out[k] = from + (to - from) * (k - last) as f64 / (level - last) as f64;
+        let apart = (level - last) as f64;
+        for (k, e) in (1..).zip(&mut out[last + 1..level]) {
+            *e = from + (to - from) * f64::from(k) / apart;
         }
         last = level;
     }
