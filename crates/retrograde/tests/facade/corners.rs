@@ -202,7 +202,9 @@ fn a_base_that_misses_the_target_is_told() {
             let (flags, log_z, _) = outcome_with(kind, 400, normal(mean, sd), given).unwrap();
             println!("{kind}, N({mean}, {sd}²): {log_z:?} {flags:?}");
             let near = log_z.is_some_and(|z| z.abs() < 0.5);
-            assert!(near || !flags.is_empty(), "{kind}: {log_z:?}");
+            // That mode weights are not calibrated is said in any case.
+            let doubts = flags.iter().filter(|f| *f != "mode_weights");
+            assert!(near || doubts.count() > 0, "{kind}: {log_z:?}");
         }
     }
 }
